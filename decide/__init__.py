@@ -1,0 +1,1 @@
+"""Choosing, looping and judging."""

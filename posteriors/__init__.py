@@ -1,0 +1,22 @@
+"""What is believed, and how it is updated."""
+
+from .base import (
+    Arms,
+    Draws,
+    Event,
+    Gaussian,
+    Info,
+    Model,
+    Posterior,
+    Summary,
+    UsageError,
+    Vector,
+    dist,
+    provides,
+)
+from .registry import build_posterior, models, posteriors
+
+__all__ = [
+    "Arms", "Draws", "Event", "Gaussian", "Info", "Model", "Posterior", "Summary", "UsageError",
+    "Vector", "build_posterior", "dist", "models", "posteriors", "provides",
+]  # fmt: skip

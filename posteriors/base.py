@@ -1,0 +1,210 @@
+"""The contract: what an event, a model, a belief and a posterior are.
+
+Not here: any inference method, any model, anything that chooses or loops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import numpyro.distributions as dist
+from numpyro.distributions import Distribution
+
+Array = jax.Array
+Params = dict[str, Array]
+
+
+class UsageError(Exception):
+    """Something the user can put right; shown as one line, exit code 2."""
+
+
+class Event(NamedTuple):
+    """One action done and the observation that followed.
+
+    In a block every field gains a leading axis `[B, ...]`.
+
+    action: `[action size]`, as the model's `actions` space lays it out.
+    observation: the outcome's event shape, `[]` for scalar outcomes.
+    time: `[]` seconds since the stream began.
+    id: `[]` int32, the position in the stream; the user's own id stays on the host.
+    weight: `[]` how many times the event counts; 0 masks padding out.
+    """
+
+    action: Array
+    observation: Array
+    time: Array
+    id: Array
+    weight: Array
+
+
+class Draws(NamedTuple):
+    """Weighted guesses in flat, unconstrained coordinates.
+
+    values: `[S, D]`. log_weights: `[S]`, normalised (their exponentials sum to 1).
+    """
+
+    values: Array
+    log_weights: Array
+
+
+class Gaussian(NamedTuple):
+    """A normal belief in flat, unconstrained coordinates, block diagonal.
+
+    mean: `[D]`. covariance: `[B, b, b]` with `B b = D`; one block is a full covariance,
+    `D` blocks of one a diagonal.
+    """
+
+    mean: Array
+    covariance: Array
+
+
+class Summary(NamedTuple):
+    """What an amortised backend hands to its own rule, and nobody else reads."""
+
+    value: Any
+
+
+Belief = Draws | Gaussian | Summary
+
+
+class Info(NamedTuple):
+    """What one `refine` did.
+
+    work: `[]` gradient or likelihood evaluations. healthy: `[]` bool, finite and accepted.
+    diagnostics: the backend's own scalars, always the same names.
+    """
+
+    work: Array
+    healthy: Array
+    diagnostics: dict[str, Array]
+
+
+class Posterior(NamedTuple):
+    """An inference method bound to a model: four pure functions.
+
+    init(key) -> state, the prior.
+    absorb(key, state, events) -> state, takes a block of events in, at a cost that does not
+        grow with the events seen.
+    refine(key, state) -> (state, Info), one unit of iterative work on no new data.
+    belief(key, state, now) -> Belief, what decisions see, carried forward to `now` (seconds).
+
+    `absorb` and `refine` return the tree, shapes, dtypes and weak types they were given.
+    """
+
+    init: Callable[[Array], Any]
+    absorb: Callable[[Array, Any, Event], Any]
+    refine: Callable[[Array, Any], tuple[Any, Info]]
+    belief: Callable[[Array, Any, Array], Belief]
+
+
+@dataclass(frozen=True)
+class Arms:
+    """Actions that are one of `count` arms, seen with a context of `context` numbers.
+
+    As an array: `[1 + context]`, the arm's index first.
+    """
+
+    count: int
+    context: int = 0
+
+    @property
+    def size(self) -> int:
+        return 1 + self.context
+
+
+@dataclass(frozen=True)
+class Vector:
+    """Actions that are `size` numbers, between `low` and `high` where a grid is asked for."""
+
+    size: int
+    low: float = -3.0
+    high: float = 3.0
+
+
+class Model:
+    """What the agent believes possible. Subclass as a frozen dataclass.
+
+    `actions`, `prior` and `predict` are required, the other methods optional: a backend or rule
+    that needs one asks `provides(model, name)` and refuses, naming both, where it is missing.
+    """
+
+    actions: Arms | Vector
+    latent: tuple[str, ...] = ()
+    """Names of the unknowns that move."""
+    blocks: tuple[tuple[int, ...], ...] = ()
+    """Groups of flat coordinates that a proposal may change alone; empty: one a named unknown."""
+    independent: int = 1
+    """Number of equal, contiguous groups of coordinates that stay independent a posteriori."""
+
+    def prior(self) -> dict[str, Distribution]:
+        """A distribution for every unknown; its support decides the unconstrained coordinates."""
+        raise NotImplementedError
+
+    def predict(self, params: Params, stats: Any, action: Array) -> Distribution:
+        """The distribution of the next observation; its `log_prob` is the likelihood.
+
+        params: constrained unknowns by name. action: `[action size]`.
+        """
+        raise NotImplementedError
+
+    def init_stats(self) -> Any:
+        """The running summary of no events."""
+        return ()
+
+    def update_stats(self, stats: Any, event: Event) -> Any:
+        """The summary after one more event (weight 0 leaves it alone)."""
+        return stats
+
+    def dynamics(self, params: Params, action: Array, elapsed: Array) -> dict[str, Distribution]:
+        """Optional: where each latent unknown goes in `elapsed` seconds."""
+        raise NotImplementedError
+
+    def linear(self, action: Array) -> tuple[Array, Array]:
+        """Optional: `(x [D], scale [])` if the observation is Normal(x @ u, scale) exactly."""
+        raise NotImplementedError
+
+    def reward(self, action: Array, observation: Array) -> Array:
+        """Optional: what greedy, ucb, thompson and regret need."""
+        raise NotImplementedError
+
+    def design(self) -> Distribution:
+        """Optional: a distribution over actions, what "at random" means here."""
+        raise NotImplementedError
+
+    def focus(self, key: Array, params: Params) -> Array:
+        """Optional: an action likely to teach something if `params` is near the truth."""
+        raise NotImplementedError
+
+
+def provides(model: Model, name: str) -> bool:
+    """Whether a model's class defines the optional method `name` itself."""
+    return getattr(type(model), name) is not getattr(Model, name)
+
+
+def example(model: Model) -> tuple[Params, Any, Array]:
+    """Placeholder arguments of `predict`, for reading off shapes before anything runs."""
+    import jax.numpy as jnp
+
+    key = jax.random.key(0)
+    params = {name: d.sample(key) for name, d in model.prior().items()}
+    return params, model.init_stats(), jnp.zeros(model.actions.size)
+
+
+def example_event(model: Model) -> Event:
+    """An event of weight 0 with the model's shapes and dtypes."""
+    import jax.numpy as jnp
+
+    params, stats, action = example(model)
+    shape = model.predict(params, stats, action).event_shape
+    zero = jnp.zeros(())
+    return Event(action, jnp.zeros(shape), zero, jnp.zeros((), jnp.int32), zero)
+
+
+__all__ = [
+    "Arms", "Array", "Belief", "Distribution", "Draws", "Event", "Gaussian", "Info", "Model",
+    "Params", "Posterior", "Summary", "UsageError", "Vector", "dist", "example", "example_event",
+    "provides",
+]  # fmt: skip

@@ -1,0 +1,153 @@
+"""Checks a model or posterior against the contract when it is loaded, before anything runs.
+
+Shapes are traced, not computed, so a check costs milliseconds. Not here: whether the numbers
+are right; that is what tests and the judge are for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .base import (
+    Arms,
+    Draws,
+    Gaussian,
+    Info,
+    Model,
+    Posterior,
+    Summary,
+    UsageError,
+    Vector,
+    example_event,
+)
+from .loading import describe, own_line
+from .outcomes import outcome_kind
+from .unknowns import unknowns_of
+
+
+def _attempt(kind: str, target: str, what: str, function: Callable[..., Any], *args: Any) -> Any:
+    """Run a user's function, turning its failure into one line with the user's own line."""
+    try:
+        return function(*args)
+    except UsageError:
+        raise
+    except Exception as error:  # a user's code may fail in any way at all
+        path = target.rpartition(":")[0]
+        where = own_line(error, path) if path else ""
+        raise UsageError(f"{kind} {target}{where}: {what} failed: {describe(error)}") from error
+
+
+def check_model(target: str, model: Any) -> None:
+    """Refuse a model that breaks the contract, saying which part."""
+    if not isinstance(model, Model):
+        raise UsageError(
+            f"model {target} made a {type(model).__name__}; it must subclass uncertain.Model"
+        )
+    try:
+        hash(model)
+    except TypeError as error:
+        raise UsageError(
+            f"model {target} is not hashable: make it a @dataclass(frozen=True) whose fields are "
+            "numbers, strings or tuples"
+        ) from error
+    if not isinstance(getattr(model, "actions", None), Arms | Vector):
+        raise UsageError(f"model {target}: `actions` must be Arms(...) or Vector(...)")
+    for method in ("prior", "predict"):
+        if getattr(type(model), method) is getattr(Model, method):
+            raise UsageError(f"model {target} does not define {method}()")
+    unknowns = _attempt("model", target, "prior()", unknowns_of, model)
+    if unknowns.size % max(model.independent, 1):
+        raise UsageError(
+            f"model {target}: {unknowns.size} unknowns do not divide into "
+            f"independent={model.independent} groups"
+        )
+    _attempt("model", target, "predict()", outcome_kind, model)
+    event = _attempt("model", target, "predict()", example_event, model)
+    before = _shapes(model.init_stats())
+    after = _attempt(
+        "model",
+        target,
+        "update_stats()",
+        lambda: jax.eval_shape(lambda s, e: model.update_stats(s, e), model.init_stats(), event),
+    )
+    if _shapes(after) != before:
+        raise UsageError(f"model {target}: update_stats() changes shapes or dtypes of the stats")
+
+
+def check_posterior(target: str, posterior: Any, model: Model) -> None:
+    """Refuse a posterior that breaks the contract, saying which part."""
+    if not isinstance(posterior, Posterior):
+        raise UsageError(
+            f"posterior {target} made a {type(posterior).__name__}; it must return "
+            "Posterior(init, absorb, refine, belief)"
+        )
+    key = jax.random.key(0)
+    events = jax.tree.map(lambda x: x[None], example_event(model))
+
+    def traced(what: str, function: Callable[..., Any], *args: Any) -> Any:
+        return _attempt("posterior", target, what, lambda: jax.eval_shape(function, *args))
+
+    state = traced("init()", posterior.init, key)
+    absorbed = traced("absorb()", posterior.absorb, key, state, events)
+    _same(target, "absorb()", state, absorbed)
+    result = traced("refine()", posterior.refine, key, state)
+    if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Info)):
+        raise UsageError(f"posterior {target}: refine() must return (state, Info)")
+    _same(target, "refine()", state, result[0])
+    belief = traced("belief()", posterior.belief, key, state, jnp.zeros(()))
+    _check_belief(target, belief, unknowns_of(model).size)
+
+
+def _check_belief(target: str, belief: Any, size: int) -> None:
+    if isinstance(belief, Summary):
+        return
+    if isinstance(belief, Draws):
+        count = belief.log_weights.shape[0] if belief.log_weights.ndim else 0
+        if belief.values.shape == (count, size):
+            return
+        raise UsageError(
+            f"posterior {target}: belief has values {belief.values.shape} and log_weights "
+            f"{belief.log_weights.shape}; expected [S, {size}] and [S]"
+        )
+    if isinstance(belief, Gaussian):
+        groups, width = belief.covariance.shape[:2]
+        if belief.mean.shape == (size,) and groups * width == size:
+            return
+        raise UsageError(f"posterior {target}: belief has mean {belief.mean.shape}, not [{size}]")
+    raise UsageError(
+        f"posterior {target}: belief() made a {type(belief).__name__}, not Draws, Gaussian or "
+        "Summary"
+    )
+
+
+def _same(target: str, what: str, before: Any, after: Any) -> None:
+    one, two = _shapes(before), _shapes(after)
+    if one == two:
+        return
+    if one[0] != two[0]:
+        raise UsageError(f"posterior {target}: {what} changes the structure of the state")
+    for old, new in zip(one[1], two[1], strict=True):
+        if old != new:
+            raise UsageError(
+                f"posterior {target}: {what} turns a leaf {old} into {new}; shapes, dtypes and "
+                "weak types must stay, or every event compiles again"
+            )
+
+
+def _shapes(tree: Any) -> tuple[Any, list[tuple]]:
+    leaves, structure = jax.tree.flatten(tree)
+    described = [
+        (tuple(jnp.shape(x)), str(_aval(x).dtype), bool(getattr(_aval(x), "weak_type", False)))
+        for x in leaves
+    ]
+    return structure, described
+
+
+def _aval(x: Any) -> Any:
+    return x if isinstance(x, jax.ShapeDtypeStruct) else jax.eval_shape(lambda: x)
+
+

@@ -1,0 +1,79 @@
+"""Score and expected (Fisher) information of one event, the generalised Gauss-Newton pieces.
+
+Not here: what is done with them. Laplace steps and folded histories share this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .base import Array, Event, Model, provides
+from .outcomes import Finite, Scalar, log_probs, outcome_kind
+from .unknowns import likelihood, unknowns_of
+
+Curvature = Callable[[Array, Any, Event], tuple[Array, Array]]
+
+
+def curvature_of(model: Model) -> Curvature:
+    """`curvature(u [D], stats, event) -> (score [D], rows [R, D])` with `rows.T @ rows` the
+    expected information of one such event at `u`, positive semi-definite by construction.
+
+    Normal outcomes of fixed scale: one row, the mean's gradient over the scale. Two outcomes: one
+    row, the logit's gradient times sqrt(p (1 - p)). Finite outcomes: a row each. Otherwise the
+    score itself (the empirical Fisher information, Martens 2020, which is cruder).
+    """
+    unknowns = unknowns_of(model)
+    kind = outcome_kind(model)
+
+    def score(u: Array, stats: Any, event: Event) -> Array:
+        return jax.grad(
+            lambda v: likelihood(model, v, stats, event.action, event.observation)
+        )(u)
+
+    def exact(u: Array, stats: Any, event: Event) -> tuple[Array, Array]:
+        x, scale = model.linear(event.action)
+        residual = (event.observation - x @ u) / scale
+        row = x / scale
+        return residual * row, row[None, :]
+
+    def normal(u: Array, stats: Any, event: Event) -> tuple[Array, Array]:
+        def moments(v: Array) -> tuple[Array, Array]:
+            d = model.predict(unknowns.constrain(v), stats, event.action)
+            return d.mean, jnp.log(d.variance)
+
+        # Normal information: J_m' J_m / s^2 + J_l' J_l / 2 with l = log s^2.
+        (_, log_variance), pull = jax.vjp(moments, u)
+        one, zero = jnp.ones_like(log_variance), jnp.zeros_like(log_variance)
+        mean_row = pull((one, zero))[0] * jnp.exp(-0.5 * log_variance)
+        scale_row = pull((zero, one))[0] * jnp.sqrt(0.5)
+        return score(u, stats, event), jnp.stack([mean_row, scale_row])
+
+    def finite(u: Array, stats: Any, event: Event) -> tuple[Array, Array]:
+        assert isinstance(kind, Finite)
+
+        def every(v: Array) -> Array:
+            return log_probs(model.predict(unknowns.constrain(v), stats, event.action), kind)
+
+        logs = every(u)
+        if len(kind.values) == 2:
+            gradient = jax.grad(lambda v: jnp.subtract(*every(v)))(u)
+            row = gradient * jnp.exp(0.5 * (logs[0] + logs[1]))
+            return score(u, stats, event), row[None, :]
+        jacobian = jax.jacrev(every)(u)
+        return score(u, stats, event), jacobian * jnp.exp(0.5 * logs)[:, None]
+
+    def empirical(u: Array, stats: Any, event: Event) -> tuple[Array, Array]:
+        gradient = score(u, stats, event)
+        return gradient, gradient[None, :]
+
+    if provides(model, "linear"):
+        return exact
+    if isinstance(kind, Scalar) and kind.normal:
+        return normal
+    if isinstance(kind, Finite):
+        return finite
+    return empirical

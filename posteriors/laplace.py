@@ -1,0 +1,197 @@
+"""A Gaussian posterior: exact where the model is linear-Gaussian, Gauss-Newton elsewhere.
+
+`absorb` is one Kalman step (linearised where needed), so the exact recursion and the online
+generalised Gauss-Newton are the same lines. `refine` is one damped Newton step on the kept
+events; where the recursion is exact it is the identity. Moving unknowns are carried forward by
+their (linearised) dynamics. Not here: anything with more than one mode.
+Sources: Kalman (1960); Martens (2020); Ritter, Botev and Barber (2018) for the online form.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from .base import Array, Belief, Event, Gaussian, Info, Model, Posterior, UsageError, provides
+from .curvature import curvature_of
+from .history import History, Memory, kept, memory
+from .idle import nothing_to_refine
+from .motion import gaussian_motion
+from .unknowns import unknowns_of
+
+BACKTRACKS = 5
+"""Newton step lengths tried at once: 1, 1/2, 1/4, ..."""
+TRUST = 3.0
+"""Longest linearised step, in posterior standard deviations."""
+
+
+@dataclass(frozen=True)
+class Laplace:
+    """structure: "full", "diagonal", or "auto" (the model's independent groups, which is exact).
+
+    particles: draws scored by a rule that needs draws. capacity, full: the memory behind
+    `refine` (history.py). jitter: see point.
+    """
+
+    structure: str = "auto"
+    particles: int = 128
+    capacity: int = 512
+    full: str = "fold"
+    jitter: float = 0.1
+
+
+class State(NamedTuple):
+    """mean `[D]`, covariance `[B, b, b]`, the model's stats, time `[]`, the kept events."""
+
+    mean: Array
+    covariance: Array
+    stats: Any
+    time: Array
+    history: History | None
+
+
+def build(model: Model, config: Laplace) -> Posterior:
+    """A Gaussian over the model's unconstrained coordinates."""
+    unknowns = unknowns_of(model)
+    if unknowns.discrete:
+        raise UsageError(
+            f"posterior laplace needs continuous unknowns; those of {type(model).__name__} are "
+            "discrete: use exact or smc"
+        )
+    shapes = {"full": 1, "diagonal": unknowns.size, "auto": model.independent}
+    if config.structure not in shapes:
+        raise UsageError(f"structure={config.structure!r}: choose full, diagonal or auto")
+    groups = shapes[config.structure]
+    width = unknowns.size // groups
+    linear = provides(model, "linear") and unknowns.normal
+    moving = gaussian_motion(model, groups) if model.latent else None
+    store = None
+    if not linear and moving is None:
+        store = memory(model, config.capacity, config.full)
+    curvature = curvature_of(model)
+    center, spread = unknowns.gaussian()
+
+    def init(key: Array) -> State:
+        mean, sd = jnp.asarray(center, unknowns.dtype), jnp.asarray(spread, unknowns.dtype)
+        if not linear:
+            mean = mean + config.jitter * sd * jax.random.normal(key, mean.shape)
+        variance = jnp.square(sd).reshape(groups, width)
+        covariance = jax.vmap(jnp.diag)(variance)
+        history = store.empty() if store else None
+        return State(mean, covariance, model.init_stats(), jnp.zeros(()), history)
+
+    def absorb_one(state: State, item: tuple[Array, Event]) -> tuple[State, None]:
+        key, event = item
+        mean, covariance = state.mean, state.covariance
+        if moving is not None:
+            mean, covariance = moving(mean, covariance, event.action, event.time - state.time)
+        score, rows = curvature(mean, state.stats, event)
+        root = jnp.sqrt(event.weight)
+        covariance = contract(covariance, root * rows)
+        step = apply(covariance, event.weight * score)
+        if not linear:
+            length = jnp.sqrt(jnp.maximum(step @ (event.weight * score), 0.0))
+            step = step * jnp.minimum(1.0, TRUST / jnp.maximum(length, TRUST))
+        real = event.weight > 0
+        # A masked event carries no time of its own.
+        mean = jnp.where(real, mean + step, state.mean)
+        covariance = jnp.where(real, covariance, state.covariance)
+        time = jnp.where(real, event.time, state.time)
+        history = state.history
+        if store is not None and history is not None:
+            history = store.push(key, history, event, mean)
+        stats = model.update_stats(state.stats, event)
+        return State(mean, covariance, stats, time, history), None
+
+    def absorb(key: Array, state: State, events: Event) -> State:
+        keys = jax.random.split(key, events.weight.shape[0])
+        return jax.lax.scan(absorb_one, state, (keys, events))[0]
+
+    def belief(key: Array, state: State, now: Array) -> Belief:
+        mean, covariance = state.mean, state.covariance
+        if moving is not None:
+            still = jnp.zeros(model.actions.size)
+            mean, covariance = moving(mean, covariance, still, now - state.time)
+        return Gaussian(mean, covariance)
+
+    refine = nothing_to_refine() if store is None else newton(model, store, spread, groups)
+    return Posterior(init, absorb, refine, belief)
+
+
+def newton(model: Model, store: Memory, spread: Any, groups: int):
+    """`refine`: one Newton step with backtracking on the log posterior of the kept events."""
+    unknowns = unknowns_of(model)
+    curvature = curvature_of(model)
+    width = unknowns.size // groups
+
+    def refine(key: Array, state: State) -> tuple[State, Info]:
+        history = state.history
+        assert history is not None
+
+        def pieces(stats: Any, event: Event) -> tuple[Array, Array]:
+            score, rows = curvature(state.mean, stats, event)
+            blocks = rows.reshape(-1, groups, width)
+            fisher = jnp.einsum("rbi,rbj->bij", blocks, blocks)
+            real = event.weight > 0
+            return (
+                jnp.where(real, event.weight * score, 0.0),
+                jnp.where(real, event.weight * fisher, 0.0),
+            )
+
+        score, information = store.reduce(pieces, history)
+        if history.linear.shape[0]:
+            score += history.linear - history.precision @ state.mean
+            information += diagonal_blocks(history.precision, groups)
+        score += jax.grad(unknowns.log_prior)(state.mean)
+        prior = 1 / jnp.square(jnp.asarray(spread, unknowns.dtype))
+        information += jax.vmap(jnp.diag)(prior.reshape(groups, width))
+        covariance = jnp.linalg.inv(information)
+        covariance = 0.5 * (covariance + jnp.swapaxes(covariance, 1, 2))
+        step = apply(covariance, score)
+        lengths = jnp.concatenate([jnp.zeros(1), 0.5 ** jnp.arange(BACKTRACKS)])
+        trials = state.mean[:, None] + step[:, None] * lengths
+        values = store.log_density(history, trials) + jax.vmap(
+            unknowns.log_prior, in_axes=1
+        )(trials)
+        values = jnp.where(jnp.isfinite(values), values, -jnp.inf)
+        best = jnp.argmax(values)
+        healthy = jnp.all(jnp.isfinite(covariance)) & jnp.isfinite(values[best])
+        mean = jnp.where(healthy, trials[:, best], state.mean)
+        covariance = jnp.where(healthy, covariance, state.covariance)
+        work = (kept(history) * (2 + BACKTRACKS)).astype(mean.dtype)
+        info = Info(work, healthy, {"log_posterior": values[best], "step": lengths[best]})
+        return state._replace(mean=mean, covariance=covariance), info
+
+    return refine
+
+
+def apply(covariance: Array, vector: Array) -> Array:
+    """Block-diagonal `covariance [B, b, b]` times `vector [D]`."""
+    blocks = vector.reshape(covariance.shape[:2])
+    return jnp.einsum("bij,bj->bi", covariance, blocks).reshape(-1)
+
+
+def contract(covariance: Array, rows: Array) -> Array:
+    """Covariance after seeing information `rows.T @ rows`, one rank-one step a row `[R, D]`.
+
+    Each step subtracts an exactly symmetric outer product, so symmetry never drifts.
+    """
+
+    def one(covariance: Array, row: Array) -> tuple[Array, None]:
+        blocks = row.reshape(covariance.shape[:2])
+        pushed = jnp.einsum("bij,bj->bi", covariance, blocks)
+        gain = 1 / (1 + jnp.sum(pushed * blocks, axis=1))
+        outer = pushed[:, :, None] * pushed[:, None, :]
+        return covariance - gain[:, None, None] * outer, None
+
+    return jax.lax.scan(one, covariance, rows, unroll=min(rows.shape[0], 4))[0]
+
+
+def diagonal_blocks(matrix: Array, groups: int) -> Array:
+    """The `[B, b, b]` diagonal blocks of `matrix [D, D]`."""
+    width = matrix.shape[0] // groups
+    tiled = matrix.reshape(groups, width, groups, width)
+    return jnp.einsum("bibj->bij", tiled)

@@ -1,0 +1,79 @@
+"""What kind of outcome a model predicts, read once when things are built.
+
+Not here: information gain, which chooses its formula by this kind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .base import Distribution, Model, UsageError, example
+
+
+@dataclass(frozen=True)
+class Finite:
+    """Finitely many outcomes; `values` are their codes."""
+
+    values: tuple[float, ...]
+
+    @property
+    def array(self) -> np.ndarray:
+        return np.asarray(self.values)
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """One continuous number. `normal`: its distribution is Normal, with closed-form entropy."""
+
+    normal: bool
+
+
+@dataclass(frozen=True)
+class Other:
+    """Anything else (vectors, counts without a bound): sampled, not integrated."""
+
+    shape: tuple[int, ...]
+
+
+Kind = Finite | Scalar | Other
+
+
+@lru_cache(maxsize=256)
+def outcome_kind(model: Model) -> Kind:
+    """The kind of a model's outcome."""
+    with jax.ensure_compile_time_eval():
+        d = model.predict(*example(model))
+        return _kind(model, d)
+
+
+def _kind(model: Model, d: Distribution) -> Kind:
+    if d.batch_shape:
+        raise UsageError(
+            f"model {type(model).__name__}: predict() has batch shape {d.batch_shape}; return the "
+            f"distribution of one observation (end it with .to_event({len(d.batch_shape)}))"
+        )
+    if d.event_shape:
+        return Other(tuple(d.event_shape))
+    if d.has_enumerate_support:
+        support = np.ravel(np.asarray(d.enumerate_support(expand=False)))
+        return Finite(tuple(float(v) for v in support))
+    if d.support is not None and not d.support.is_discrete:  # type: ignore[union-attr]
+        return Scalar(type(d).__name__ == "Normal")
+    return Other(())
+
+
+def log_prob(d: Distribution, observation: jax.Array) -> jax.Array:
+    """Log probability `[]` of an observation, which travels as a float whatever its kind."""
+    if d.support is not None and d.support.is_discrete:  # type: ignore[union-attr]
+        observation = observation.astype(jnp.int32)
+    return d.log_prob(observation)
+
+
+def log_probs(d: Distribution, kind: Finite) -> jax.Array:
+    """Log probability `[K]` of every outcome."""
+    return jax.vmap(lambda y: log_prob(d, y))(jnp.asarray(kind.array))

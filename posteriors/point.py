@@ -1,0 +1,86 @@
+"""A point estimate: the maximum a posteriori value, climbed by Adam.
+
+Not here: any uncertainty. It is the one-draw base case that everything else is compared with.
+Source: Kingma and Ba (2015).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from .base import Array, Belief, Event, Info, Model, Posterior, UsageError
+from .history import History, kept, memory
+from .unknowns import uniform_draws, unknowns_of
+
+
+@dataclass(frozen=True)
+class Point:
+    """step_size: Adam's, in prior standard deviations. capacity, full: the memory (history.py).
+
+    jitter: how far from the prior mean it starts, in prior standard deviations; a model with
+    exchangeable parts has a saddle at the mean itself.
+    """
+
+    step_size: float = 0.1
+    capacity: int = 512
+    full: str = "fold"
+    jitter: float = 0.1
+
+
+class State(NamedTuple):
+    """guess `[D]`, moments of Adam, the events climbed, step_size `[]`."""
+
+    guess: Array
+    moments: Any
+    history: History
+    step_size: Array
+
+
+def build(model: Model, config: Point) -> Posterior:
+    """Climb the log posterior of the kept events."""
+    unknowns = unknowns_of(model)
+    if unknowns.discrete or model.latent:
+        what = "discrete" if unknowns.discrete else "moving"
+        raise UsageError(
+            f"posterior point needs fixed continuous unknowns; those of {type(model).__name__} "
+            f"are {what}: use smc or exact"
+        )
+    store = memory(model, config.capacity, config.full)
+    adam = optax.scale_by_adam()
+    center, spread = unknowns.gaussian()
+
+    def init(key: Array) -> State:
+        mean, sd = jnp.asarray(center, unknowns.dtype), jnp.asarray(spread, unknowns.dtype)
+        guess = mean + config.jitter * sd * jax.random.normal(key, mean.shape)
+        return State(guess, adam.init(guess), store.empty(), jnp.asarray(config.step_size, unknowns.dtype))
+
+    def absorb(key: Array, state: State, events: Event) -> State:
+        def step(history: History, item: tuple[Array, Event]) -> tuple[History, None]:
+            return store.push(item[0], history, item[1], state.guess), None
+
+        keys = jax.random.split(key, events.weight.shape[0])
+        return state._replace(history=jax.lax.scan(step, state.history, (keys, events))[0])
+
+    def refine(key: Array, state: State) -> tuple[State, Info]:
+        particles = state.guess[:, None]
+        value, grad = store.value_and_grad(state.history, particles)
+        prior, prior_grad = jax.value_and_grad(unknowns.log_prior)(state.guess)
+        # Climbing in units of the prior's scale lets one step size serve every coordinate.
+        sd = jnp.asarray(spread, unknowns.dtype)
+        ascent, moments = adam.update(sd * (grad[:, 0] + prior_grad), state.moments)
+        guess = state.guess + state.step_size * sd * ascent
+        healthy = jnp.all(jnp.isfinite(guess))
+        guess = jnp.where(healthy, guess, state.guess)
+        work = kept(state.history).astype(guess.dtype)
+        info = Info(work, healthy, {"log_posterior": value[0] + prior})
+        return state._replace(guess=guess, moments=moments), info
+
+    def belief(key: Array, state: State, now: Array) -> Belief:
+        return uniform_draws(state.guess[None, :])
+
+    return Posterior(init, absorb, refine, belief)

@@ -1,0 +1,113 @@
+"""Every model and posterior by name. To add one: its file, and one line here.
+
+Not here: rules, proposers (decide/rules) and worlds (streams/worlds).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from . import exact, laplace, point, smc
+from .base import Model, Posterior, UsageError
+from .contract import check_model, check_posterior
+from .loading import Spec, call, configure, find, parse
+from .models.causal_pair import CausalPair
+from .models.discounting import Discounting
+from .models.drifting import Drifting
+from .models.finite import Finite
+from .models.linear import Linear
+from .models.location import Location
+from .models.logistic import Logistic
+from .models.number_game import NumberGame
+
+POSTERIORS: dict[str, tuple[type, Any]] = {
+    "exact": (exact.Exact, exact.build),
+    "laplace": (laplace.Laplace, laplace.build),
+    "point": (point.Point, point.build),
+    "smc": (smc.SMC, smc.build),
+}
+
+MODELS: dict[str, type[Model]] = {
+    "causal-pair": CausalPair,
+    "discounting": Discounting,
+    "drifting": Drifting,
+    "finite": Finite,
+    "linear": Linear,
+    "location": Location,
+    "logistic": Logistic,
+    "number-game": NumberGame,
+}
+
+
+def posteriors() -> dict[str, str]:
+    """Built-in posteriors: name -> first line of what it is."""
+    return {name: summary(build.__module__) for name, (_, build) in POSTERIORS.items()}
+
+
+def models() -> dict[str, str]:
+    """Built-in models: name -> first line of what it is."""
+    return {name: summary(model.__module__) for name, model in MODELS.items()}
+
+
+def summary(module: str) -> str:
+    """First line of a module's docstring."""
+    import sys
+
+    return (sys.modules[module].__doc__ or "").strip().splitlines()[0].rstrip(".")
+
+
+@lru_cache(maxsize=256)
+def build_model(text: str) -> Model:
+    """The model that `name:key=value` or `file.py:object` stands for, checked."""
+    spec = parse(text)
+    found = find("model", spec.target, MODELS)
+    settings = dict(spec.settings)
+    if isinstance(found, type) and dataclasses.is_dataclass(found):
+        model = configure("model", spec.target, found, settings)
+    elif isinstance(found, Model):
+        if settings:
+            raise UsageError(f"model {spec.target} is already built: it takes no options")
+        model = found
+    elif callable(found):
+        model = call("model", spec.target, found, **settings)
+    else:
+        raise UsageError(f"model {spec.target} is {type(found).__name__}, not a model")
+    check_model(spec.target, model)
+    return model
+
+
+def takes(text: str, field: str) -> bool:
+    """Whether a posterior has an option called `field`."""
+    import inspect
+
+    found = find("posterior", parse(text).target, POSTERIORS)
+    if isinstance(found, tuple):
+        return field in {f.name for f in dataclasses.fields(found[0])}
+    return field in inspect.signature(found).parameters
+
+
+def build_posterior(text: str, model: Model, extra: Mapping[str, Any] | None = None) -> Posterior:
+    """The posterior that `name:key=value` or `file.py:object` stands for, bound to a model.
+
+    The same arguments give the identical callables, so that nothing is compiled twice.
+    """
+    spec = parse(text)
+    settings = {**(extra or {}), **dict(spec.settings)}
+    return _build(Spec(spec.target, tuple(sorted(settings.items()))), model)
+
+
+@lru_cache(maxsize=256)
+def _build(spec: Spec, model: Model) -> Posterior:
+    found = find("posterior", spec.target, POSTERIORS)
+    if isinstance(found, tuple):
+        config, build = found
+        made = configure("posterior", spec.target, config, dict(spec.settings))
+        if getattr(made, "particles", 1) < 1:
+            raise UsageError(f"particles={made.particles}: must be at least 1")
+        return build(model, made)
+    posterior = call("posterior", spec.target, found, model, **dict(spec.settings))
+    check_posterior(spec.target, posterior, model)
+    return posterior
