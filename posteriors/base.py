@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpyro.distributions as dist
@@ -131,13 +131,30 @@ class Model:
     that needs one asks `provides(model, name)` and refuses, naming both, where it is missing.
     """
 
-    actions: Arms | Vector
     latent: tuple[str, ...] = ()
     """Names of the unknowns that move."""
-    blocks: tuple[tuple[int, ...], ...] = ()
-    """Groups of flat coordinates that a proposal may change alone; empty: one a named unknown."""
-    independent: int = 1
-    """Number of equal, contiguous groups of coordinates that stay independent a posteriori."""
+    if TYPE_CHECKING:  # plain attributes when run; a subclass may set or compute them
+
+        @property
+        def actions(self) -> Arms | Vector:
+            """The space that actions come from."""
+            ...
+
+        @property
+        def blocks(self) -> tuple[tuple[int, ...], ...]:
+            """Groups of flat coordinates that a proposal may change alone.
+
+            Empty: a group for every named unknown.
+            """
+            ...
+
+        @property
+        def independent(self) -> int:
+            """Number of equal, contiguous groups of coordinates independent a posteriori."""
+            ...
+    else:
+        blocks = ()
+        independent = 1
 
     def prior(self) -> dict[str, Distribution]:
         """A distribution for every unknown; its support decides the unconstrained coordinates."""
@@ -189,7 +206,7 @@ def example(model: Model) -> tuple[Params, Any, Array]:
     import jax.numpy as jnp
 
     key = jax.random.key(0)
-    params = {name: d.sample(key) for name, d in model.prior().items()}
+    params = {name: jnp.asarray(d.sample(key)) for name, d in model.prior().items()}
     return params, model.init_stats(), jnp.zeros(model.actions.size)
 
 

@@ -149,5 +149,3 @@ def _shapes(tree: Any) -> tuple[Any, list[tuple]]:
 
 def _aval(x: Any) -> Any:
     return x if isinstance(x, jax.ShapeDtypeStruct) else jax.eval_shape(lambda: x)
-
-

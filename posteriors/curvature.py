@@ -30,9 +30,7 @@ def curvature_of(model: Model) -> Curvature:
     kind = outcome_kind(model)
 
     def score(u: Array, stats: Any, event: Event) -> Array:
-        return jax.grad(
-            lambda v: likelihood(model, v, stats, event.action, event.observation)
-        )(u)
+        return jax.grad(lambda v: likelihood(model, v, stats, event.action, event.observation))(u)
 
     def exact(u: Array, stats: Any, event: Event) -> tuple[Array, Array]:
         x, scale = model.linear(event.action)
@@ -55,11 +53,13 @@ def curvature_of(model: Model) -> Curvature:
     def finite(u: Array, stats: Any, event: Event) -> tuple[Array, Array]:
         assert isinstance(kind, Finite)
 
+        outcomes = kind
+
         def every(v: Array) -> Array:
-            return log_probs(model.predict(unknowns.constrain(v), stats, event.action), kind)
+            return log_probs(model.predict(unknowns.constrain(v), stats, event.action), outcomes)
 
         logs = every(u)
-        if len(kind.values) == 2:
+        if len(outcomes.values) == 2:
             gradient = jax.grad(lambda v: jnp.subtract(*every(v)))(u)
             row = gradient * jnp.exp(0.5 * (logs[0] + logs[1]))
             return score(u, stats, event), row[None, :]

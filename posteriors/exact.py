@@ -47,7 +47,7 @@ def hypotheses(model: Model, grid: int) -> tuple[np.ndarray, np.ndarray]:
             )
         values, logs = found
     else:
-        if grid ** unknowns.size > LIMIT:
+        if grid**unknowns.size > LIMIT:
             raise UsageError(
                 f"posterior exact would need {grid}^{unknowns.size} grid points for "
                 f"{type(model).__name__}, the limit is {LIMIT}: lower grid or use smc"

@@ -71,9 +71,7 @@ def memory(model: Model, capacity: int, full: str) -> Memory:
     size = unknowns.size if fold else 0
 
     def empty() -> History:
-        events = jax.tree.map(
-            lambda x: jnp.zeros((rows, *x.shape), x.dtype), example_event(model)
-        )
+        events = jax.tree.map(lambda x: jnp.zeros((rows, *x.shape), x.dtype), example_event(model))
         normal = jnp.zeros((size, size)), jnp.zeros(size)
         return History(events, jnp.zeros((), jnp.int32), model.init_stats(), *normal)
 

@@ -153,9 +153,9 @@ def newton(model: Model, store: Memory, spread: Any, groups: int):
         step = apply(covariance, score)
         lengths = jnp.concatenate([jnp.zeros(1), 0.5 ** jnp.arange(BACKTRACKS)])
         trials = state.mean[:, None] + step[:, None] * lengths
-        values = store.log_density(history, trials) + jax.vmap(
-            unknowns.log_prior, in_axes=1
-        )(trials)
+        values = store.log_density(history, trials) + jax.vmap(unknowns.log_prior, in_axes=1)(
+            trials
+        )
         values = jnp.where(jnp.isfinite(values), values, -jnp.inf)
         best = jnp.argmax(values)
         healthy = jnp.all(jnp.isfinite(covariance)) & jnp.isfinite(values[best])

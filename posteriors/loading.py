@@ -87,7 +87,8 @@ def load_file(kind: str, path: str, name: str) -> Any:
         raise UsageError(f"{kind} {path}: no such file")
     module_name = f"uncertain_user_{file.stem}_{abs(hash(file.resolve()))}"
     spec = importlib.util.spec_from_file_location(module_name, file)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     sys.path.insert(0, str(file.parent))

@@ -62,9 +62,7 @@ def gaussian_motion(
             variance = variance.at[span].set(jnp.ravel(d.variance))
         return mean, variance
 
-    def move(
-        mean: Array, covariance: Array, action: Array, elapsed: Array
-    ) -> tuple[Array, Array]:
+    def move(mean: Array, covariance: Array, action: Array, elapsed: Array) -> tuple[Array, Array]:
         elapsed = jnp.maximum(elapsed, 0.0)
 
         def where_to(u: Array) -> Array:

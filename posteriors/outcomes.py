@@ -71,7 +71,7 @@ def log_prob(d: Distribution, observation: jax.Array) -> jax.Array:
     """Log probability `[]` of an observation, which travels as a float whatever its kind."""
     if d.support is not None and d.support.is_discrete:  # type: ignore[union-attr]
         observation = observation.astype(jnp.int32)
-    return d.log_prob(observation)
+    return jnp.asarray(d.log_prob(observation))
 
 
 def log_probs(d: Distribution, kind: Finite) -> jax.Array:

@@ -57,7 +57,8 @@ def build(model: Model, config: Point) -> Posterior:
     def init(key: Array) -> State:
         mean, sd = jnp.asarray(center, unknowns.dtype), jnp.asarray(spread, unknowns.dtype)
         guess = mean + config.jitter * sd * jax.random.normal(key, mean.shape)
-        return State(guess, adam.init(guess), store.empty(), jnp.asarray(config.step_size, unknowns.dtype))
+        step_size = jnp.asarray(config.step_size, unknowns.dtype)
+        return State(guess, adam.init(guess), store.empty(), step_size)
 
     def absorb(key: Array, state: State, events: Event) -> State:
         def step(history: History, item: tuple[Array, Event]) -> tuple[History, None]:
@@ -72,8 +73,8 @@ def build(model: Model, config: Point) -> Posterior:
         prior, prior_grad = jax.value_and_grad(unknowns.log_prior)(state.guess)
         # Climbing in units of the prior's scale lets one step size serve every coordinate.
         sd = jnp.asarray(spread, unknowns.dtype)
-        ascent, moments = adam.update(sd * (grad[:, 0] + prior_grad), state.moments)
-        guess = state.guess + state.step_size * sd * ascent
+        updates, moments = adam.update(sd * (grad[:, 0] + prior_grad), state.moments)
+        guess = state.guess + state.step_size * sd * jnp.asarray(updates)
         healthy = jnp.all(jnp.isfinite(guess))
         guess = jnp.where(healthy, guess, state.guess)
         work = kept(state.history).astype(guess.dtype)

@@ -105,9 +105,7 @@ def build(model: Model, config: SMC) -> Posterior:
         )
         time = jnp.where(real, event.time, state.time)
         stats = model.update_stats(state.stats, event)
-        return State(
-            particles, log_weights, target, stats, time, history, state.step_size
-        ), None
+        return State(particles, log_weights, target, stats, time, history, state.step_size), None
 
     def absorb(key: Array, state: State, events: Event) -> State:
         keys = jax.random.split(key, events.weight.shape[0])

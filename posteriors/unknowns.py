@@ -110,10 +110,8 @@ class Unknowns:
         keys = jax.random.split(key, n)
 
         def one(key: Array) -> Array:
-            names = jax.random.split(key, len(self.prior))
-            return self.flatten(
-                {name: d.sample(k) for k, (name, d) in zip(names, self.prior.items(), strict=True)}
-            )
+            names = zip(jax.random.split(key, len(self.prior)), self.prior.items(), strict=True)
+            return self.flatten({name: jnp.asarray(d.sample(k)) for k, (name, d) in names})
 
         return jax.vmap(one)(keys)
 

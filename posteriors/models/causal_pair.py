@@ -8,7 +8,7 @@ Source: Cooper and Yoo (1999), Bayesian scores from mixed observation and interv
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
@@ -41,7 +41,7 @@ class CausalPair(Model):
         return Arms(len(ACTIONS))
 
     def prior(self) -> dict[str, Distribution]:
-        return {"structure": dist.Categorical(jnp.ones(3) / 3)}
+        return {"structure": dist.CategoricalProbs(jnp.ones(3) / 3)}
 
     def init_stats(self) -> Counts:
         return Counts(jnp.zeros(2), jnp.zeros(2), jnp.zeros((2, 2)), jnp.zeros((2, 2)))
@@ -75,4 +75,4 @@ class CausalPair(Model):
         joint = jnp.stack(
             [x[:, None] * y[None, :], x[:, None] * y_given_x, (y[:, None] * x_given_y).T]
         )
-        return dist.Categorical(joint[params["structure"]].reshape(4))
+        return dist.CategoricalProbs(joint[params["structure"]].reshape(4))

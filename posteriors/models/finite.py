@@ -54,11 +54,11 @@ class Finite(Model):
 
     def prior(self) -> dict[str, Distribution]:
         weights = np.asarray(self.weights or [1.0] * len(self.table))
-        return {"hypothesis": dist.Categorical(jnp.asarray(weights / weights.sum()))}
+        return {"hypothesis": dist.CategoricalProbs(jnp.asarray(weights / weights.sum()))}
 
     def predict(self, params: Params, stats: Any, action: Array) -> Distribution:
         table = jnp.asarray(self.table)
-        return dist.Categorical(table[params["hypothesis"], action[0].astype(jnp.int32)])
+        return dist.CategoricalProbs(table[params["hypothesis"], action[0].astype(jnp.int32)])
 
     def reward(self, action: Array, observation: Array) -> Array:
         rewards = jnp.asarray(self.rewards or tuple(float(k) for k in range(len(self.table[0][0]))))

@@ -36,7 +36,7 @@ def rules() -> dict[str, np.ndarray]:
         if len(powers) > 1:
             found[f"power of {n}"] = np.isin(NUMBERS, powers)
     for digit in range(10):
-        found[f"ends in {digit}"] = NUMBERS % 10 == digit
+        found[f"ends in {digit}"] = np.equal(NUMBERS % 10, digit)
         found[f"contains {digit}"] = np.array([str(digit) in str(n) for n in NUMBERS])
     return found
 
@@ -94,7 +94,7 @@ class NumberGame(Model):
         return logs - np.logaddexp.reduce(logs)
 
     def prior(self) -> dict[str, Distribution]:
-        return {"concept": dist.Categorical(logits=jnp.asarray(self.log_weights()))}
+        return {"concept": dist.CategoricalLogits(jnp.asarray(self.log_weights()))}
 
     def predict(self, params: Params, stats: Any, action: Array) -> Distribution:
         members = jnp.asarray(concepts()[1])
