@@ -1,0 +1,75 @@
+"""Rows of a CSV file with their line numbers, and numbers read strictly from them.
+
+Not here: which columns mean what.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator
+
+from ..posteriors.base import UsageError
+from ..posteriors.loading import nearest
+from .files import Source
+from .record import Where
+
+Row = tuple[Where, list[str]]
+
+
+def rows(source: Source) -> tuple[list[str], Iterator[Row]]:
+    """The header's names, and every further row, which must be as long as the header."""
+    reader = csv.reader(source.text(), strict=True)
+
+    def strict() -> Iterator[Row]:
+        while True:
+            try:
+                row = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                where = Where(source.name, reader.line_num)
+                raise where.error("", f"not CSV ({error})", "correct the line") from error
+            if row:
+                yield Where(source.name, reader.line_num), row
+
+    every = strict()
+    _, header = next(every, (None, []))
+    if not header:
+        raise UsageError(f"{source.name}: empty; a CSV log starts with a line of column names")
+    header = [name.strip() for name in header]
+    for name in header:
+        if header.count(name) > 1:
+            raise UsageError(f'{source.name}:1: column "{name}" occurs twice; rename one')
+
+    def checked() -> Iterator[Row]:
+        for where, row in every:
+            if len(row) != len(header):
+                raise where.error(
+                    "", f"{len(row)} columns, the header has {len(header)}", "correct the line"
+                )
+            yield where, row
+
+    return header, checked()
+
+
+def column(source: Source, header: list[str], *spellings: str) -> int:
+    """The position of a column that may be spelt in several ways."""
+    for name in spellings:
+        if name in header:
+            return header.index(name)
+    named = [name for name in header if name]
+    raise UsageError(f'{source.name}:1: no column "{spellings[0]}"{nearest(spellings[0], named)}')
+
+
+def number(where: Where, field: str, text: str, remedy: str) -> float:
+    """A finite number, or UsageError naming the cell."""
+    try:
+        # float() also takes 1_000, which no CSV means as a number.
+        value = float(text if "_" not in text else "")
+    except ValueError as error:
+        what = f"{text!r} is no number" if text else "empty"
+        raise where.error(field, what, remedy) from error
+    if not math.isfinite(value):
+        raise where.error(field, f"{text} is not finite", remedy)
+    return value

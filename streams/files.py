@@ -1,0 +1,126 @@
+"""Open files, gzipped files and standard streams; everything unreadable is one clear line.
+
+Not here: what the bytes mean.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from ..posteriors.base import UsageError
+
+GZIP_MAGIC = b"\x1f\x8b"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+STANDARD = "-"
+LONGEST_LINE = 1 << 26
+"""Bytes; a longer line is not a log but a mistake (or a whole file without line ends)."""
+
+
+class Source:
+    """An input opened for reading once, line by line.
+
+    name: as the user wrote it, `<stdin>` for `-`. head: the first line that is not blank, which
+    iteration still yields. Raises UsageError at once where the path cannot be read.
+    """
+
+    def __init__(self, path: str, stdin: BinaryIO | None = None) -> None:
+        self.path = path
+        self.name = "<stdin>" if path == STANDARD else path
+        with self._readable():
+            raw = self._open(stdin)
+            # The first bytes decide: people rename files, and pipes have no names.
+            magic = raw.peek(len(GZIP_MAGIC))[: len(GZIP_MAGIC)]
+            self._file: BinaryIO = gzip.GzipFile(fileobj=raw) if magic == GZIP_MAGIC else raw  # type: ignore[assignment]
+        self._kept: list[bytes] = []
+        self.head = self._head()
+
+    def _open(self, stdin: BinaryIO | None) -> io.BufferedReader:
+        if self.path != STANDARD:
+            return open(self.path, "rb")
+        file = stdin if stdin is not None else sys.stdin.buffer
+        return file if isinstance(file, io.BufferedReader) else io.BufferedReader(file)  # type: ignore[arg-type]
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise UsageError(f"{self.name}: broken gzip ({error}); compress it again") from error
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise UsageError(f"{self.name}: cannot be read ({reason}); check the path") from error
+
+    def _line(self) -> bytes:
+        with self._readable():
+            line = self._file.readline(LONGEST_LINE)
+        if len(line) == LONGEST_LINE:
+            raise UsageError(
+                f"{self.name}: a line of {LONGEST_LINE} bytes; is it one event a line?"
+            )
+        return line
+
+    def _head(self) -> bytes:
+        while line := self._line():
+            if not self._kept:
+                line = line.removeprefix(BYTE_ORDER_MARK)
+            self._kept.append(line)
+            if line.strip():
+                return line
+        return b""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Every line, ends included, blank ones too so that counting gives line numbers."""
+        yield from self._kept
+        self._kept = []
+        while line := self._line():
+            yield line
+
+    def text(self) -> Iterator[str]:
+        """Every line as UTF-8 text."""
+        for number, line in enumerate(self, 1):
+            try:
+                yield line.decode()
+            except UnicodeDecodeError as error:
+                raise UsageError(
+                    f"{self.name}:{number}: not UTF-8 text ({error.reason}); convert it, "
+                    "for example with iconv"
+                ) from error
+
+    def close(self) -> None:
+        """Close a file; standard input stays open."""
+        if self.path != STANDARD:
+            self._file.close()
+
+
+def check_readable(paths: list[str]) -> None:
+    """Refuse a list of inputs of which one cannot be read, before any work."""
+    for path in paths:
+        if path == STANDARD:
+            continue
+        if not Path(path).exists():
+            raise UsageError(f"{path}: no such file; check the path")
+        if Path(path).is_dir():
+            raise UsageError(f"{path}: is a folder; name a file in it")
+        if not os.access(path, os.R_OK):
+            raise UsageError(f"{path}: cannot be read (permission denied); check its rights")
+
+
+def open_output(path: str) -> BinaryIO:
+    """A file opened for writing now (`-` is standard output, `.gz` compresses), or UsageError."""
+    if path == STANDARD:
+        return sys.stdout.buffer
+    try:
+        if path.endswith(".gz"):
+            return gzip.open(path, "wb")  # type: ignore[return-value]
+        return open(path, "wb")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(f"{path}: cannot be written ({reason}); choose another path") from error

@@ -1,0 +1,68 @@
+"""The decoded record: what one line of any log or live stream says.
+
+Not here: how any format spells it, or how a model wants it (encode.py).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from ..posteriors.base import UsageError
+
+
+class Where(NamedTuple):
+    """A place in an input: file as the user named it, line from 1."""
+
+    file: str
+    line: int
+
+    def error(self, field: str, problem: str, remedy: str) -> UsageError:
+        """One line: file, line, field, what is wrong; what to do."""
+        parts = [f"{self.file}:{self.line}", field, f"{problem}; {remedy}"]
+        return UsageError(": ".join(part for part in parts if part))
+
+
+class Candidate(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """One action on offer. id: arm or label; x: its own features; cost: in the user's units."""
+
+    id: str | int | None = None
+    x: list[float] | None = None
+    cost: float = 1.0
+
+
+Offer = str | int | Candidate | list[float]
+"""A candidate as it may be written: an arm's name or index, an object, or a plain vector."""
+
+REQUEST, DECISION, OBSERVATION, EVENT = "request", "decision", "observation", "event"
+
+
+class Record(msgspec.Struct, gc=False):
+    """One line, decoded. Absent fields are None.
+
+    id: the user's own. where: its place. t: seconds, any origin. x: context numbers. actions:
+    candidates. action: an arm's name or index, or a vector. propensity: probability with which
+    the action was chosen. y: observation. r: reward; where absent the model's own. deadline:
+    seconds allowed for the decision. weight: how many times the event counts.
+    """
+
+    id: str | int
+    where: Where
+    t: float | None = None
+    x: list[float] | None = None
+    actions: list[Offer] | None = None
+    action: str | int | list[float] | None = None
+    propensity: float | None = None
+    y: float | list[float] | None = None
+    r: float | None = None
+    deadline: float | None = None
+    weight: float = 1.0
+
+    @property
+    def kind(self) -> str:
+        """`request` asks for an action; `decision` is an action whose observation will follow;
+        `observation` answers an earlier id; `event` is complete."""
+        if self.action is None:
+            return REQUEST if self.y is None else OBSERVATION
+        return DECISION if self.y is None else EVENT
