@@ -3,7 +3,7 @@
 Not here: what to do with it. Backends share this one buffer and differ in how they climb it.
 When it is full, `full` names what happens: "forget" drops the oldest event, "reservoir" keeps a
 uniform sample and weights it up, "fold" turns the evicted event into a normal factor (a Laplace
-step at the current guess).
+step at the current guess); discrete unknowns have no such factor, and forget.
 """
 
 from __future__ import annotations
@@ -42,6 +42,9 @@ class Memory(NamedTuple):
 
     empty() -> history.
     push(key, history, event, guess [D]) -> history; an event of weight 0 changes nothing.
+    update(key, history, event, guess [D], particles [D, S], density [S], logs [S])
+        -> (history, change [S]): push, and by how much it changes `log_density` at the particles,
+        given that density before and the event's own weighted log likelihood.
     log_density(history, particles [D, S]) -> [S], log likelihood of what is kept or folded.
     value_and_grad(history, particles [D, S]) -> ([S], [D, S]).
     reduce(function(stats, event) -> tree, history) -> tree, summed over kept events.
@@ -49,6 +52,7 @@ class Memory(NamedTuple):
 
     empty: Callable[[], History]
     push: Callable[[Array, History, Event, Array], History]
+    update: Callable[..., tuple[History, Array]]
     log_density: Callable[[History, Array], Array]
     value_and_grad: Callable[[History, Array], tuple[Array, Array]]
     reduce: Callable[[Callable[[Any, Event], Any], History], Any]
@@ -75,39 +79,71 @@ def memory(model: Model, capacity: int, full: str) -> Memory:
         normal = jnp.zeros((size, size)), jnp.zeros(size)
         return History(events, jnp.zeros((), jnp.int32), model.init_stats(), *normal)
 
-    def push(key: Array, history: History, event: Event, guess: Array) -> History:
+    def place(key: Array, history: History, event: Event) -> tuple[Array, Array, Event]:
+        """The slot for an event, whether it is kept, and the event that leaves (weight 0: none)."""
         keep = real = event.weight > 0
         slot = history.seen % capacity
-        evicting = real & (history.seen >= capacity)
         if full == "reservoir":
             draw = jax.random.randint(key, (), 0, history.seen + 1)
             slot = jnp.where(history.seen < capacity, history.seen, draw)
-            keep, evicting = real & (slot < capacity), jnp.zeros((), bool)
-            slot = jnp.minimum(slot, capacity - 1)
+            keep, slot = real & (slot < capacity), jnp.minimum(slot, capacity - 1)
         old = jax.tree.map(lambda x: x[slot], history.events)
+        leaving = keep & (history.seen >= capacity)
+        return slot, keep, old._replace(weight=jnp.where(leaving, old.weight, 0.0))
+
+    def push(key: Array, history: History, event: Event, guess: Array) -> History:
+        return put(history, event, guess, *place(key, history, event))
+
+    def put(
+        history: History, event: Event, guess: Array, slot: Array, keep: Array, gone: Event
+    ) -> History:
         before, precision, linear = history.before, history.precision, history.linear
         if curvature is not None:
-            score, root = curvature(guess, before, old)
-            weight = jnp.where(evicting, old.weight, 0.0)
-            fisher = weight * root.T @ root
-            precision = precision + fisher
-            linear = linear + weight * score + fisher @ guess
+            score, root = curvature(guess, before, gone)
+            fisher = gone.weight * root.T @ root
+            pull = gone.weight * score + fisher @ guess
+            # An empty slot holds zeros, for which the model need not be finite.
+            precision = precision + jnp.where(gone.weight > 0, fisher, 0.0)
+            linear = linear + jnp.where(gone.weight > 0, pull, 0.0)
         if ordered:
-            gone = old._replace(weight=jnp.where(evicting, old.weight, 0.0))
             before = model.update_stats(before, gone)
         events = jax.tree.map(
-            lambda block, new, kept: block.at[slot].set(jnp.where(keep, new, kept)),
+            lambda block, new: block.at[slot].set(jnp.where(keep, new, block[slot])),
             history.events,
             event,
-            old,
         )
-        return History(events, history.seen + real, before, precision, linear)
+        return History(events, history.seen + (event.weight > 0), before, precision, linear)
+
+    def update(
+        key: Array,
+        history: History,
+        event: Event,
+        guess: Array,
+        particles: Array,
+        density: Array,
+        logs: Array,
+    ) -> tuple[History, Array]:
+        slot, keep, gone = place(key, history, event)
+        new = put(history, event, guess, slot, keep, gone)
+        lost = one(particles, history.before, gone)
+        # What the leaving event had ruled out stays so: minus infinity has no inverse.
+        change = jnp.where(keep, logs, 0.0) - jnp.where(jnp.isfinite(lost), lost, 0.0)
+        if fold:
+            # The difference of what is stored, so that `density` follows `log_density` exactly.
+            precision, linear = new.precision - history.precision, new.linear - history.linear
+            change = change + normal_factor(precision, linear, particles)
+        if full == "reservoir":
+            growth = scale(new) / scale(history)
+            change = (growth - 1) * density + scale(new) * change
+        return new, change
+
+    def scale(history: History) -> Array:
+        return jnp.maximum(history.seen, capacity) / capacity
 
     def scaled(history: History, total: Any) -> Any:
         if full != "reservoir":
             return total
-        factor = jnp.maximum(history.seen, capacity) / capacity
-        return jax.tree.map(lambda x: x * factor, total)
+        return jax.tree.map(lambda x: x * scale(history), total)
 
     def in_order(history: History) -> Event:
         index = jnp.arange(rows)
@@ -159,8 +195,7 @@ def memory(model: Model, capacity: int, full: str) -> Memory:
     def log_density(history: History, particles: Array) -> Array:
         total = reduce(lambda stats, event: one(particles, stats, event), history)
         if fold:
-            quadratic = jnp.sum(particles * (history.precision @ particles), axis=0)
-            total = total + history.linear @ particles - 0.5 * quadratic
+            total = total + normal_factor(history.precision, history.linear, particles)
         return total
 
     def value_and_grad(history: History, particles: Array) -> tuple[Array, Array]:
@@ -175,7 +210,12 @@ def memory(model: Model, capacity: int, full: str) -> Memory:
             grad += history.linear[:, None] - pushed
         return value, grad
 
-    return Memory(empty, push, log_density, value_and_grad, reduce)
+    return Memory(empty, push, update, log_density, value_and_grad, reduce)
+
+
+def normal_factor(precision: Array, linear: Array, particles: Array) -> Array:
+    """`l u - u P u / 2` for `particles [D, S]`, `[S]`."""
+    return linear @ particles - 0.5 * jnp.sum(particles * (precision @ particles), axis=0)
 
 
 def kept(history: History) -> Array:

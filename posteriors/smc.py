@@ -89,11 +89,14 @@ def build(model: Model, config: SMC) -> Posterior:
             particles,
         )
         logs = jnp.where(real, event.weight * logs, 0.0)
+        if store is not None and history is not None:
+            likely = normalise(state.log_weights + logs)
+            guess = particles @ jnp.exp(likely).astype(particles.dtype)
+            density = state.target - across(unknowns.log_prior, particles)
+            # A full memory loses an old event as well: the weights follow what moves will target.
+            history, logs = store.update(keep_key, history, event, guess, particles, density, logs)
         log_weights = normalise(state.log_weights + logs)
         target = state.target + logs
-        if store is not None and history is not None:
-            guess = particles @ jnp.exp(log_weights).astype(particles.dtype)
-            history = store.push(keep_key, history, event, guess)
         low = ess(log_weights) < config.ess * count
 
         def resample(_: None) -> tuple[Array, Array, Array]:
