@@ -26,8 +26,9 @@ CHUNK = 16
 class History(NamedTuple):
     """events: block `[C, ...]`, a ring. seen: `[]` int32, events of positive weight so far.
 
-    before: the model's stats before the oldest kept event. precision `[D, D]`, linear `[D]`:
-    the normal factor exp(-u P u / 2 + l u) of folded events (of size 0 unless folding).
+    before: the model's stats before the oldest kept event. precision `[B, b, b]` (the model's
+    independent groups), linear `[D]`: the normal factor exp(-u P u / 2 + l u) of folded events
+    (of size 0 unless folding).
     """
 
     events: Event
@@ -73,10 +74,12 @@ def memory(model: Model, capacity: int, full: str) -> Memory:
     chunk = min(CHUNK, capacity)
     rows = -(-capacity // chunk) * chunk
     size = unknowns.size if fold else 0
+    groups = max(model.independent, 1) if fold else 0
+    width = unknowns.size // groups if fold else 0
 
     def empty() -> History:
         events = jax.tree.map(lambda x: jnp.zeros((rows, *x.shape), x.dtype), example_event(model))
-        normal = jnp.zeros((size, size)), jnp.zeros(size)
+        normal = jnp.zeros((groups, width, width)), jnp.zeros(size)
         return History(events, jnp.zeros((), jnp.int32), model.init_stats(), *normal)
 
     def place(key: Array, history: History, event: Event) -> tuple[Array, Array, Event]:
@@ -100,8 +103,9 @@ def memory(model: Model, capacity: int, full: str) -> Memory:
         before, precision, linear = history.before, history.precision, history.linear
         if curvature is not None:
             score, root = curvature(guess, before, gone)
-            fisher = gone.weight * root.T @ root
-            pull = gone.weight * score + fisher @ guess
+            parts = root.reshape(-1, groups, width)
+            fisher = gone.weight * jnp.einsum("rbi,rbj->bij", parts, parts)
+            pull = gone.weight * score + pushed_by(fisher, guess[:, None])[:, 0]
             # An empty slot holds zeros, for which the model need not be finite.
             precision = precision + jnp.where(gone.weight > 0, fisher, 0.0)
             linear = linear + jnp.where(gone.weight > 0, pull, 0.0)
@@ -205,7 +209,7 @@ def memory(model: Model, capacity: int, full: str) -> Memory:
 
         value, grad = reduce(both, history)
         if fold:
-            pushed = history.precision @ particles
+            pushed = pushed_by(history.precision, particles)
             value += history.linear @ particles - 0.5 * jnp.sum(particles * pushed, axis=0)
             grad += history.linear[:, None] - pushed
         return value, grad
@@ -215,7 +219,14 @@ def memory(model: Model, capacity: int, full: str) -> Memory:
 
 def normal_factor(precision: Array, linear: Array, particles: Array) -> Array:
     """`l u - u P u / 2` for `particles [D, S]`, `[S]`."""
-    return linear @ particles - 0.5 * jnp.sum(particles * (precision @ particles), axis=0)
+    pushed = pushed_by(precision, particles)
+    return linear @ particles - 0.5 * jnp.sum(particles * pushed, axis=0)
+
+
+def pushed_by(precision: Array, particles: Array) -> Array:
+    """Block-diagonal `precision [B, b, b]` times `particles [D, S]`, `[D, S]`."""
+    parts = particles.reshape(*precision.shape[:2], -1)
+    return jnp.einsum("bij,bjs->bis", precision, parts).reshape(particles.shape)
 
 
 def kept(history: History) -> Array:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from .base import Array, Belief, Event, Gaussian, Info, Model, Posterior, UsageError, provides
 from .curvature import curvature_of
-from .history import History, Memory, kept, memory
+from .history import History, Memory, kept, memory, pushed_by
 from .idle import nothing_to_refine
 from .motion import gaussian_motion
 from .unknowns import unknowns_of
@@ -154,8 +154,8 @@ def newton(model: Model, store: Memory, spread: Any, groups: int):
 
         score, information = store.reduce(pieces, history)
         if history.linear.shape[0]:
-            score += history.linear - history.precision @ state.mean
-            information += diagonal_blocks(history.precision, groups)
+            score += history.linear - pushed_by(history.precision, state.mean[:, None])[:, 0]
+            information += regroup(history.precision, groups)
         score += jax.grad(unknowns.log_prior)(state.mean)
         prior = 1 / jnp.square(jnp.asarray(spread, unknowns.dtype))
         information += jax.vmap(jnp.diag)(prior.reshape(groups, width))
@@ -163,7 +163,7 @@ def newton(model: Model, store: Memory, spread: Any, groups: int):
         covariance = 0.5 * (covariance + jnp.swapaxes(covariance, 1, 2))
         step = apply(covariance, score)
         lengths = jnp.concatenate([jnp.zeros(1), 0.5 ** jnp.arange(BACKTRACKS)])
-        trials = state.mean[:, None] + step[:, None] * lengths
+        trials = state.mean[:, None] + step[:, None] * lengths[None, :]
         values = store.log_density(history, trials) + jax.vmap(unknowns.log_prior, in_axes=1)(
             trials
         )
@@ -201,8 +201,11 @@ def contract(covariance: Array, rows: Array) -> Array:
     return jax.lax.scan(one, covariance, rows, unroll=min(rows.shape[0], 4))[0]
 
 
-def diagonal_blocks(matrix: Array, groups: int) -> Array:
-    """The `[B, b, b]` diagonal blocks of `matrix [D, D]`."""
+def regroup(blocks: Array, groups: int) -> Array:
+    """`blocks [B, b, b]` of a matrix as `groups` other blocks; what falls outside is dropped."""
+    if blocks.shape[0] == groups:
+        return blocks
+    matrix = jax.scipy.linalg.block_diag(*blocks)
     width = matrix.shape[0] // groups
     tiled = matrix.reshape(groups, width, groups, width)
     return jnp.einsum("bibj->bij", tiled)

@@ -6,21 +6,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..base import Arms, Array, Distribution, Model, Params, Vector, dist
-from .linear import arm_features
+from .linear import arm_features, vector_features
 
 
 @dataclass(frozen=True)
 class Logistic(Model):
     """The observation is 0 or 1 with log odds x @ weights + offset, weights ~ Normal(0, scale).
 
-    arms, features: as in linear. offset: known base log odds, for rare outcomes. The reward is
-    the observation.
+    arms, features, intercept: as in linear. offset: known base log odds, for rare outcomes. The
+    reward is the observation.
     """
 
     arms: int = 5
     features: int = 4
     scale: float = 1.0
     offset: float = 0.0
+    intercept: bool = False
 
     @property
     def actions(self) -> Arms | Vector:
@@ -31,11 +32,16 @@ class Logistic(Model):
         return self.arms or 1
 
     def prior(self) -> dict[str, Distribution]:
-        size = self.arms * (self.features + 1) if self.arms else self.features
+        size = self.features + self.intercept
+        if self.arms:
+            size = self.arms * (self.features + 1)
         return {"weights": dist.Normal(0.0, self.scale).expand((size,)).to_event(1)}
 
     def predict(self, params: Params, stats: Any, action: Array) -> Distribution:
-        x = arm_features(action, self.arms, self.features) if self.arms else action
+        if self.arms:
+            x = arm_features(action, self.arms, self.features)
+        else:
+            x = vector_features(action, self.intercept)
         return dist.Bernoulli(logits=x @ params["weights"] + self.offset)
 
     def reward(self, action: Array, observation: Array) -> Array:
