@@ -48,16 +48,11 @@ class Encoder:
     ) -> None:
         self.space, self.kind, self.times = space, kind, times
         count = space.count if isinstance(space, Arms) else 0
-        self.names = names + tuple(str(i) for i in range(len(names), count))
+        self.names = names[:count] + tuple(str(i) for i in range(len(names), count))
         self.capacity = max(capacity, count)
         # A name and the number it spells mean the same arm; an index works where no name is one.
         self._index: dict[object, int] = {name: i for i, name in enumerate(self.names)}
-        for i, name in enumerate(self.names):
-            if str(i) not in self._index:
-                self._index[i] = i
-        for number in range(count):
-            if str(number) in self._index:
-                self._index[number] = self._index[str(number)]
+        self._index |= {i: self._index.get(str(i), i) for i in range(count)}
         self._origin: float | None = None
 
     def time(self, record: Record) -> float:

@@ -1,0 +1,204 @@
+"""What a belief says of events before they are learnt: log probability, gain, the joint.
+
+The same formulas serve every backend. A Gaussian belief is integrated along the one direction in
+which it meets an event (closed form where the model is linear-Gaussian, Gauss-Hermite nodes
+elsewhere), which is exact for models that see their unknowns through one linear predictor and
+linearised for the rest. Not here: learning.
+Sources: Dawid (1984), prequential scores; Osband et al. (2022), joint and dyadic prediction.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...posteriors.base import Array, Belief, Draws, Event, Gaussian, Model, provides
+from ...posteriors.curvature import curvature_of
+from ...posteriors.outcomes import Finite, log_probs, outcome_kind
+from ...posteriors.unknowns import across, likelihood, uniform_draws, unknowns_of
+from ..rules.base import JITTER, as_draws
+from ..rules.information import expected_reward, spread_along
+
+NODES = 32
+"""Gauss-Hermite nodes along the direction of an event."""
+DRAWS = 256
+"""Draws of a Gaussian belief behind a joint prediction without closed form."""
+DYAD = 2
+"""Distinct events in a dyadic joint prediction."""
+LOG_2PI = float(np.log(2 * np.pi))
+
+
+class Foresight(NamedTuple):
+    """log_prob `[]` of the observation, nats. gain `[]`: see `foresee`. correct `[]`: 1 where the
+    most probable outcome occurred, 0 otherwise and where outcomes are not finite."""
+
+    log_prob: Array
+    gain: Array
+    correct: Array
+
+
+def foresee(key: Array, model: Model, belief: Belief, stats: Any, event: Event) -> Foresight:
+    """Score one event under the belief held before it.
+
+    The gain is realised information, KL(belief reweighted by the event's likelihood || belief)
+    in nats: what exact conditioning would learn from that belief. It is not read off the backend's
+    own next belief, so a backend cannot claim more by shrinking its covariance.
+    """
+    if _linear(model, belief):
+        assert isinstance(belief, Gaussian)
+        return _linear_foresight(model, belief, event)
+    draws = _nodes(key, model, belief, stats, event)
+    logs = across(
+        lambda u: likelihood(model, u, stats, event.action, event.observation), draws.values.T
+    )
+    log_prob = jax.nn.logsumexp(draws.log_weights + logs)
+    after = jnp.exp(draws.log_weights + logs - log_prob)
+    gain = jnp.sum(jnp.where(after > 0, after * (logs - log_prob), 0.0))
+    kind = outcome_kind(model)
+    correct = jnp.zeros_like(log_prob)
+    if isinstance(kind, Finite):
+
+        def every(u: Array) -> Array:
+            params = unknowns_of(model).constrain(u)
+            return log_probs(model.predict(params, stats, event.action), kind)
+
+        probs = jnp.exp(across(every, draws.values.T)) @ jnp.exp(draws.log_weights)
+        guess = jnp.asarray(kind.array, probs.dtype)[jnp.argmax(probs)]
+        correct = (guess == event.observation).astype(log_prob.dtype)
+    return Foresight(log_prob, jnp.maximum(gain, 0.0), correct)
+
+
+def _linear(model: Model, belief: Belief) -> bool:
+    exact = provides(model, "linear") and unknowns_of(model).normal
+    return isinstance(belief, Gaussian) and exact
+
+
+def _linear_foresight(model: Model, belief: Gaussian, event: Event) -> Foresight:
+    x, scale = model.linear(event.action)
+    mean, variance, noise = x @ belief.mean, spread_along(belief, x), jnp.square(scale)
+    error = event.observation - mean
+    log_prob = _log_normal(error, variance + noise)
+    share = variance / (variance + noise)
+    # KL of the two normals of x @ u, the only direction that moves.
+    moved = 0.5 * share * jnp.square(error) / (variance + noise)
+    gain = 0.5 * (jnp.log1p(variance / noise) - share) + moved
+    return Foresight(log_prob, gain, jnp.zeros_like(log_prob))
+
+
+def _log_normal(error: Array, variance: Array) -> Array:
+    return -0.5 * (LOG_2PI + jnp.log(variance) + jnp.square(error) / variance)
+
+
+def _direction(model: Model, mean: Array, stats: Any, event: Event) -> Array:
+    """How the outcome's one predictor moves with the unknowns, `[R, D]`, any length."""
+    return curvature_of(model)(mean, stats, event)[1]
+
+
+def _one_predictor(model: Model) -> bool:
+    kind = outcome_kind(model)
+    return (isinstance(kind, Finite) and len(kind.values) == 2) or provides(model, "linear")
+
+
+def _nodes(key: Array, model: Model, belief: Belief, stats: Any, event: Event) -> Draws:
+    """Weighted points that integrate one event's prediction under the belief."""
+    if not isinstance(belief, Gaussian) or not _one_predictor(model):
+        return as_draws(key, belief, DRAWS)
+    row = _direction(model, belief.mean, stats, event)[0]
+    # Only the direction counts; scaled so that its square does not underflow.
+    row = row / jnp.maximum(jnp.max(jnp.abs(row)), jnp.finfo(row.dtype).tiny)
+    pushed = _push(belief, row)
+    length = jnp.sqrt(jnp.maximum(row @ pushed, jnp.finfo(row.dtype).tiny))
+    abscissae, weights = np.polynomial.hermite_e.hermegauss(NODES)
+    z = jnp.asarray(abscissae, row.dtype)
+    log_weights = jnp.asarray(np.log(weights / weights.sum()), row.dtype)
+    return Draws(belief.mean + z[:, None] * (pushed / length), log_weights)
+
+
+def _push(belief: Gaussian, vector: Array) -> Array:
+    """`covariance @ vector`, `[D]`."""
+    blocks = vector.reshape(belief.covariance.shape[:2])
+    return jnp.einsum("bij,bj->bi", belief.covariance, blocks).reshape(-1)
+
+
+class Joint(NamedTuple):
+    """Log probability `[]` of a block's observations together, nats.
+
+    coming: of the events as they are. dyadic: of as many events drawn with replacement from two
+    of them, which shows best whether a belief knows what it does not know.
+    """
+
+    coming: Array
+    dyadic: Array
+
+
+def foresee_jointly(key: Array, model: Model, belief: Belief, stats: Any, events: Event) -> Joint:
+    """Score a block of events `[B, ...]` under the belief held before the first.
+
+    The unknowns must not move within the block. Stats follow the block's own events.
+    """
+    draw_key, pair_key, pick_key = jax.random.split(key, 3)
+    size = events.weight.shape[0]
+    pair = jax.random.choice(pair_key, size, (DYAD,), replace=size < DYAD)
+    picks = pair[jax.random.randint(pick_key, (size,), 0, DYAD)]
+    if _linear(model, belief):
+        assert isinstance(belief, Gaussian)
+        x, scale = jax.vmap(model.linear)(events.action)
+        shared = x @ jax.vmap(lambda row: _push(belief, row))(x).T
+        error = events.observation - x @ belief.mean
+
+        def joint(rows: Array) -> Array:
+            spread = shared[rows][:, rows] + jnp.diag(jnp.square(scale[rows]))
+            root = jnp.linalg.cholesky(spread)
+            z = jax.scipy.linalg.solve_triangular(root, error[rows], lower=True)
+            return -jnp.sum(jnp.log(jnp.diag(root))) - 0.5 * (size * LOG_2PI + z @ z)
+
+        return Joint(joint(jnp.arange(size)), joint(picks))
+
+    def advance(before: Any, event: Event) -> tuple[Any, Any]:
+        return model.update_stats(before, event), before
+
+    _, before = jax.lax.scan(advance, stats, events)
+    draws = _block_draws(draw_key, model, belief, before, events)
+
+    def one(stats: Any, event: Event) -> Array:
+        return across(
+            lambda u: likelihood(model, u, stats, event.action, event.observation), draws.values.T
+        )
+
+    logs = jax.vmap(one)(before, events)  # [B, S]
+    coming = jax.nn.logsumexp(draws.log_weights + logs.sum(0))
+    return Joint(coming, jax.nn.logsumexp(draws.log_weights + logs[picks].sum(0)))
+
+
+def _block_draws(key: Array, model: Model, belief: Belief, before: Any, events: Event) -> Draws:
+    """Draws that agree with the belief in every direction in which the block meets it."""
+    if not isinstance(belief, Gaussian) or not _one_predictor(model):
+        return as_draws(key, belief, DRAWS)
+    rows = jax.vmap(lambda s, e: _direction(model, belief.mean, s, e)[0])(before, events)
+    largest = jnp.max(jnp.abs(rows), axis=1, keepdims=True)
+    rows = rows / jnp.maximum(largest, jnp.finfo(rows.dtype).tiny)
+    pushed = jax.vmap(lambda row: _push(belief, row))(rows)  # [B, D]
+    values, vectors = jnp.linalg.eigh(rows @ pushed.T)
+    # Repeated events span fewer directions than there are events.
+    kept = values > JITTER * jnp.max(values)
+    inverse_root = jnp.where(kept, 1 / jnp.sqrt(jnp.where(kept, values, 1.0)), 0.0)
+    noise = jax.random.normal(key, (DRAWS, values.shape[0]), rows.dtype)
+    return uniform_draws(belief.mean + (noise * inverse_root) @ vectors.T @ pushed)
+
+
+def predicted_rewards(
+    key: Array, model: Model, belief: Belief, stats: Any, features: Array
+) -> Array:
+    """Reward predictions `[A]` for a doubly robust estimate; a Gaussian speaks by its mean."""
+    if isinstance(belief, Gaussian):
+        draws = uniform_draws(belief.mean[None, :])
+    else:
+        draws = as_draws(key, belief, 1)
+    pay = expected_reward(key, model, draws, stats, features)
+    return pay @ jnp.exp(draws.log_weights)
+
+
+__all__ = ["Foresight", "Joint", "foresee", "foresee_jointly", "predicted_rewards"]
