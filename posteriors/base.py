@@ -205,8 +205,10 @@ def example(model: Model) -> tuple[Params, Any, Array]:
     """Placeholder arguments of `predict`, for reading off shapes before anything runs."""
     import jax.numpy as jnp
 
-    key = jax.random.key(0)
-    params = {name: jnp.asarray(d.sample(key)) for name, d in model.prior().items()}
+    prior = model.prior()
+    keys = jax.random.split(jax.random.key(0), len(prior))
+    named = zip(keys, prior.items(), strict=True)
+    params = {name: jnp.asarray(d.sample(key)) for key, (name, d) in named}
     return params, model.init_stats(), jnp.zeros(model.actions.size)
 
 

@@ -71,21 +71,21 @@ def evolution(unknowns: Unknowns, count: int) -> Move:
         mask = jnp.asarray(choices.T, moved.dtype)[:, which]
         width = jnp.asarray(sizes, moved.dtype)[which]
         decades = 10 ** (-DECADES * uniforms[1])
-        local = step * decades * jnp.asarray(prior_sd, moved.dtype)[:, None] * noise
+        local = step * decades[None, :] * jnp.asarray(prior_sd, moved.dtype)[:, None] * noise
         if pool > 1:
             one = (uniforms[2] * pool).astype(jnp.int32)
             two = (one + 1 + (uniforms[3] * (pool - 1)).astype(jnp.int32)) % pool
             gamma = step * OPTIMAL / jnp.sqrt(2 * width)
             gamma = jnp.where(uniforms[4] < JUMP, 1.0, gamma)
-            apart = gamma * (other[:, one] - other[:, two]) * (1 + 0.05 * noise)
-            change = jnp.where(uniforms[5] < LOCAL, local, apart)
+            apart = gamma[None, :] * (other[:, one] - other[:, two]) * (1 + 0.05 * noise)
+            change = jnp.where(uniforms[5][None, :] < LOCAL, local, apart)
         else:
             change = local
         proposal = moved + mask * change
         proposed = log_target(proposal)
         accept = jnp.log(uniforms[6]) < proposed - target
         return (
-            jnp.where(accept, proposal, moved),
+            jnp.where(accept[None, :], proposal, moved),
             jnp.where(accept, proposed, target),
             accept,
         )
@@ -134,14 +134,14 @@ def walk(unknowns: Unknowns, count: int) -> Move:
         noise = jax.random.normal(noise_key, particles.shape)
         sd = scales(particles, weights, prior_sd)
         centred = (particles - (particles @ weights)[:, None]) / sd[:, None]
-        correlation = (centred * weights) @ centred.T
+        correlation = (centred * weights[None, :]) @ centred.T
         ridge = 1e-3 * jnp.eye(unknowns.size, dtype=particles.dtype)
         root = jnp.linalg.cholesky(correlation + ridge)
         root = jnp.where(jnp.isfinite(root), root, jnp.eye(unknowns.size, dtype=root.dtype))
         which = (uniforms[0] * len(choices)).astype(jnp.int32)
         mask = jnp.asarray(choices.T, particles.dtype)[:, which]
         width = jnp.asarray(sizes, particles.dtype)[which]
-        change = step * OPTIMAL / jnp.sqrt(width) * sd[:, None] * (root @ noise)
+        change = (step * OPTIMAL / jnp.sqrt(width))[None, :] * sd[:, None] * (root @ noise)
         proposal = particles + mask * change
         proposed = log_target(proposal)
         accept = jnp.log(uniforms[1]) < proposed - target
@@ -160,7 +160,7 @@ def hamiltonian(unknowns: Unknowns, count: int) -> Move:
         momentum = jax.random.normal(noise_key, particles.shape)
         # Random step lengths a particle: no orbit length is bad for all of them at once.
         spread = jax.random.uniform(length_key, (count,), minval=0.2, maxval=1.0)
-        epsilon = step * spread * unknowns.size**-0.25
+        epsilon = (step * spread * unknowns.size**-0.25)[None, :]
         start = 0.5 * jnp.sum(jnp.square(momentum), axis=0)
         _, grad = slope(particles)
 
@@ -199,7 +199,7 @@ def discrete(unknowns: Unknowns, count: int) -> Move:
 def settle(accept, proposal, proposed, particles, target, evaluations: int) -> Moved:
     """Keep each particle's proposal where it was accepted (a NaN never is)."""
     return Moved(
-        jnp.where(accept, proposal, particles),
+        jnp.where(accept[None, :], proposal, particles),
         jnp.where(accept, proposed, target),
         jnp.mean(accept.astype(target.dtype)),
         evaluations,

@@ -38,7 +38,7 @@ class Location(Model):
         return {"sources": dist.Normal(0.0, 1.0).expand(shape).to_event(2)}
 
     def predict(self, params: Params, stats: Any, action: Array) -> Distribution:
-        square = jnp.sum(jnp.square(params["sources"] - action), axis=-1)
+        square = jnp.sum(jnp.square(params["sources"] - action[None, :]), axis=-1)
         signal = self.background + jnp.sum(1 / (self.softening + square))
         return dist.Normal(jnp.log(signal), self.noise)
 

@@ -1,0 +1,25 @@
+"""Settings that every test runs under. Not here: helpers, which are in support.py."""
+
+import os
+
+# Before NumPy is imported: its threads stall when the other core is busy.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+from pathlib import Path
+
+import jax
+import pytest
+
+# A silent broadcast of [S] against [S, 1] is the commonest bug there is.
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of data that nobody here made, or a skip that says how to name it."""
+    default = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("UNCERTAIN_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"no data in {folder}: set UNCERTAIN_DATA to the folder that holds it")
+    return folder
