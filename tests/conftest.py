@@ -6,10 +6,14 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import pytest
+from uncertain.posteriors import registry
+from uncertain.posteriors.outcomes import outcome_kind
+from uncertain.posteriors.unknowns import unknowns_of
 
 # A silent broadcast of [S] against [S, 1] is the commonest bug there is.
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -23,3 +27,15 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no data in {folder}: set UNCERTAIN_DATA to the folder that holds it")
     return folder
+
+
+@pytest.fixture
+def double() -> Iterator[None]:
+    """Double precision, with everything that was read off in single precision forgotten."""
+    caches = (unknowns_of, outcome_kind, registry._build, registry.build_model)
+    for cache in caches:
+        cache.cache_clear()
+    with jax.enable_x64(True):
+        yield
+    for cache in caches:
+        cache.cache_clear()
