@@ -25,7 +25,7 @@ LONGEST_LINE = 1 << 26
 
 
 class Source:
-    """An input opened for reading once, line by line.
+    """An input opened for reading once, line by line; it closes at its end or when dropped.
 
     name: as the user wrote it, `<stdin>` for `-`. head: the first line that is not blank, which
     iteration still yields. Raises UsageError at once where the path cannot be read.
@@ -38,9 +38,16 @@ class Source:
             raw = self._open(stdin)
             # The first bytes decide: people rename files, and pipes have no names.
             magic = raw.peek(len(GZIP_MAGIC))[: len(GZIP_MAGIC)]
-            self._file: BinaryIO = gzip.GzipFile(fileobj=raw) if magic == GZIP_MAGIC else raw  # type: ignore[assignment]
+        self._raw = raw
+        self._file: BinaryIO = raw
+        if magic == GZIP_MAGIC:
+            self._file = gzip.GzipFile(fileobj=raw)  # type: ignore[assignment]
         self._kept: list[bytes] = []
-        self.head = self._head()
+        try:
+            self.head = self._head()
+        except UsageError:
+            self.close()
+            raise
 
     def _open(self, stdin: BinaryIO | None) -> io.BufferedReader:
         if self.path != STANDARD:
@@ -78,10 +85,13 @@ class Source:
 
     def __iter__(self) -> Iterator[bytes]:
         """Every line, ends included, blank ones too so that counting gives line numbers."""
-        yield from self._kept
-        self._kept = []
-        while line := self._line():
-            yield line
+        try:
+            yield from self._kept
+            self._kept = []
+            while line := self._line():
+                yield line
+        finally:
+            self.close()
 
     def text(self) -> Iterator[str]:
         """Every line as UTF-8 text."""
@@ -98,6 +108,7 @@ class Source:
         """Close a file; standard input stays open."""
         if self.path != STANDARD:
             self._file.close()
+            self._raw.close()
 
 
 def check_readable(paths: list[str]) -> None:

@@ -30,14 +30,18 @@ def open_log(path: str, form: str | None = None, label: str | None = None) -> Lo
     if spec and spec.target not in FORMATS:
         raise UsageError(f'no format called "{spec.target}"{nearest(spec.target, list(FORMATS))}')
     source = Source(path)
-    name = spec.target if spec else sniff(source)
-    settings = dict(spec.settings) if spec else {}
-    if label:
-        if name != "table":
-            raise UsageError(f"{source.name}: --label is for plain CSV, this is {name}")
-        settings["label"] = label
-    config, read = FORMATS[name]
-    return read(source, configure("format", name, config, settings))
+    try:
+        name = spec.target if spec else sniff(source)
+        settings = dict(spec.settings) if spec else {}
+        if label:
+            if name != "table":
+                raise UsageError(f"{source.name}: --label is for plain CSV, this is {name}")
+            settings["label"] = label
+        config, read = FORMATS[name]
+        return read(source, configure("format", name, config, settings))
+    except UsageError:
+        source.close()
+        raise
 
 
 def sniff(source: Source) -> str:

@@ -20,7 +20,7 @@ from .record import Record, Where
 
 AFFINITY = re.compile(r"user[-_]item_affinity_(\d+)")
 USER = re.compile(r"user_feature_\d+")
-CONTEXTS = ("none", "position", "user", "affinity")
+CONTEXTS = ("nothing", "position", "user", "affinity")
 LONGEST_INDEX = 9
 """Digits; Python refuses to read integers of thousands of them."""
 REMEDY = "correct the line or leave it out"
@@ -28,7 +28,7 @@ REMEDY = "correct the line or leave it out"
 
 @dataclass(frozen=True)
 class OpenBandit:
-    """context: what the arms are seen with. "none"; "position" one-hot; "user" adds each
+    """context: what the arms are seen with. "nothing"; "position" one-hot; "user" adds each
     user_feature one-hot; "affinity" adds the user-item affinities as they are.
 
     The one-hot vocabulary is that of the first `LOOKAHEAD` rows, sorted; a value first seen later

@@ -114,7 +114,7 @@ def _nodes(key: Array, model: Model, belief: Belief, stats: Any, event: Event) -
     abscissae, weights = np.polynomial.hermite_e.hermegauss(NODES)
     z = jnp.asarray(abscissae, row.dtype)
     log_weights = jnp.asarray(np.log(weights / weights.sum()), row.dtype)
-    return Draws(belief.mean + z[:, None] * (pushed / length), log_weights)
+    return Draws(belief.mean[None, :] + z[:, None] * (pushed / length)[None, :], log_weights)
 
 
 def _push(belief: Gaussian, vector: Array) -> Array:
@@ -186,7 +186,8 @@ def _block_draws(key: Array, model: Model, belief: Belief, before: Any, events: 
     kept = values > JITTER * jnp.max(values)
     inverse_root = jnp.where(kept, 1 / jnp.sqrt(jnp.where(kept, values, 1.0)), 0.0)
     noise = jax.random.normal(key, (DRAWS, values.shape[0]), rows.dtype)
-    return uniform_draws(belief.mean + (noise * inverse_root) @ vectors.T @ pushed)
+    offsets = (noise * inverse_root[None, :]) @ vectors.T @ pushed
+    return uniform_draws(belief.mean[None, :] + offsets)
 
 
 def predicted_rewards(
