@@ -8,6 +8,7 @@ Source: Dawid (1984), prequential analysis.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -161,7 +162,7 @@ class Chunker:
         encoder, n, capacity = self.encoder, self.events, max(self.encoder.capacity, 1)
         real = np.dtype(jnp.result_type(float))
         action, observation = np.zeros((n, self.size), real), np.zeros((n, *self.shape), real)
-        time, weight, propensity = np.zeros(n, real), np.zeros(n, real), np.ones(n, real)
+        now, weight, propensity = np.zeros(n, real), np.zeros(n, real), np.ones(n, real)
         reward, chosen = np.full(n, np.nan, real), np.zeros(n, np.int32)
         valid, cost = np.ones((n, capacity), bool), np.ones((n, capacity), real)
         features = np.zeros((n, self.given, self.size), real)
@@ -169,7 +170,7 @@ class Chunker:
             for i, record in enumerate(records):
                 action[i] = encoder.action(record)
                 observation[i] = encoder.observation(record)
-                time[i], weight[i] = encoder.time(record), record.weight
+                now[i], weight[i] = encoder.time(record), record.weight
                 if record.r is not None:
                     reward[i] = record.r
                 if not self.evaluate:
@@ -188,9 +189,9 @@ class Chunker:
         self._check(records, action, observation)
         ids = self._seen + np.arange(n, dtype=np.int32)
         self._seen += len(records)
-        events = Event(action, observation, time, ids, weight)
+        events = Event(action, observation, now, ids, weight)
         context = action[:, 1:] if self.arms else np.zeros((n, 0), real)
-        request = Request(time, context, valid, cost, features)
+        request = Request(now, context, valid, cost, features)
         return Chunk(events, reward, propensity, chosen, request)
 
     def _check(self, records: list[Record], action: np.ndarray, observation: np.ndarray) -> None:
@@ -228,6 +229,17 @@ def replay(
             coming = pool.submit(take)
             state, scored = run(state, chunk)
             yield jax.tree.map(np.asarray, scored)
+
+
+def compile_replay(
+    agent: Agent, encoder: Encoder, key: Array, evaluate: bool = False, tau: int = TAU
+) -> float:
+    """Compile what `replay` with the same arguments runs, by a chunk of nothing; seconds taken."""
+    begin = time.perf_counter()
+    chunker = Chunker(agent, encoder, evaluate, tau)
+    init, run = build_replay(agent, evaluate, chunker.given or (0 if chunker.arms else 1), tau)
+    jax.block_until_ready(run(init(key), chunker.fill([])))
+    return time.perf_counter() - begin
 
 
 def learn_latency(

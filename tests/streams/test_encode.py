@@ -75,7 +75,7 @@ def test_an_action_outside_the_offered_arms_is_refused():
 
 def test_observations_must_be_outcomes():
     assert Encoder(Arms(2), BINARY).observation(record(y=1.0)) == 1.0
-    with pytest.raises(UsageError, match="y: 0.5 is no outcome of the model; it knows 0, 1"):
+    with pytest.raises(UsageError, match=r"y: 0\.5 is no outcome of the model; it knows 0, 1"):
         Encoder(Arms(2), BINARY).observation(record(y=0.5))
     with pytest.raises(UsageError, match="y: is a vector"):
         Encoder(Arms(2), Scalar(True)).observation(record(y=[1.0]))

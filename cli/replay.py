@@ -1,0 +1,251 @@
+"""`uncertain replay`: learn along logs without acting, one row a log and posterior.
+
+Not here: parsing the command line (main.py), or what is computed (decide/judge/prequential.py).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from ..posteriors.base import Arms, UsageError
+from ..posteriors.loading import Spec, parse
+from .replay_rows import percentiles, remarks, scores_of, table, versions
+
+if TYPE_CHECKING:
+    from ..streams.log import Log
+
+SCHEMA = 1
+SLOW = 1.0
+"""Seconds after which a progress line is worth its ink."""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What to replay; every field is a command-line option of the same name.
+
+    files: logs, `-` for standard input. model: its arms and features are read off the log unless
+    given. posterior: comma-separated, each may carry `refine=k` of its own. rule: judged off
+    policy where given. draws: scored by a rule of a Gaussian belief. candidates: capacity of
+    candidate lists, 0 to read it off the log. latency: events run live to time learning.
+    """
+
+    files: tuple[str, ...]
+    model: str = "linear"
+    posterior: str = "laplace"
+    rule: str | None = None
+    explore: float = 0.0
+    refine: int = 1
+    draws: int = 128
+    format: str | None = None
+    label: str | None = None
+    candidates: int = 0
+    latency: int = 200
+    seed: int = 0
+    export_json: str | None = None
+
+
+def replay(options: Replay, console: Console | None = None) -> int:
+    """Run and print; 0 when done. Raises UsageError for anything the user can put right."""
+    from ..streams.files import STANDARD, check_readable, open_output
+    from ..streams.ndjson import Writer
+
+    check(options)
+    check_readable(list(options.files))
+    if options.export_json == STANDARD:
+        console = None
+    elif console is None and sys.stdout.isatty():
+        console = Console()
+    rows: list[dict[str, Any]] = []
+    with ExitStack() as stack:
+        writers = []
+        if options.export_json:
+            # Opened before any work, so that an unwritable path costs nothing.
+            file = open_output(options.export_json)
+            if options.export_json != STANDARD:
+                stack.enter_context(file)
+            writers.append(Writer(file, live=True))
+        if console is None and options.export_json != STANDARD:
+            writers.append(Writer(sys.stdout.buffer, live=True))
+        try:
+            for row in measure(options):
+                rows.append(row)
+                for writer in writers:
+                    writer.write(row)
+        finally:
+            # What was finished is shown even when the rest is interrupted or refused.
+            if console is not None and rows:
+                console.print(table(rows))
+                for line in remarks(rows):
+                    console.print(line, highlight=False)
+    return 0
+
+
+def check(options: Replay) -> None:
+    """Refuse options that are out of range."""
+    if not options.files:
+        raise UsageError("replay needs a log: uncertain replay FILE, or - for standard input")
+    if list(options.files).count("-") > 1:
+        raise UsageError("standard input (-) can be read once only")
+    for name, least in (("refine", 0), ("draws", 1), ("candidates", 0), ("latency", 0)):
+        value = getattr(options, name)
+        if value < least:
+            raise UsageError(f"--{name} {value}: must be at least {least}")
+    if not 0 <= options.explore <= 1:
+        raise UsageError(f"--explore {options.explore}: must lie between 0 and 1")
+
+
+def measure(options: Replay) -> Iterator[dict[str, Any]]:
+    """One row for each log and posterior."""
+    posteriors = [text.strip() for text in options.posterior.split(",") if text.strip()]
+    if not posteriors:
+        raise UsageError("--posterior is empty: name at least one")
+    for path in options.files:
+        opener = reopener(path, options)
+        for text in posteriors:
+            yield one(path, text, opener, options)
+
+
+def reopener(path: str, options: Replay) -> Callable[[], Log]:
+    """A function that opens the log, as often as asked; standard input is kept in memory."""
+    from dataclasses import replace
+
+    from ..streams.files import STANDARD
+    from ..streams.formats import open_log
+
+    if path != STANDARD:
+        return lambda: open_log(path, options.format, options.label)
+    log = open_log(path, options.format, options.label)
+    events = list(log.records)
+    return lambda: replace(log, records=iter(events))
+
+
+def fitted_model(text: str, log: Log) -> str:
+    """The model's spec with arms, features and intercept read off the log where not given."""
+    from ..posteriors.registry import MODELS
+
+    spec = parse(text)
+    fields = getattr(MODELS.get(spec.target), "__dataclass_fields__", {})
+    found: dict[str, Any] = {}
+    if {"arms", "features"} <= set(fields):
+        space = log.actions
+        if isinstance(space, Arms):
+            found = {"arms": space.count, "features": space.context}
+        else:
+            found = {"arms": 0, "features": space.size}
+            if "intercept" in fields:
+                found["intercept"] = True
+    settings = {**found, **dict(spec.settings)}
+    return str(Spec(spec.target, tuple(sorted(settings.items()))))
+
+
+def own_refine(text: str, refine: int) -> tuple[str, int]:
+    """A posterior's spec without its `refine=k`, and the k that holds for it."""
+    spec = parse(text)
+    settings = dict(spec.settings)
+    k = settings.pop("refine", refine)
+    if not isinstance(k, int) or isinstance(k, bool) or k < 0:
+        raise UsageError(
+            f"posterior {spec.target}: refine={k!r}: must be a whole number, 0 or more"
+        )
+    return str(Spec(spec.target, tuple(sorted(settings.items())))), k
+
+
+def one(path: str, text: str, opener: Callable[[], Log], options: Replay) -> dict[str, Any]:
+    """Replay one log under one posterior."""
+    import jax
+
+    from ..decide.judge.prequential import Prequential
+    from ..decide.loop.replay import compile_replay, learn_latency
+    from ..decide.loop.replay import replay as scores
+    from ..decide.loop.step import Agent
+    from ..decide.rules.registry import build_rule
+    from ..posteriors.base import provides
+    from ..posteriors.outcomes import Finite, outcome_kind
+    from ..posteriors.registry import build_model, build_posterior
+    from ..streams.encode import Encoder
+
+    log = opener()
+    resolved = fitted_model(options.model, log)
+    model = build_model(resolved)
+    if type(model.actions) is not type(log.actions):
+        kinds = {True: "arms", False: "vectors"}
+        raise UsageError(
+            f"{path}: its actions are {kinds[isinstance(log.actions, Arms)]}, those of model "
+            f"{resolved} are {kinds[isinstance(model.actions, Arms)]}; name another --model"
+        )
+    spec, refine = own_refine(text, options.refine)
+    posterior = build_posterior(spec, model)
+    rule = build_rule(options.rule or "random", model, options.explore, options.draws)
+    agent = Agent(model, posterior, rule, None, 0, refine, options.draws)
+    kind = outcome_kind(model)
+
+    def encoder() -> Encoder:
+        capacity = options.candidates or log.offered
+        return Encoder(model.actions, kind, log.names, capacity, bool(model.latent))
+
+    evaluate = options.rule is not None
+    judge = Prequential(isinstance(kind, Finite), evaluate, provides(model, "reward"))
+    key = jax.random.key(options.seed)
+    compiled = compile_replay(agent, encoder(), key, evaluate)
+    begin = time.perf_counter()
+    with progress(f"{path} {spec}") as tick:
+        for scored in scores(agent, encoder(), log.records, key, evaluate):
+            judge.add(scored)
+            tick(judge.nll.n)
+    seconds = time.perf_counter() - begin
+    report = judge.report()
+    if not report.events:
+        raise UsageError(f"{path}: no complete event (an action with its y) to learn from")
+    latency: dict[str, float] | None = None
+    if options.latency:
+        again = opener()
+        taken, seconds_live = learn_latency(
+            agent, encoder(), islice(again.records, options.latency), key
+        )
+        latency, compiled = percentiles(taken), compiled + seconds_live
+    return {
+        "schema": SCHEMA,
+        "log": path,
+        "model": resolved,
+        "posterior": spec,
+        "rule": options.rule,
+        "refine": refine,
+        **scores_of(report),
+        "learn": latency,
+        "compile": compiled,
+        "seconds": seconds,
+        "left_out": dict(log.left_out),
+        "config": asdict(options),
+        "versions": versions(),
+        "device": str(jax.devices()[0]),
+        "seed": options.seed,
+    }
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int], None]]:
+    """A line on standard error that counts events, on a terminal and past the first second."""
+    console = Console(stderr=True)
+    begin = time.perf_counter()
+    if not console.is_terminal:
+        yield lambda events: None
+        return
+    with console.status(what) as status:
+
+        def tick(events: int) -> None:
+            seconds = time.perf_counter() - begin
+            if seconds > SLOW:
+                status.update(f"{what}  {events} events, {events / seconds:,.0f} a second")
+
+        yield tick
+
+
+__all__ = ["Replay", "replay"]

@@ -1,0 +1,118 @@
+"""The rows of a replay as records for files and as a table for a person.
+
+Not here: making them (replay.py).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table as Grid
+
+if TYPE_CHECKING:
+    from ..decide.judge.prequential import Report
+
+MICROSECOND = 1e-6
+
+
+def scores_of(report: Report) -> dict[str, Any]:
+    """A report as plain fields; nats, units of reward."""
+    from ..decide.loop.replay import TAU
+
+    def plain(measure: Any) -> dict[str, Any] | None:
+        return {"mean": measure.mean, "se": measure.se} if measure and measure.n else None
+
+    value = report.value
+    judged = None
+    if value is not None:
+        judged = {
+            name: None if estimate is None else estimate._asdict()
+            for name, estimate in (
+                ("ips", value.ips), ("snips", value.snips), ("dr", value.dr),
+                ("logged", value.logged), ("weight", value.weight),
+            )
+        }  # fmt: skip
+        judged |= {"ess": value.ess, "heaviest": value.heaviest, **value.verdict._asdict()}
+    return {
+        "events": report.events,
+        "nll": plain(report.nll),
+        "accuracy": plain(report.accuracy),
+        "joint": {"tau": TAU, "nll": plain(report.joint), "dyadic": plain(report.dyadic)},
+        "gain": {"total": report.total_gain, **(plain(report.gain) or {})},
+        "reward": plain(report.reward),
+        "work": report.work,
+        "failures": report.failures,
+        "value": judged,
+    }
+
+
+def percentiles(taken: Any) -> dict[str, float]:
+    """p50, p95, p99 and the largest of latencies in seconds, and their number."""
+    import numpy as np
+
+    middle, high, higher = np.percentile(taken, [50, 95, 99])
+    return {
+        "p50": float(middle), "p95": float(high), "p99": float(higher),
+        "max": float(np.max(taken)), "n": len(taken),
+    }  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """What produced the numbers."""
+    from importlib.metadata import version
+
+    names = ("uncertain", "jax", "numpy", "numpyro")
+    return {"python": sys.version.split()[0], **{name: version(name) for name in names}}
+
+
+def table(rows: list[dict[str, Any]]) -> Grid:
+    """The rows for a person: log losses in nats, latency in microseconds."""
+    grid = Grid(box=None, pad_edge=False)
+    for name in ("log", "model", "posterior", "k", "events"):
+        grid.add_column(name, overflow="fold")
+    for name in (
+        "log loss", "accuracy", f"joint ({rows[0]['joint']['tau']})", "dyadic", "gain nats",
+        "learn p50", "p99", "events/s",
+    ):  # fmt: skip
+        grid.add_column(name, justify="right")
+    for row in rows:
+        joint, learn = row["joint"], row["learn"]
+        grid.add_row(
+            row["log"], row["model"].partition(":")[0], row["posterior"], str(row["refine"]),
+            str(row["events"]), number(row["nll"], 4), number(row["accuracy"], 4),
+            number(joint["nll"], 3), number(joint["dyadic"], 3), f"{row['gain']['total']:.1f}",
+            micro(learn, "p50"), micro(learn, "p99"), f"{row['events'] / row['seconds']:,.0f}",
+        )  # fmt: skip
+    return grid
+
+
+def number(measure: dict[str, Any] | None, digits: int) -> str:
+    """A mean, or a dash where there is none."""
+    return "-" if measure is None else f"{measure['mean']:.{digits}f}"
+
+
+def micro(learn: dict[str, float] | None, name: str) -> str:
+    """A latency in microseconds."""
+    return "-" if learn is None else f"{learn[name] / MICROSECOND:,.0f} µs"
+
+
+def remarks(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """The value of the judged rule, what was left out, and what failed."""
+    for row in rows:
+        name = f"{row['log']} {row['posterior']}"
+        if value := row["value"]:
+            logged = value["logged"]["value"]
+            yield f"{name}: a decision of rule {row['rule']} is worth (95 %; logged {logged:.5f})"
+            for estimate in ("ips", "snips", "dr"):
+                if found := value[estimate]:
+                    yield (
+                        f"  {estimate:5} {found['value']:.5f}  "
+                        f"[{found['low']:.5f}, {found['high']:.5f}]"
+                    )
+            yield f"  {'believe it' if value['believe'] else 'do not believe it'}: {value['why']}"
+        for what, count in row["left_out"].items():
+            yield f"{name}: left out {count} {what}"
+        if row["failures"]:
+            yield f"{name}: {row['failures']} updates were not healthy (not finite or rejected)"

@@ -1,0 +1,64 @@
+"""The body of `uncertain replay`: rows out, arms read off the log, one line for bad input."""
+
+import json
+
+import pytest
+from uncertain.cli.replay import Replay, fitted_model, replay
+from uncertain.posteriors.base import UsageError
+from uncertain.streams.formats import open_log
+from uncertain.streams.ndjson import encode, event_line
+
+
+def log(tmp_path, n=40):
+    path = tmp_path / "log.ndjson"
+    lines = [
+        encode(event_line(i, float(i), i % 3, 1 / 3, float(i % 3 == 1), x=[1.0, i % 2]))
+        for i in range(n)
+    ]
+    path.write_bytes(b"".join(lines) + b'{"id":"ask","x":[1,0]}\n')
+    return str(path)
+
+
+def test_a_row_for_each_posterior(tmp_path, capfdbinary):
+    export = tmp_path / "rows.ndjson"
+    options = Replay(
+        (log(tmp_path),), "logistic", "point,laplace:refine=0", rule="thompson", latency=5,
+        export_json=str(export),
+    )  # fmt: skip
+    assert replay(options) == 0
+    out = capfdbinary.readouterr().out
+    assert out == export.read_bytes()
+    point, laplace = (json.loads(line) for line in out.splitlines())
+    assert point["model"] == "logistic:arms=3:features=2"
+    assert (point["events"], point["refine"], laplace["refine"]) == (40, 1, 0)
+    assert point["gain"]["total"] == 0 < laplace["gain"]["total"]
+    assert laplace["left_out"] == {"requests without an action": 1}
+    assert laplace["value"]["believe"] is False
+    assert laplace["learn"]["n"] == 5
+    assert laplace["joint"]["tau"] == 10
+
+
+def test_what_is_given_is_kept(tmp_path):
+    found = open_log(log(tmp_path))
+    assert fitted_model("linear:arms=5", found) == "linear:arms=5:features=2"
+    assert fitted_model("mine.py:build", found) == "mine.py:build"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"files": ()}, "needs a log"),
+        ({"files": ("absent",)}, "no such file"),
+        ({"posterior": "laplce"}, "laplace"),
+        ({"posterior": "point:refine=-1"}, "refine=-1"),
+        ({"model": "location"}, "name another --model"),
+        ({"explore": 2.0}, "--explore"),
+        ({"export_json": "absent/rows"}, "cannot be written"),
+    ],
+)
+def test_wrong_use_is_one_line(tmp_path, change, words):
+    options = Replay(**({"files": (log(tmp_path),)} | change))
+    with pytest.raises(UsageError) as caught:
+        replay(options)
+    assert words in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
