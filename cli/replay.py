@@ -27,14 +27,19 @@ SLOW = 1.0
 """Seconds after which a progress line is worth its ink."""
 
 
+LEARNS_AT_ONCE = ("exact", "laplace")
+"""A Newton step an event on top of laplace's own costs far more than it adds."""
+
+
 @dataclass(frozen=True)
 class Replay:
     """What to replay; every field is a command-line option of the same name.
 
     files: logs, `-` for standard input. model: its arms and features are read off the log unless
     given. posterior: comma-separated, each may carry `refine=k` of its own. rule: judged off
-    policy where given. draws: scored by a rule of a Gaussian belief. candidates: capacity of
-    candidate lists, 0 to read it off the log. latency: events run live to time learning.
+    policy where given. refine: k; unless given 1, but 0 where absorbing an event learns from it
+    already (`LEARNS_AT_ONCE`). draws: scored by a rule of a Gaussian belief. candidates: capacity
+    of candidate lists, 0 to read it off the log. latency: events run live to time learning.
     """
 
     files: tuple[str, ...]
@@ -42,7 +47,7 @@ class Replay:
     posterior: str = "laplace"
     rule: str | None = None
     explore: float = 0.0
-    refine: int = 1
+    refine: int | None = None
     draws: int = 128
     format: str | None = None
     label: str | None = None
@@ -96,7 +101,7 @@ def check(options: Replay) -> None:
         raise UsageError("standard input (-) can be read once only")
     for name, least in (("refine", 0), ("draws", 1), ("candidates", 0), ("latency", 0)):
         value = getattr(options, name)
-        if value < least:
+        if value is not None and value < least:
             raise UsageError(f"--{name} {value}: must be at least {least}")
     if not 0 <= options.explore <= 1:
         raise UsageError(f"--explore {options.explore}: must lie between 0 and 1")
@@ -146,11 +151,12 @@ def fitted_model(text: str, log: Log) -> str:
     return str(Spec(spec.target, tuple(sorted(settings.items()))))
 
 
-def own_refine(text: str, refine: int) -> tuple[str, int]:
+def own_refine(text: str, refine: int | None) -> tuple[str, int]:
     """A posterior's spec without its `refine=k`, and the k that holds for it."""
     spec = parse(text)
     settings = dict(spec.settings)
-    k = settings.pop("refine", refine)
+    usual = int(spec.target not in LEARNS_AT_ONCE)
+    k = settings.pop("refine", usual if refine is None else refine)
     if not isinstance(k, int) or isinstance(k, bool) or k < 0:
         raise UsageError(
             f"posterior {spec.target}: refine={k!r}: must be a whole number, 0 or more"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from ..posteriors.base import UsageError
 from ..posteriors.loading import nearest
 from .files import Source
-from .record import Where
+from .record import Where, printable
 
 Row = tuple[Where, list[str]]
 
@@ -37,7 +37,7 @@ def rows(source: Source) -> tuple[list[str], Iterator[Row]]:
     _, header = next(every, (None, []))
     if not header:
         raise UsageError(f"{source.name}: empty; a CSV log starts with a line of column names")
-    header = [name.strip() for name in header]
+    header = [printable(name.strip()) for name in header]
     for name in header:
         if header.count(name) > 1:
             raise UsageError(f'{source.name}:1: column "{name}" occurs twice; rename one')

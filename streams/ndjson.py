@@ -82,8 +82,8 @@ def explain(error: Exception, line: bytes, where: Where) -> UsageError:
     message = PLACE.sub("", message)
     if unknown := UNKNOWN.search(message):
         known = ["id", "x", "cost"] if field.startswith("actions") else FIELDS
-        name = msgspec.json.encode(unknown[1]).decode()
-        return where.error(field, f"no field called {name}", nearest(unknown[1], known)[2:])
+        what = f'no field called "{unknown[1]}"'
+        return where.error(field, what, nearest(unknown[1], known)[2:])
     if missing := MISSING.search(message):
         return where.error(missing[1], "missing", "every line needs it")
     if "out of range" in message:

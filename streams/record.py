@@ -12,6 +12,14 @@ import msgspec
 from ..posteriors.base import UsageError
 
 
+def printable(text: str) -> str:
+    """The text on one line: line ends and other unprintable characters escaped."""
+    if text.isprintable():
+        return text
+    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(escaped)
+
+
 class Where(NamedTuple):
     """A place in an input: file as the user named it, line from 1."""
 
@@ -21,7 +29,7 @@ class Where(NamedTuple):
     def error(self, field: str, problem: str, remedy: str) -> UsageError:
         """One line: file, line, field, what is wrong; what to do."""
         parts = [f"{self.file}:{self.line}", field, f"{problem}; {remedy}"]
-        return UsageError(": ".join(part for part in parts if part))
+        return UsageError(printable(": ".join(part for part in parts if part)))
 
 
 class Candidate(msgspec.Struct, forbid_unknown_fields=True, gc=False):

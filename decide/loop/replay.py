@@ -129,7 +129,8 @@ def build_replay(agent: Agent, evaluate: bool, given: int = 0, tau: int = TAU) -
 
         def jointly(_: None) -> tuple[Array, Array]:
             belief = posterior.belief(belief_key, state.posterior, events.time[0])
-            return tuple(foresee_jointly(joint_key, model, belief, state.stats, events))
+            joint = foresee_jointly(joint_key, model, belief, state.stats, events)
+            return joint.coming, joint.dyadic
 
         zero = jnp.zeros_like(events.weight[0])
         joint = jax.lax.cond(whole, jointly, lambda _: (zero, zero), None)
@@ -140,7 +141,8 @@ def build_replay(agent: Agent, evaluate: bool, given: int = 0, tau: int = TAU) -
         split = jax.tree.map(lambda x: x.reshape(x.shape[0] // tau, tau, *x.shape[1:]), chunk)
         state, (scores, coming, dyadic, whole) = jax.lax.scan(block, state, split)
         flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), scores)
-        return state, Scored(*flat, chunk.events.weight, chunk.propensity, coming, dyadic, whole)
+        rest = chunk.events.weight, chunk.propensity, coming, dyadic, whole
+        return state, Scored._make((*flat, *rest))
 
     return jax.jit(step.init), jax.jit(run, donate_argnums=0)
 
@@ -161,11 +163,16 @@ class Chunker:
         """Up to `events` records as one padded chunk."""
         encoder, n, capacity = self.encoder, self.events, max(self.encoder.capacity, 1)
         real = np.dtype(jnp.result_type(float))
-        action, observation = np.zeros((n, self.size), real), np.zeros((n, *self.shape), real)
-        now, weight, propensity = np.zeros(n, real), np.zeros(n, real), np.ones(n, real)
-        reward, chosen = np.full(n, np.nan, real), np.zeros(n, np.int32)
-        valid, cost = np.ones((n, capacity), bool), np.ones((n, capacity), real)
-        features = np.zeros((n, self.given, self.size), real)
+        # Host arrays that stand where the compiled program will see device ones.
+        action: Any = np.zeros((n, self.size), real)
+        observation: Any = np.zeros((n, *self.shape), real)
+        now: Any = np.zeros(n, real)
+        weight: Any = np.zeros(n, real)
+        propensity, reward = np.ones(n, real), np.full(n, np.nan, real)
+        chosen = np.zeros(n, np.int32)
+        valid: Any = np.ones((n, capacity), bool)
+        cost: Any = np.ones((n, capacity), real)
+        features: Any = np.zeros((n, self.given, self.size), real)
         with np.errstate(over="ignore"):
             for i, record in enumerate(records):
                 action[i] = encoder.action(record)
@@ -187,10 +194,10 @@ class Chunker:
                     if self.given:
                         features[i] = offered.features
         self._check(records, action, observation)
-        ids = self._seen + np.arange(n, dtype=np.int32)
+        ids: Any = self._seen + np.arange(n, dtype=np.int32)
         self._seen += len(records)
         events = Event(action, observation, now, ids, weight)
-        context = action[:, 1:] if self.arms else np.zeros((n, 0), real)
+        context: Any = action[:, 1:] if self.arms else np.zeros((n, 0), real)
         request = Request(now, context, valid, cost, features)
         return Chunk(events, reward, propensity, chosen, request)
 

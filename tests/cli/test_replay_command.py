@@ -22,7 +22,7 @@ def log(tmp_path, n=40):
 def test_a_row_for_each_posterior(tmp_path, capfdbinary):
     export = tmp_path / "rows.ndjson"
     options = Replay(
-        (log(tmp_path),), "logistic", "point,laplace:refine=0", rule="thompson", latency=5,
+        (log(tmp_path),), "logistic", "point:refine=2,laplace", rule="thompson", latency=5,
         export_json=str(export),
     )  # fmt: skip
     assert replay(options) == 0
@@ -30,7 +30,7 @@ def test_a_row_for_each_posterior(tmp_path, capfdbinary):
     assert out == export.read_bytes()
     point, laplace = (json.loads(line) for line in out.splitlines())
     assert point["model"] == "logistic:arms=3:features=2"
-    assert (point["events"], point["refine"], laplace["refine"]) == (40, 1, 0)
+    assert (point["events"], point["refine"], laplace["refine"]) == (40, 2, 0)
     assert point["gain"]["total"] == 0 < laplace["gain"]["total"]
     assert laplace["left_out"] == {"requests without an action": 1}
     assert laplace["value"]["believe"] is False

@@ -1,6 +1,8 @@
 """Open Bandit logs and labelled tables, made up and real."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from uncertain.posteriors.base import Arms, UsageError, Vector
 from uncertain.streams.formats import open_log
 
@@ -75,6 +77,7 @@ def test_a_table_is_a_log_over_vectors(tmp_path):
 @pytest.mark.parametrize(
     ("text", "label", "words"),
     [
+        ('"a\x85c",b\n1,2\n', None, r"--label COLUMN, one of a\x85c, b"),
         ("a,b\n1,2\n", None, "--label COLUMN, one of a, b"),
         ("a,label\n1,2\n", "lable", 'did you mean "label"'),
         ("a,b,y\n1,2,0\n1,3,1\n", "y", 'column "a" is always'),
@@ -83,6 +86,7 @@ def test_a_table_is_a_log_over_vectors(tmp_path):
         ("a,y\n1,0\n,1\n", "y", ":3: a: empty"),
         ("a,a\n1,0\n", "a", "occurs twice"),
         ("y\n1\n", "y", "no feature columns"),
+        ('"a\nb","a\nb",y\n1,2,3\n', "y", r'"a\nb" occurs twice'),
     ],
 )
 def test_bad_tables_are_one_clear_line(tmp_path, text, label, words):
@@ -97,3 +101,20 @@ def test_real_table(data):
     records = list(log.records)
     assert (len(records), log.size) == (1250, 9)
     assert {record.y for record in records} == {0.0, 1.0}
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from([b"a,y\n", HEADER.format(a="user-item_affinity").encode(), b""]),
+    st.binary(max_size=60) | st.text('0123456789.,"\n-enaif_\x00', max_size=60).map(str.encode),
+    st.sampled_from(["table:label=y:constant=keep", "openbandit"]),
+)
+def test_any_bytes_are_records_or_one_clear_line(tmp_path_factory, header, body, form):
+    path = tmp_path_factory.mktemp("fuzz") / "log.csv"
+    path.write_bytes(header + body)
+    message = ""
+    try:
+        list(open_log(str(path), form).records)
+    except UsageError as error:
+        message = str(error)
+    assert len(message.splitlines()) <= 1

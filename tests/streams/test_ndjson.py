@@ -41,6 +41,7 @@ def test_every_field_arrives():
         (b'{"id":1,', ["not JSON"]),
         (b"[1]", ["expected object"]),
         (b'{"id":1,"propensty":0.5}', ['"propensty"', 'did you mean "propensity"']),
+        (b'{"id":1,"a\\nb":0}', ["a\\nb"]),
         (b'{"t":1}', ["id", "missing"]),
         (b'{"id":1,"y":NaN}', ["y", "NaN"]),
         (b'{"id":1,"x":[1,-Infinity]}', ["x", "-Infinity"]),
