@@ -33,8 +33,10 @@ def _attempt(kind: str, target: str, what: str, function: Callable[..., Any], *a
     """Run a user's function, turning its failure into one line with the user's own line."""
     try:
         return function(*args)
-    except UsageError:
-        raise
+    except UsageError as error:
+        if target in str(error):
+            raise
+        raise UsageError(f"{kind} {target}: {error}") from error
     except Exception as error:  # a user's code may fail in any way at all
         path = target.rpartition(":")[0]
         where = own_line(error, path) if path else ""
