@@ -1,8 +1,9 @@
 """Metropolis moves of a particle population that leave its target unchanged.
 
 Every move sees `particles [D, S]`, `weights [S]`, the current log target `[S]`, a step size and
-the target's functions. Differential evolution changes one half of the population from the other,
-so that within a half the proposal does not depend on what is being moved. Not here: reweighting.
+the target's functions. What a proposal learns from the population it learns from the other half
+of it: a step fitted to the very particles it moves would not leave the target alone. Not here:
+reweighting.
 Sources: ter Braak (2006), differential evolution; Foreman-Mackey et al. (2013), the two halves;
 Neal (2011), Hamiltonian dynamics; Roberts, Gelman and Gilks (1997), the 2.38 of random walks.
 """
@@ -42,6 +43,8 @@ class Moved(NamedTuple):
 Target = Callable[[Array], Array]
 Slope = Callable[[Array], tuple[Array, Array]]
 Move = Callable[[Array, Array, Array, Array, Array, Target, Slope], Moved]
+Half = Callable[[Array, Array, Array, Array, Array, Array, Target, Slope], Moved]
+"""Key, the half that moves and its target, the other half and its weights, then as `Move`."""
 
 
 def masks(unknowns: Unknowns) -> np.ndarray:
@@ -58,11 +61,8 @@ def evolution(unknowns: Unknowns, count: int) -> Move:
     choices = masks(unknowns)
     sizes = choices.sum(1)
     _, prior_sd = unknowns.gaussian()
-    first = (count + 1) // 2
 
-    def half(
-        key: Array, moved: Array, other: Array, target: Array, step: Array, log_target: Target
-    ) -> tuple[Array, Array, Array]:
+    def half(key, moved, target, other, weights, step, log_target, slope) -> Moved:
         size, pool = moved.shape[1], other.shape[1]
         noise_key, uniform_key = jax.random.split(key)
         uniforms = jax.random.uniform(uniform_key, (7, size))
@@ -84,23 +84,30 @@ def evolution(unknowns: Unknowns, count: int) -> Move:
         proposal = moved + mask * change
         proposed = log_target(proposal)
         accept = jnp.log(uniforms[6]) < proposed - target
-        return (
-            jnp.where(accept[None, :], proposal, moved),
-            jnp.where(accept, proposed, target),
-            accept,
-        )
+        return settle(accept, proposal, proposed, moved, target, 1)
+
+    return in_halves(half, count)
+
+
+def in_halves(half: Half, count: int) -> Move:
+    """Move one half of the population by what the other half knows, then the other way round."""
+    first = (count + 1) // 2
 
     def move(key, particles, weights, target, step, log_target, slope) -> Moved:
         # Alternate columns: resampling leaves copies side by side, one for each half.
         a, b = particles[:, ::2], particles[:, 1::2]
         key_a, key_b = jax.random.split(key)
-        a, target_a, yes_a = half(key_a, a, b, target[::2], step, log_target)
+        one = half(key_a, a, target[::2], b, weights[1::2], step, log_target, slope)
         if count == 1:
-            return Moved(a, target_a, jnp.mean(yes_a.astype(target.dtype)), 1)
-        b, target_b, yes_b = half(key_b, b, a, target[1::2], step, log_target)
-        merged, new_target = interleave(a, b, first), interleave(target_a, target_b, first)
-        share = (jnp.sum(yes_a) + jnp.sum(yes_b)) / count
-        return Moved(merged, new_target, share.astype(target.dtype), 1)
+            return one
+        moved, known = one.particles, weights[::2]
+        two = half(key_b, b, target[1::2], moved, known, step, log_target, slope)
+        return Moved(
+            interleave(one.particles, two.particles, first),
+            interleave(one.target, two.target, first),
+            (one.acceptance * first + two.acceptance * (count - first)) / count,
+            one.evaluations,
+        )
 
     return move
 
@@ -114,8 +121,13 @@ def interleave(a: Array, b: Array, first: int) -> Array:
     return jnp.stack([a, b], axis=-1).reshape(*a.shape[:-1], -1)
 
 
+def shares(weights: Array) -> Array:
+    """Weights of a half `[S]`, made to sum to 1 (or all 0)."""
+    return weights / jnp.maximum(jnp.sum(weights), jnp.finfo(weights.dtype).tiny)
+
+
 def scales(particles: Array, weights: Array, prior_sd: np.ndarray) -> Array:
-    """Weighted standard deviation `[D]` of the population, floored well below the prior's."""
+    """Weighted standard deviation `[D]` of a population, floored well below the prior's."""
     mean = particles @ weights
     variance = jnp.square(particles - mean[:, None]) @ weights
     floor = jnp.asarray(prior_sd, particles.dtype) * 10**-DECADES
@@ -123,17 +135,18 @@ def scales(particles: Array, weights: Array, prior_sd: np.ndarray) -> Array:
 
 
 def walk(unknowns: Unknowns, count: int) -> Move:
-    """Gaussian random walk with the population's covariance, all coordinates or one block."""
+    """Gaussian random walk with the other half's covariance, all coordinates or one block."""
     choices = masks(unknowns)
     sizes = choices.sum(1)
     _, prior_sd = unknowns.gaussian()
 
-    def move(key, particles, weights, target, step, log_target, slope) -> Moved:
+    def half(key, particles, target, other, weights, step, log_target, slope) -> Moved:
         noise_key, uniform_key = jax.random.split(key)
-        uniforms = jax.random.uniform(uniform_key, (2, count))
+        uniforms = jax.random.uniform(uniform_key, (2, particles.shape[1]))
         noise = jax.random.normal(noise_key, particles.shape)
-        sd = scales(particles, weights, prior_sd)
-        centred = (particles - (particles @ weights)[:, None]) / sd[:, None]
+        weights = shares(weights)
+        sd = scales(other, weights, prior_sd)
+        centred = (other - (other @ weights)[:, None]) / sd[:, None]
         correlation = (centred * weights[None, :]) @ centred.T
         ridge = 1e-3 * jnp.eye(unknowns.size, dtype=particles.dtype)
         root = jnp.linalg.cholesky(correlation + ridge)
@@ -147,16 +160,17 @@ def walk(unknowns: Unknowns, count: int) -> Move:
         accept = jnp.log(uniforms[1]) < proposed - target
         return settle(accept, proposal, proposed, particles, target, 1)
 
-    return move
+    return in_halves(half, count)
 
 
 def hamiltonian(unknowns: Unknowns, count: int) -> Move:
-    """One Hamiltonian trajectory a particle, its mass the population's inverse variance."""
+    """One Hamiltonian trajectory a particle, its mass the other half's inverse variance."""
     _, prior_sd = unknowns.gaussian()
 
-    def move(key, particles, weights, target, step, log_target, slope) -> Moved:
+    def half(key, particles, target, other, weights, step, log_target, slope) -> Moved:
+        count = particles.shape[1]
         noise_key, uniform_key, length_key = jax.random.split(key, 3)
-        sd = scales(particles, weights, prior_sd)[:, None]
+        sd = scales(other, shares(weights), prior_sd)[:, None]
         momentum = jax.random.normal(noise_key, particles.shape)
         # Random step lengths a particle: no orbit length is bad for all of them at once.
         spread = jax.random.uniform(length_key, (count,), minval=0.2, maxval=1.0)
@@ -178,7 +192,7 @@ def hamiltonian(unknowns: Unknowns, count: int) -> Move:
         accept = jnp.log(uniforms) < value - target + start - end
         return settle(accept, position, value, particles, target, LEAPFROGS + 1)
 
-    return move
+    return in_halves(half, count)
 
 
 def discrete(unknowns: Unknowns, count: int) -> Move:

@@ -10,7 +10,7 @@ from functools import lru_cache
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpyro.distributions import biject_to
+from numpyro.distributions import ExpandedDistribution, Independent, Normal, biject_to
 
 from .base import Array, Distribution, Draws, Model, Params, UsageError
 from .outcomes import log_prob
@@ -161,9 +161,10 @@ class Unknowns:
 
 def is_normal(d: Distribution) -> bool:
     """Whether a distribution is Normal, possibly expanded or grouped into events."""
-    while hasattr(d, "base_dist"):
-        d = d.base_dist  # type: ignore[attr-defined]
-    return type(d).__name__ == "Normal"
+    # Only these two: a log-normal and a truncated normal have a normal base as well.
+    while isinstance(d, ExpandedDistribution | Independent):
+        d = d.base_dist
+    return isinstance(d, Normal)
 
 
 @lru_cache(maxsize=256)
