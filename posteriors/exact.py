@@ -14,6 +14,7 @@ import numpy as np
 
 from .base import Array, Belief, Draws, Event, Info, Model, Posterior, UsageError
 from .idle import nothing_to_refine
+from .trailing import across
 from .unknowns import likelihood, normalise, unknowns_of
 
 LIMIT = 300_000
@@ -74,12 +75,13 @@ def build(model: Model, config: Exact) -> Posterior:
         return State(jnp.asarray(prior, dtype), model.init_stats())
 
     def absorb(key: Array, state: State, events: Event) -> State:
-        every = jnp.asarray(values, unknowns_of(model).dtype)
+        every = jnp.asarray(values.T, unknowns_of(model).dtype)
 
         def step(state: State, event: Event) -> tuple[State, None]:
-            logs = jax.vmap(
-                lambda u: likelihood(model, u, state.stats, event.action, event.observation)
-            )(every)
+            logs = across(
+                lambda u: likelihood(model, u, state.stats, event.action, event.observation),
+                every,
+            )
             gained = jnp.where(event.weight > 0, event.weight * logs, 0.0)
             stats = model.update_stats(state.stats, event)
             return State(normalise(state.log_weights + gained), stats), None

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 
 from .base import Array, Event, Model, UsageError, example_event
 from .curvature import curvature_of
-from .unknowns import across, likelihood, unknowns_of
+from .trailing import across
+from .unknowns import likelihood, unknowns_of
 
 POLICIES = ("fold", "forget", "reservoir")
 CHUNK = 16

@@ -20,6 +20,7 @@ from .curvature import curvature_of
 from .history import History, Memory, kept, memory, pushed_by
 from .idle import nothing_to_refine
 from .motion import gaussian_motion
+from .trailing import across
 from .unknowns import unknowns_of
 
 BACKTRACKS = 5
@@ -164,9 +165,7 @@ def newton(model: Model, store: Memory, spread: Any, groups: int):
         step = apply(covariance, score)
         lengths = jnp.concatenate([jnp.zeros(1), 0.5 ** jnp.arange(BACKTRACKS)])
         trials = state.mean[:, None] + step[:, None] * lengths[None, :]
-        values = store.log_density(history, trials) + jax.vmap(unknowns.log_prior, in_axes=1)(
-            trials
-        )
+        values = store.log_density(history, trials) + across(unknowns.log_prior, trials)
         values = jnp.where(jnp.isfinite(values), values, -jnp.inf)
         best = jnp.argmax(values)
         healthy = jnp.all(jnp.isfinite(covariance)) & jnp.isfinite(values[best])

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .base import Array
+from .trailing import across
 from .unknowns import Unknowns
 
 OPTIMAL = 2.38
@@ -202,8 +203,8 @@ def discrete(unknowns: Unknowns, count: int) -> Move:
         prior_key, uniform_key = jax.random.split(key)
         proposal = unknowns.sample(prior_key, count).T
         proposed = log_target(proposal)
-        ratio = proposed - jax.vmap(unknowns.log_prior, in_axes=1)(proposal)
-        ratio -= target - jax.vmap(unknowns.log_prior, in_axes=1)(particles)
+        ratio = proposed - across(unknowns.log_prior, proposal)
+        ratio -= target - across(unknowns.log_prior, particles)
         accept = jnp.log(jax.random.uniform(uniform_key, (count,))) < ratio
         return settle(accept, proposal, proposed, particles, target, 1)
 

@@ -19,7 +19,8 @@ from .history import History, kept, memory
 from .idle import nothing_to_refine
 from .motion import sampled_motion
 from .moves import MOVES
-from .unknowns import across, likelihood, normalise, unknowns_of
+from .trailing import across
+from .unknowns import likelihood, normalise, unknowns_of
 
 
 @dataclass(frozen=True)

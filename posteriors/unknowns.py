@@ -180,15 +180,6 @@ def likelihood(model: Model, u: Array, stats: object, action: Array, observation
     return log_prob(model.predict(params, stats, action), observation)
 
 
-def across(function, particles: Array, *rest) -> Array:
-    """Map `function(u [D], *rest)` over particles `[D, S]`, the result's last axis being S.
-
-    Particles stay on the last, contiguous axis: measured 4.4 times faster on a CPU than first.
-    """
-    axes = (-1,) + (None,) * len(rest)
-    return jax.vmap(function, in_axes=axes, out_axes=-1)(particles, *rest)
-
-
 def normalise(log_weights: Array) -> Array:
     """Log weights shifted so that their exponentials sum to 1."""
     return log_weights - jax.nn.logsumexp(log_weights)

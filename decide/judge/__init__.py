@@ -1,0 +1,1 @@
+"""How good a run was, measured by code that no backend shares."""

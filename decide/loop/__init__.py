@@ -1,0 +1,1 @@
+"""The loop: decide, observe, learn; live, rolled out over seeds, or along a log."""

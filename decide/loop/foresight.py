@@ -18,7 +18,8 @@ import numpy as np
 from ...posteriors.base import Array, Belief, Draws, Event, Gaussian, Model, provides
 from ...posteriors.curvature import curvature_of
 from ...posteriors.outcomes import Finite, log_probs, outcome_kind
-from ...posteriors.unknowns import across, likelihood, uniform_draws, unknowns_of
+from ...posteriors.trailing import across
+from ...posteriors.unknowns import likelihood, uniform_draws, unknowns_of
 from ..rules.base import JITTER, as_draws
 from ..rules.information import expected_reward, spread_along
 

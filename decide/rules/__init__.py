@@ -1,0 +1,1 @@
+"""How an action is chosen: proposers offer candidates, rules score them."""

@@ -1,0 +1,1 @@
+"""What is true: worlds answer actions with observations."""

@@ -1,0 +1,230 @@
+"""Total information gained about the truth, in nats: exact, or bracketed from both sides.
+
+ACE is a lower and VNMC an upper bound for any proposal that does not know the truth; ours is a
+mixture fitted to the judge's own inference. sPCE and sNMC are here for comparison with published
+tables and carry the cap log(L + 1). Not here: where histories come from.
+Sources: Foster et al. (2020), VNMC and ACE; Foster et al. (2021), sPCE and sNMC.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...posteriors.base import Array, Draws, Model
+from ...posteriors.trailing import across
+from ...posteriors.unknowns import unknowns_of
+from .likelihood import CHUNK, history_log_likelihood
+from .reference import Reference
+
+SAMPLES = 2000
+"""L of ACE and VNMC."""
+COMPONENTS = 64
+NEIGHBOURS = 96
+"""Reference particles that shape one component."""
+WIDTH = 1.0
+"""Kernel width of a component, in its neighbourhood's standard deviations."""
+FREEDOM = 5.0
+"""Degrees of freedom of the components: heavier tails than what they are fitted to."""
+DEFENSIVE = 0.05
+"""Share of the proposal that is the prior, so that it covers whatever the fit missed."""
+
+
+class Bounds(NamedTuple):
+    """Gain of each history `[N]`, in nats: lower <= truth <= upper in expectation.
+
+    ess: effective sample size of the evidence estimate, out of `SAMPLES`.
+    """
+
+    lower: np.ndarray
+    upper: np.ndarray
+    ess: np.ndarray
+
+
+def exact_gain(
+    model: Model, truth: np.ndarray, actions: np.ndarray, observations: np.ndarray, ref: Reference
+) -> np.ndarray:
+    """Gain `[N]` where the reference is exact: sum of log p(y|truth) - log p(y|past).
+
+    truth `[N, T, D]`, the unknowns at each event (they may move).
+    """
+    own = own_log_likelihood(model, truth, actions, observations)
+    return (own - np.asarray(ref.log_marginal, float)).sum(1)
+
+
+def own_log_likelihood(model, truth, actions, observations) -> np.ndarray:
+    """`[N, T]` log probability of each observation under the truth at its time."""
+    return np.asarray(_own(model)(truth, actions, observations), float)
+
+
+@lru_cache(maxsize=32)
+def _own(model: Model):
+    from ...posteriors.unknowns import likelihood
+    from .likelihood import unit_event
+
+    def run(truth: Array, actions: Array, observations: Array) -> Array:
+        def turn(stats, row):
+            u, action, observation = row
+            value = likelihood(model, u, stats, action, observation)
+            return model.update_stats(stats, unit_event(action, observation)), value
+
+        return jax.lax.scan(turn, model.init_stats(), (truth, actions, observations))[1]
+
+    return jax.jit(jax.vmap(run))
+
+
+def bounds(
+    model: Model,
+    key: Array,
+    truth: np.ndarray,
+    actions: np.ndarray,
+    observations: np.ndarray,
+    ref: Reference,
+    samples: int = SAMPLES,
+) -> Bounds:
+    """ACE and VNMC of `N` histories. truth `[N, D]`, actions `[N, T, size]`."""
+    assert ref.draws is not None
+    keys = jax.random.split(key, len(truth))
+    out = _bounds(model, samples)(keys, truth, actions, observations, ref.draws)
+    return Bounds(*(np.asarray(x, float) for x in out))
+
+
+@lru_cache(maxsize=32)
+def _bounds(model: Model, samples: int):
+    unknowns = unknowns_of(model)
+
+    def joint(particles: Array, actions: Array, observations: Array) -> Array:
+        prior = across(unknowns.log_prior, particles)
+        return prior + history_log_likelihood(model, particles, actions, observations)
+
+    def run(key: Array, truth: Array, actions: Array, observations: Array, draws: Draws):
+        fit_key, sample_key = jax.random.split(key)
+        proposal = fit(fit_key, draws)
+        defensive = max(round(DEFENSIVE * samples), 1)
+        normal_key, prior_key = jax.random.split(sample_key)
+        main = proposal.sample(normal_key, samples - defensive)
+        broad = unknowns.sample(prior_key, defensive)
+        particles = jnp.concatenate([truth[None], main, broad]).T
+        share = jnp.asarray(defensive / samples)
+        log_q = jnp.logaddexp(
+            jnp.log1p(-share) + across(proposal.log_density, particles),
+            jnp.log(share) + across(unknowns.log_prior, particles),
+        )
+        target = joint(particles, actions, observations)
+        logs = jnp.where(jnp.isnan(target), -jnp.inf, target) - log_q
+        own = target[0] - unknowns.log_prior(truth)
+        contrast = jax.nn.logsumexp(logs[1:])
+        lower = own - (jnp.logaddexp(logs[0], contrast) - jnp.log(samples + 1.0))
+        upper = own - (contrast - jnp.log(float(samples)))
+        ess = jnp.exp(2 * contrast - jax.nn.logsumexp(2 * logs[1:]))
+        return lower, upper, ess
+
+    return jax.jit(jax.vmap(run))
+
+
+class Mixture(NamedTuple):
+    """Student-t components: centers `[M, D]`, roots `[M, D, D]` (lower Cholesky factors)."""
+
+    centers: Array
+    roots: Array
+
+    def sample(self, key: Array, count: int) -> Array:
+        """`[count, D]` draws."""
+        which_key, noise_key, scale_key = jax.random.split(key, 3)
+        size = self.centers.shape[1]
+        which = jax.random.randint(which_key, (count,), 0, self.centers.shape[0])
+        noise = jax.random.normal(noise_key, (count, size))
+        stretch = jax.random.gamma(scale_key, FREEDOM / 2, (count, 1)) / (FREEDOM / 2)
+        noise = noise / jnp.sqrt(stretch)
+        return self.centers[which] + jnp.einsum("nij,nj->ni", self.roots[which], noise)
+
+    def log_density(self, u: Array) -> Array:
+        """Log density `[]` at `u [D]`."""
+        size = self.centers.shape[1]
+        solve = jax.vmap(lambda r, x: jax.scipy.linalg.solve_triangular(r, x, lower=True))
+        square = jnp.sum(jnp.square(solve(self.roots, u - self.centers)), axis=1)
+        half = 0.5 * (FREEDOM + size)
+        constant = (
+            jax.scipy.special.gammaln(half)
+            - jax.scipy.special.gammaln(FREEDOM / 2)
+            - 0.5 * size * jnp.log(FREEDOM * jnp.pi)
+        )
+        volume = jnp.sum(jnp.log(jnp.einsum("mii->mi", self.roots)), axis=1)
+        logs = constant - volume - half * jnp.log1p(square / FREEDOM)
+        return jax.nn.logsumexp(logs) - jnp.log(float(self.centers.shape[0]))
+
+
+def fit(key: Array, draws: Draws) -> Mixture:
+    """A mixture around a subset of the draws, each component shaped by its neighbourhood."""
+    center_key, cloud_key = jax.random.split(key)
+    count, size = draws.values.shape
+    picked = jax.random.categorical(center_key, draws.log_weights, shape=(COMPONENTS,))
+    cloud = draws.values[
+        jax.random.categorical(cloud_key, draws.log_weights, shape=(min(count, 1024),))
+    ]
+    centers = draws.values[picked]
+    spread = jnp.maximum(jnp.std(cloud, axis=0), 1e-6)
+    apart = jnp.sum(jnp.square((centers[:, None] - cloud[None]) / spread), axis=-1)
+    near = min(NEIGHBOURS, cloud.shape[0])
+    _, index = jax.lax.top_k(-apart, near)
+
+    def root(center: Array, index: Array) -> Array:
+        offsets = cloud[index] - cloud[index].mean(0)
+        covariance = offsets.T @ offsets / near
+        floor = 1e-3 * jnp.diag(covariance) + 1e-10 * jnp.square(spread)
+        return WIDTH * jnp.linalg.cholesky(covariance + jnp.diag(floor))
+
+    return Mixture(centers, jax.vmap(root)(centers, index))
+
+
+class Contrastive(NamedTuple):
+    """sPCE (lower) and sNMC (upper) of each history `[N]`, and the cap log(L + 1)."""
+
+    lower: np.ndarray
+    upper: np.ndarray
+    cap: float
+
+
+def contrastive(
+    model: Model,
+    key: Array,
+    truth: np.ndarray,
+    actions: np.ndarray,
+    observations: np.ndarray,
+    contrasts: int,
+) -> Contrastive:
+    """sPCE and sNMC of `N` histories with L = `contrasts` fresh prior draws each."""
+    lower, upper = [], []
+    run = _contrastive(model, contrasts)
+    for n, history_key in enumerate(jax.random.split(key, len(truth))):
+        low, high = run(history_key, truth[n], actions[n], observations[n])
+        lower.append(float(np.asarray(low)))
+        upper.append(float(np.asarray(high)))
+    return Contrastive(np.asarray(lower), np.asarray(upper), float(np.log(contrasts + 1)))
+
+
+@lru_cache(maxsize=32)
+def _contrastive(model: Model, contrasts: int):
+    unknowns = unknowns_of(model)
+    chunk = min(CHUNK, contrasts)
+    rounds = -(-contrasts // chunk)
+
+    @jax.jit
+    def run(key: Array, truth: Array, actions: Array, observations: Array):
+        own = history_log_likelihood(model, truth[:, None], actions, observations)[0]
+
+        def part(index: Array) -> Array:
+            draws = unknowns.sample(jax.random.fold_in(key, index), chunk).T
+            logs = history_log_likelihood(model, draws, actions, observations)
+            counted = index * chunk + jnp.arange(chunk) < contrasts
+            return jax.nn.logsumexp(jnp.where(counted, logs, -jnp.inf))
+
+        total = jax.nn.logsumexp(jax.lax.map(part, jnp.arange(rounds)))
+        lower = own - (jnp.logaddexp(own, total) - jnp.log(contrasts + 1.0))
+        return lower, own - (total - jnp.log(float(contrasts)))
+
+    return run

@@ -1,0 +1,190 @@
+"""The judge's own inference, independent of the backend on trial.
+
+Exact where the unknowns can be enumerated or everything is linear and normal (then in float64
+NumPy, with moving unknowns included); otherwise many particles with many moves. Not here: the
+bounds and scores made from it.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...posteriors.base import Array, Draws, Model, example, provides
+from ...posteriors.exact import Exact
+from ...posteriors.exact import build as build_exact
+from ...posteriors.smc import SMC
+from ...posteriors.smc import build as build_smc
+from ...posteriors.trailing import across
+from ...posteriors.unknowns import likelihood, unknowns_of
+from ..rules.information import expected_gain
+from .likelihood import unit_event
+
+PARTICLES = 1024
+MOVES = 8
+ENUMERABLE = 20_000
+
+
+class Reference(NamedTuple):
+    """log_marginal, probe_log_marginal `[T]`: log p(y_t | h_<t) of what was and what might have
+    been observed. gains `[T, A]` of offered candidates (size 0 unless asked for). draws: the
+    final reference belief (None for the linear-Gaussian one)."""
+
+    log_marginal: Any
+    probe_log_marginal: Any
+    gains: Any
+    draws: Draws | None
+
+
+def kind(model: Model) -> str:
+    """Which reference a model gets: "linear", "enumerated", "sampled", or "none"."""
+    unknowns = unknowns_of(model)
+    if provides(model, "linear") and unknowns.normal:
+        return "linear"
+    if model.latent:
+        return "none"
+    if unknowns.enumerate(ENUMERABLE) is not None:
+        return "enumerated"
+    return "sampled"
+
+
+@lru_cache(maxsize=32)
+def _sampler(model: Model, steps: int, with_gains: bool):
+    """A jitted, vmapped reference run over histories of `steps` events."""
+    enumerated = kind(model) == "enumerated"
+    if enumerated:
+        posterior, moves = build_exact(model, Exact()), 0
+    else:
+        posterior, moves = build_smc(model, SMC(PARTICLES, capacity=steps)), MOVES
+
+    def run(key: Array, actions, observations, probes, probe_observations, features):
+        def turn(carry: tuple[Any, Any], row: Any):
+            state, stats = carry
+            index, action, observation, probe, probe_observation, offered = row
+            absorb_key, refine_key, belief_key = jax.random.split(
+                jax.random.fold_in(key, index), 3
+            )
+            draws = posterior.belief(belief_key, state, index.astype(jnp.result_type(float)))
+
+            def marginal(action: Array, observation: Array) -> Array:
+                logs = across(
+                    lambda u: likelihood(model, u, stats, action, observation), draws.values.T
+                )
+                return jax.nn.logsumexp(draws.log_weights + logs)
+
+            gains = (
+                expected_gain(belief_key, model, draws, stats, offered)
+                if with_gains
+                else jnp.zeros(0)
+            )
+            out = marginal(action, observation), marginal(probe, probe_observation), gains
+            event = unit_event(action, observation)
+            state = posterior.absorb(absorb_key, state, jax.tree.map(lambda x: x[None], event))
+            if moves:
+                state = jax.lax.scan(
+                    lambda s, k: (posterior.refine(k, s)[0], None),
+                    state,
+                    jax.random.split(refine_key, moves),
+                )[0]
+            return (state, model.update_stats(stats, event)), out
+
+        start = posterior.init(jax.random.fold_in(key, steps)), model.init_stats()
+        rows = jnp.arange(steps), actions, observations, probes, probe_observations, features
+        (state, _), out = jax.lax.scan(turn, start, rows)
+        draws = posterior.belief(key, state, jnp.zeros(()))
+        return Reference(*out, draws)
+
+    # One history after another: thousands of particles fill the cache by themselves.
+    return jax.jit(lambda *histories: jax.lax.map(lambda h: run(*h), histories))
+
+
+def reference(
+    model: Model,
+    key: Array,
+    actions: np.ndarray,
+    observations: np.ndarray,
+    probes: np.ndarray,
+    probe_observations: np.ndarray,
+    features: np.ndarray | None = None,
+) -> Reference:
+    """The reference along `N` histories: every field gains a leading axis `N`.
+
+    features `[N, T, A, size]`: candidates whose reference gains are wanted.
+    """
+    if kind(model) == "linear":
+        return _linear(model, actions, observations, probes, probe_observations, features)
+    count, steps = actions.shape[:2]
+    offered = features if features is not None else np.zeros((count, steps, 0, actions.shape[2]))
+    run = _sampler(model, steps, features is not None)
+    keys = jax.random.split(key, count)
+    return run(keys, actions, observations, probes, probe_observations, offered)
+
+
+def _linear(model, actions, observations, probes, probe_observations, features) -> Reference:
+    """Kalman filters in float64, one a history, times being the step indices."""
+    design = jax.jit(jax.vmap(model.linear))
+    unknowns = unknowns_of(model)
+    mean0, sd0 = unknowns.gaussian()
+    motion = _motion(model)
+
+    def rows(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        flat = jnp.asarray(x.reshape(-1, x.shape[-1]), jnp.result_type(float))
+        a, b = design(flat)
+        a, b = np.asarray(a, float), np.asarray(b, float)
+        return a.reshape(*x.shape[:-1], -1), b.reshape(x.shape[:-1])
+
+    x, noise = rows(actions)
+    px, pnoise = rows(probes)
+    fx, fnoise = rows(features) if features is not None else (None, None)
+    out, aside, gains = [], [], []
+    for n in range(len(actions)):
+        mean, cov = mean0.astype(float), np.diag(np.square(sd0.astype(float)))
+        line, probe_line, gain_line = [], [], []
+        for t in range(actions.shape[1]):
+            if t:
+                mean, cov = motion(mean, cov)
+
+            def log_normal(x, s, y, mean=mean, cov=cov):
+                variance = x @ cov @ x + s * s
+                z = (y - x @ mean) ** 2 / variance
+                return -0.5 * (z + np.log(2 * np.pi * variance))
+
+            line.append(log_normal(x[n, t], noise[n, t], observations[n, t]))
+            probe_line.append(log_normal(px[n, t], pnoise[n, t], probe_observations[n, t]))
+            if fx is not None and fnoise is not None:
+                spread = np.einsum("ai,ij,aj->a", fx[n, t], cov, fx[n, t])
+                gain_line.append(0.5 * np.log1p(spread / np.square(fnoise[n, t])))
+            pushed = cov @ x[n, t]
+            total = x[n, t] @ pushed + noise[n, t] ** 2
+            mean = mean + pushed * (observations[n, t] - x[n, t] @ mean) / total
+            cov = cov - np.outer(pushed, pushed) / total
+        out.append(line)
+        aside.append(probe_line)
+        gains.append(gain_line)
+    return Reference(np.asarray(out), np.asarray(aside), np.asarray(gains), None)
+
+
+def _motion(model: Model):
+    """One second of the model's linear dynamics on a float64 mean and covariance."""
+    if not model.latent:
+        return lambda mean, cov: (mean, cov)
+    unknowns = unknowns_of(model)
+    _, _, action = example(model)
+
+    def step(u: Array) -> tuple[Array, Array]:
+        moved = model.dynamics(unknowns.constrain(u), action, jnp.ones(()))
+        mean, variance = u, jnp.zeros_like(u)
+        for name, d in moved.items():
+            span = unknowns.span(name)
+            mean = mean.at[span].set(jnp.ravel(d.mean))
+            variance = variance.at[span].set(jnp.ravel(d.variance))
+        return mean, variance
+
+    start = jnp.zeros(unknowns.size)
+    offset, variance = (np.asarray(v, float) for v in step(start))
+    slope = np.asarray(jax.jacfwd(lambda u: step(u)[0])(start), float)
+    return lambda mean, cov: (offset + slope @ mean, slope @ cov @ slope.T + np.diag(variance))

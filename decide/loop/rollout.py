@@ -1,0 +1,133 @@
+"""Many seeds of agent against world in one compiled program, for quality, never for latency.
+
+A `lax.scan` over steps inside a `vmap` over seeds, doing the live loop's arithmetic. Not here:
+clocks (live.py) or judgement (decide/judge).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...posteriors.base import Array, Event
+from ...streams.worlds.base import World
+from ..rules.information import belief_gain
+from .step import Agent, Request, blank_request, build_step
+
+AGENT, TRUTH, CONTEXT, ANSWER, PROBE = range(5)
+"""Purposes folded into a seed's key."""
+
+
+class Trace(NamedTuple):
+    """What happened, one row a step.
+
+    action `[T, size]`, observation `[T]`, context `[T, C]`, features `[T, A, size]` offered,
+    propensity `[T]` of the chosen, predicted `[T]` its expected gain in nats under the belief,
+    truth `[T, D]` (size 0 where unknown), work `[T]`, healthy `[T]`; probe_*: a candidate taken
+    at random, what was predicted of it and what it would have answered (it is not learnt from).
+    """
+
+    action: Array
+    observation: Array
+    context: Array
+    features: Array
+    propensity: Array
+    predicted: Array
+    truth: Array
+    work: Array
+    healthy: Array
+    probe_action: Array
+    probe_predicted: Array
+    probe_observation: Array
+
+
+def seed_key(seed: int | Array, stream: int | Array) -> Array:
+    """The key of one run: everything random in it is folded from this."""
+    return jax.random.fold_in(jax.random.key(seed), stream)
+
+
+@lru_cache(maxsize=64)
+def build_rollout(agent: Agent, world: World, steps: int) -> Callable[[Array], tuple[Any, Trace]]:
+    """`run(key) -> (posterior state, Trace)`, not yet compiled."""
+    step = build_step(agent)
+    blank = blank_request(agent)
+
+    def run(key: Array) -> tuple[Any, Trace]:
+        state = step.init(jax.random.fold_in(key, AGENT))
+        truth = world.init(jax.random.fold_in(key, TRUTH))
+        context_key, answer_key, probe_key = (
+            jax.random.fold_in(key, purpose) for purpose in (CONTEXT, ANSWER, PROBE)
+        )
+
+        def turn(carry: tuple[Any, Any], index: Array) -> tuple[tuple[Any, Any], Trace]:
+            state, truth = carry
+            now = index.astype(jnp.result_type(float))
+            seen = world.context(jax.random.fold_in(context_key, index), truth)
+            request: Request = blank._replace(now=now, context=seen)
+            decision = step.decide(state, request)
+
+            which, belief_key, gain_key, aside = jax.random.split(
+                jax.random.fold_in(probe_key, index), 4
+            )
+            offered = decision.features.shape[0]
+            probe = decision.features[jax.random.randint(which, (), 0, offered)]
+            belief = agent.posterior.belief(belief_key, state.posterior, now)
+            predicted = belief_gain(
+                gain_key,
+                agent.model,
+                belief,
+                state.stats,
+                jnp.stack([decision.action, probe]),
+                agent.particles,
+            )
+            _, probe_observation = world.answer(aside, truth, probe, now)
+            truth, observation = world.answer(
+                jax.random.fold_in(answer_key, index), truth, decision.action, now
+            )
+            event = Event(decision.action, observation, now, index, jnp.ones_like(now))
+            state, learned = step.learn(state, event)
+            row = Trace(
+                decision.action,
+                observation,
+                seen,
+                decision.features,
+                decision.propensity[decision.index],
+                predicted[0],
+                world.truth(truth) if world.truth else jnp.zeros(0),
+                learned.work,
+                learned.healthy,
+                probe,
+                predicted[1],
+                probe_observation,
+            )
+            return (state, truth), row
+
+        (state, _), trace = jax.lax.scan(turn, (state, truth), jnp.arange(steps))
+        return state.posterior, trace
+
+    return run
+
+
+def roll(
+    agent: Agent, world: World, steps: int, seed: int, seeds: int, width: int = 8, tick: Any = None
+) -> tuple[Any, Trace]:
+    """All `seeds` runs, `width` at a time: (posterior states, Trace) with a leading seed axis.
+
+    tick: called with the number of seeds finished, for a progress bar.
+    """
+    width = min(width, seeds)
+    many = jax.jit(jax.vmap(build_rollout(agent, world, steps)))
+    parts = []
+    for start in range(0, seeds, width):
+        # The last batch is filled up, so that one program serves all.
+        streams = jnp.arange(start, start + width)
+        keys = jax.vmap(lambda s: seed_key(seed, s))(streams)
+        parts.append(jax.tree.map(np.asarray, many(keys)))
+        if tick:
+            tick(min(start + width, seeds))
+    return jax.tree.map(lambda *x: np.concatenate(x)[:seeds], *parts)

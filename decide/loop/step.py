@@ -1,0 +1,184 @@
+"""One turn of the loop as two pure functions: decide, and learn.
+
+Live, rolled-out and replayed runs all call these, so they do the same arithmetic. Not here:
+clocks, streams, or the host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ...posteriors.base import (
+    Arms,
+    Array,
+    Event,
+    Gaussian,
+    Model,
+    Posterior,
+    Summary,
+    UsageError,
+)
+from ..rules.base import Candidates, Rule, as_draws
+from ..rules.proposing import Proposer
+
+DECIDE, LEARN = 0, 1
+"""Purposes folded into a step's key; nothing else may reuse them."""
+
+
+class Agent(NamedTuple):
+    """Who decides: a posterior and a rule over a model. All parts are static.
+
+    proposer: None where the model has arms. candidates: A. refine: k steps an event. particles:
+    draws a proposer sees of a Gaussian belief.
+    """
+
+    model: Model
+    posterior: Posterior
+    rule: Rule
+    proposer: Proposer | None
+    candidates: int
+    refine: int
+    particles: int
+
+
+class State(NamedTuple):
+    """posterior: the backend's. stats: the model's. key `[2]` uint32. step: `[]` int32 events."""
+
+    posterior: Any
+    stats: Any
+    key: Array
+    step: Array
+
+
+class Request(NamedTuple):
+    """What one decision is given. now `[]` seconds; context `[C]`; valid, cost `[A]`.
+
+    features `[A, size]` only where candidates come from outside, else of size 0.
+    """
+
+    now: Array
+    context: Array
+    valid: Array
+    cost: Array
+    features: Array
+
+
+class Decision(NamedTuple):
+    """index `[]` int32, action `[size]`, and `[A]` scores and propensities, features `[A, size]`."""
+
+    index: Array
+    action: Array
+    scores: Array
+    propensity: Array
+    features: Array
+
+
+class Learned(NamedTuple):
+    """work `[]` evaluations, healthy `[]` bool, diagnostics of the last refine."""
+
+    work: Array
+    healthy: Array
+    diagnostics: dict[str, Array]
+
+
+class Step(NamedTuple):
+    """init(key) -> State; decide(state, request) -> Decision; learn(state, event) -> (State,
+    Learned); `given`: the number of outside candidates, 0 where they are made inside."""
+
+    init: Callable[[Array], State]
+    decide: Callable[[State, Request], Decision]
+    learn: Callable[[State, Event], tuple[State, Learned]]
+    given: int
+
+
+def candidate_count(agent: Agent) -> int:
+    """A, the number of candidates each decision scores."""
+    return agent.model.actions.count if isinstance(agent.model.actions, Arms) else agent.candidates
+
+
+def blank_request(agent: Agent, given: int = 0) -> Request:
+    """A request for all candidates at cost 1, time 0."""
+    space = agent.model.actions
+    count = given or candidate_count(agent)
+    context = space.context if isinstance(space, Arms) else 0
+    return Request(
+        jnp.zeros(()),
+        jnp.zeros(context),
+        jnp.ones(count, bool),
+        jnp.ones(count),
+        jnp.zeros((given, space.size)),
+    )
+
+
+def arm_features(count: int, context: Array) -> Array:
+    """Every arm beside the context, `[count, 1 + C]`."""
+    index = jnp.arange(count, dtype=context.dtype)[:, None]
+    return jnp.concatenate([index, jnp.broadcast_to(context, (count, context.size))], axis=1)
+
+
+def build_step(agent: Agent, given: int = 0) -> Step:
+    """The two functions of an agent; `given` > 0 takes candidates from the request instead."""
+    model, posterior = agent.model, agent.posterior
+    space = model.actions
+    if not isinstance(space, Arms) and agent.proposer is None and not given:
+        raise UsageError(f"model {type(model).__name__} has a continuous action: name a proposer")
+
+    def init(key: Array) -> State:
+        prior_key, loop_key = jax.random.split(key)
+        return State(
+            posterior.init(prior_key),
+            model.init_stats(),
+            jax.random.key_data(loop_key),
+            jnp.zeros((), jnp.int32),
+        )
+
+    def keys(state: State, purpose: int, count: int) -> Array:
+        root = jax.random.wrap_key_data(state.key)
+        here = jax.random.fold_in(jax.random.fold_in(root, state.step), purpose)
+        return jax.random.split(here, count)
+
+    def decide(state: State, request: Request) -> Decision:
+        belief_key, draw_key, propose_key, rule_key = keys(state, DECIDE, 4)
+        belief = posterior.belief(belief_key, state.posterior, request.now)
+        if given:
+            features = request.features
+        elif isinstance(space, Arms):
+            features = arm_features(space.count, request.context)
+        else:
+            assert agent.proposer is not None
+            draws = proposer_draws(draw_key, belief)
+            features = agent.proposer(propose_key, draws, model, state.stats, agent.candidates)
+        offered = Candidates(features, request.valid, request.cost)
+        choice = agent.rule(rule_key, belief, model, state.stats, offered)
+        action = features[choice.index]
+        return Decision(choice.index, action, choice.scores, choice.propensity, features)
+
+    def proposer_draws(key: Array, belief: Any):
+        if isinstance(belief, Summary):
+            raise UsageError("this posterior's belief is read by its own rule only")
+        return as_draws(key, belief, agent.particles if isinstance(belief, Gaussian) else 1)
+
+    def learn(state: State, event: Event) -> tuple[State, Learned]:
+        absorb_key, refine_key = keys(state, LEARN, 2)
+        block = jax.tree.map(lambda x: x[None], event)
+        inner = posterior.absorb(absorb_key, state.posterior, block)
+        zero = jnp.zeros(())
+        work, healthy, diagnostics = zero, jnp.ones((), bool), {}
+        if agent.refine:
+
+            def once(inner: Any, key: Array):
+                inner, info = posterior.refine(key, inner)
+                return inner, info
+
+            inner, infos = jax.lax.scan(once, inner, jax.random.split(refine_key, agent.refine))
+            work = jnp.sum(infos.work)
+            healthy = jnp.all(infos.healthy)
+            diagnostics = {name: values[-1] for name, values in infos.diagnostics.items()}
+        stats = model.update_stats(state.stats, event)
+        return State(inner, stats, state.key, state.step + 1), Learned(work, healthy, diagnostics)
+
+    return Step(init, decide, learn, given)

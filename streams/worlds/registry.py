@@ -1,0 +1,38 @@
+"""Every world by name. A model's name is a world too: the one its own simulation makes.
+
+To add one: its file with a factory, and one line here.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from ...posteriors.base import Model, UsageError
+from ...posteriors.loading import call, find, parse
+from ...posteriors.registry import MODELS, build_model
+from .base import World, simulated
+
+WORLDS: dict[str, Any] = {}
+
+
+@lru_cache(maxsize=256)
+def build_world(text: str) -> World:
+    """The world that `name:key=value` or `file.py:object` stands for.
+
+    A user's object may be a model (then its simulation is the world) or make a `World`.
+    """
+    spec = parse(text)
+    if spec.target in MODELS:
+        return simulated(build_model(text))
+    found = find("world", spec.target, {**MODELS, **WORLDS})
+    if isinstance(found, World):
+        return found
+    if isinstance(found, type) and issubclass(found, Model) or isinstance(found, Model):
+        return simulated(build_model(text))
+    made = call("world", spec.target, found, **dict(spec.settings))
+    if isinstance(made, Model):
+        return simulated(build_model(text))
+    if not isinstance(made, World):
+        raise UsageError(f"world {spec.target} made a {type(made).__name__}, not a World or Model")
+    return made
