@@ -138,7 +138,7 @@ WRONG = {
     "fitted to what it moves": lambda: moved(fitted, 3),
     "Jacobian left out": lambda: moved(WALK, 9, density=without_jacobian),
     "half the variance": lambda: moved(WALK, 9, density=lambda p: 2 * log_target(p)),
-    "started too wide": lambda: moved(WALK, 9, start=1.2),
+    "started too wide": lambda: moved(WALK, 9, start=2.0),
     "key reused": lambda: moved(WALK, 9, reuse=True),
 }
 
