@@ -43,7 +43,7 @@ def packing(example: Any) -> Packing:
             if not is_small:
                 large.append(value)
                 continue
-            bits = value.astype(carrier) if dtype == bool else value
+            bits = value.astype(carrier) if dtype.kind == "b" else value
             if bits.dtype != carrier:
                 bits = jax.lax.bitcast_convert_type(bits, carrier)
             flat[carrier].append(bits.reshape(-1))
@@ -63,7 +63,7 @@ def packing(example: Any) -> Packing:
             start = offsets[carrier]
             offsets[carrier] = start + size
             bits = flat[carrier][start : start + size].reshape(shape)
-            if dtype == bool:
+            if dtype.kind == "b":
                 values.append(bits.astype(bool))
             elif dtype == carrier:
                 values.append(bits)

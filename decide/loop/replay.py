@@ -23,11 +23,9 @@ from ...posteriors.base import Arms, Array, Event, UsageError, example_event, pr
 from ...streams.encode import Encoder
 from ...streams.record import Record
 from .foresight import Foresight, foresee, foresee_jointly, predicted_rewards
-from .live import build_live, quiet, timed_learn
-from .step import Agent, Request, State, build_step
+from .live import build_learn, quiet, timed_learn
+from .step import JUDGE, Agent, Request, State, build_step, step_key
 
-JUDGE = 2
-"""Purpose folded into a step's key, beside step.py's DECIDE and LEARN."""
 BLOCKS = 100
 """Joint predictions a chunk; a chunk is this many times tau events."""
 TAU = 10
@@ -87,13 +85,9 @@ def build_replay(agent: Agent, evaluate: bool, given: int = 0, tau: int = TAU) -
     rewarded = provides(model, "reward")
     still = not model.latent
 
-    def judge_key(state: State) -> Array:
-        root = jax.random.wrap_key_data(state.key)
-        return jax.random.fold_in(jax.random.fold_in(root, state.step), JUDGE)
-
     def turn(state: State, item: Chunk) -> tuple[State, tuple]:
         event = item.events
-        belief_key, score_key, reward_key = jax.random.split(judge_key(state), 3)
+        belief_key, score_key, reward_key = jax.random.split(step_key(state, JUDGE), 3)
         belief = posterior.belief(belief_key, state.posterior, event.time)
         foresight = foresee(score_key, model, belief, state.stats, event)
         reward = item.reward
@@ -125,7 +119,7 @@ def build_replay(agent: Agent, evaluate: bool, given: int = 0, tau: int = TAU) -
     def block(state: State, items: Chunk) -> tuple[State, tuple]:
         events = items.events
         whole = jnp.all(events.weight > 0) & still
-        joint_key, belief_key = jax.random.split(jax.random.fold_in(judge_key(state), JUDGE))
+        joint_key, belief_key = jax.random.split(jax.random.fold_in(step_key(state, JUDGE), JUDGE))
 
         def jointly(_: None) -> tuple[Array, Array]:
             belief = posterior.belief(belief_key, state.posterior, events.time[0])
@@ -198,7 +192,8 @@ class Chunker:
         self._seen += len(records)
         events = Event(action, observation, now, ids, weight)
         context: Any = action[:, 1:] if self.arms else np.zeros((n, 0), real)
-        request = Request(now, context, valid, cost, features)
+        ahead: Any = np.zeros(n, np.int32)
+        request = Request(now, context, valid, cost, features, ahead)
         return Chunk(events, reward, propensity, chosen, request)
 
     def _check(self, records: list[Record], action: np.ndarray, observation: np.ndarray) -> None:
@@ -254,14 +249,12 @@ def learn_latency(
 ) -> tuple[np.ndarray, float]:
     """Seconds of each live learning call over the records `[n]`, and seconds of compilation."""
     chunker = Chunker(agent, encoder, False)
-    live = build_live(agent, 0 if chunker.arms else max(encoder.capacity, 1))
+    live = build_learn(agent)
     packed, remaining = live.init(key), iter(records)
     taken: list[int] = []
     while batch := list(islice(remaining, chunker.events)):
         events = chunker.fill(batch).events
-        flat = [
-            live.write_event(jax.tree.map(lambda x, i=i: x[i], events)) for i in range(len(batch))
-        ]
+        flat = [live.write_event(Event(*(x[i] for x in events))) for i in range(len(batch))]
         with quiet():
             for one in flat:
                 packed, _, nanoseconds = timed_learn(live, packed, one)

@@ -25,8 +25,8 @@ from ...posteriors.base import (
 from ..rules.base import Candidates, Rule, as_draws
 from ..rules.proposing import Proposer
 
-DECIDE, LEARN = 0, 1
-"""Purposes folded into a step's key; nothing else may reuse them."""
+DECIDE, LEARN, JUDGE = PURPOSES = range(3)
+"""Purposes folded into a step's key; nothing else may reuse them. JUDGE is for scoring events."""
 
 
 class Agent(NamedTuple):
@@ -57,7 +57,8 @@ class State(NamedTuple):
 class Request(NamedTuple):
     """What one decision is given. now `[]` seconds; context `[C]`; valid, cost `[A]`.
 
-    features `[A, size]` only where candidates come from outside, else of size 0.
+    features `[A, size]` only where candidates come from outside, else of size 0. ahead: `[]` int32
+    decisions already taken since an event was last learnt, so that none repeats another's noise.
     """
 
     now: Array
@@ -65,10 +66,11 @@ class Request(NamedTuple):
     valid: Array
     cost: Array
     features: Array
+    ahead: Array
 
 
 class Decision(NamedTuple):
-    """index `[]` int32, action `[size]`, and `[A]` scores and propensities, features `[A, size]`."""
+    """index `[]` int32; action `[size]`; scores and propensity `[A]`; features `[A, size]`."""
 
     index: Array
     action: Array
@@ -111,7 +113,14 @@ def blank_request(agent: Agent, given: int = 0) -> Request:
         jnp.ones(count, bool),
         jnp.ones(count),
         jnp.zeros((given, space.size)),
+        jnp.zeros((), jnp.int32),
     )
+
+
+def step_key(state: State, purpose: int | Array) -> Array:
+    """The key of one purpose at one step."""
+    root = jax.random.wrap_key_data(state.key)
+    return jax.random.fold_in(jax.random.fold_in(root, state.step), purpose)
 
 
 def arm_features(count: int, context: Array) -> Array:
@@ -136,13 +145,10 @@ def build_step(agent: Agent, given: int = 0) -> Step:
             jnp.zeros((), jnp.int32),
         )
 
-    def keys(state: State, purpose: int, count: int) -> Array:
-        root = jax.random.wrap_key_data(state.key)
-        here = jax.random.fold_in(jax.random.fold_in(root, state.step), purpose)
-        return jax.random.split(here, count)
-
     def decide(state: State, request: Request) -> Decision:
-        belief_key, draw_key, propose_key, rule_key = keys(state, DECIDE, 4)
+        # Multiples of len(PURPOSES) apart, so that no purpose's key is ever another's.
+        here = step_key(state, DECIDE + len(PURPOSES) * request.ahead)
+        belief_key, draw_key, propose_key, rule_key = jax.random.split(here, 4)
         belief = posterior.belief(belief_key, state.posterior, request.now)
         if given:
             features = request.features
@@ -163,7 +169,7 @@ def build_step(agent: Agent, given: int = 0) -> Step:
         return as_draws(key, belief, agent.particles if isinstance(belief, Gaussian) else 1)
 
     def learn(state: State, event: Event) -> tuple[State, Learned]:
-        absorb_key, refine_key = keys(state, LEARN, 2)
+        absorb_key, refine_key = jax.random.split(step_key(state, LEARN))
         block = jax.tree.map(lambda x: x[None], event)
         inner = posterior.absorb(absorb_key, state.posterior, block)
         zero = jnp.zeros(())
