@@ -24,6 +24,7 @@ from ...posteriors.base import (
 )
 from ..rules.base import Candidates, Rule, as_draws
 from ..rules.proposing import Proposer
+from .noise import QUICK
 
 DECIDE, LEARN, JUDGE = PURPOSES = range(3)
 """Purposes folded into a step's key; nothing else may reuse them. JUDGE is for scoring events."""
@@ -119,7 +120,7 @@ def blank_request(agent: Agent, given: int = 0) -> Request:
 
 def step_key(state: State, purpose: int | Array) -> Array:
     """The key of one purpose at one step."""
-    root = jax.random.wrap_key_data(state.key)
+    root = jax.random.wrap_key_data(state.key, impl=QUICK)
     return jax.random.fold_in(jax.random.fold_in(root, state.step), purpose)
 
 

@@ -17,13 +17,20 @@ from ...posteriors.base import (
     Array,
     Belief,
     Draws,
+    Gaussian,
     Model,
     UsageError,
     provides,
 )
 from ...posteriors.unknowns import unknowns_of
 from .base import Candidates, Choice, Rule, as_draws, best, draw
-from .information import belief_gain, expected_gain, expected_reward
+from .information import (
+    belief_gain,
+    expected_gain,
+    expected_reward,
+    linear_gaussian,
+    linear_reward,
+)
 
 
 @dataclass(frozen=True)
@@ -84,11 +91,17 @@ def random(config: Random, model: Model) -> Rule:
 
 def rewards(
     key: Array, belief: Belief, model: Model, stats: Any, candidates: Candidates, count: int
-) -> tuple[Draws, Array]:
-    """The belief's draws and the expected reward `[A, S]` under each."""
+) -> tuple[Array, Array]:
+    """Weights `[S]` of the belief's draws and the expected reward `[A, S]` under each."""
+    features = candidates.features
+    few = isinstance(belief, Gaussian) and features.shape[0] <= belief.mean.size
+    if few and linear_gaussian(model):
+        assert isinstance(belief, Gaussian)
+        return jnp.full(count, 1 / count), linear_reward(key, model, belief, features, count)
     draw_key, reward_key = jax.random.split(key)
     draws = as_draws(draw_key, belief, count)
-    return draws, expected_reward(reward_key, model, draws, stats, candidates.features)
+    pay = expected_reward(reward_key, model, draws, stats, features)
+    return jnp.exp(draws.log_weights), pay
 
 
 def greedy(config: Greedy, model: Model) -> Rule:
@@ -96,8 +109,8 @@ def greedy(config: Greedy, model: Model) -> Rule:
 
     def choose(key, belief, model, stats, candidates: Candidates) -> Choice:
         tie_key, key = jax.random.split(key)
-        draws, pay = rewards(key, belief, model, stats, candidates, config.particles)
-        return best(tie_key, pay @ jnp.exp(draws.log_weights), candidates.valid)
+        weights, pay = rewards(key, belief, model, stats, candidates, config.particles)
+        return best(tie_key, pay @ weights, candidates.valid)
 
     return choose
 
@@ -107,8 +120,7 @@ def ucb(config: UCB, model: Model) -> Rule:
 
     def choose(key, belief, model, stats, candidates: Candidates) -> Choice:
         tie_key, key = jax.random.split(key)
-        draws, pay = rewards(key, belief, model, stats, candidates, config.particles)
-        weights = jnp.exp(draws.log_weights)
+        weights, pay = rewards(key, belief, model, stats, candidates, config.particles)
         mean = pay @ weights
         variance = jnp.square(pay - mean[:, None]) @ weights
         return best(tie_key, mean + config.width * jnp.sqrt(variance), candidates.valid)
@@ -121,8 +133,7 @@ def thompson(config: Thompson, model: Model) -> Rule:
 
     def choose(key, belief, model, stats, candidates: Candidates) -> Choice:
         choice_key, key = jax.random.split(key)
-        draws, pay = rewards(key, belief, model, stats, candidates, config.particles)
-        weights = jnp.exp(draws.log_weights)
+        weights, pay = rewards(key, belief, model, stats, candidates, config.particles)
         # Obeying one draw at random is choosing each action with the weight of draws it is best
         # for; written so, the propensity is exact.
         winners = best_under_each(pay, candidates.valid)

@@ -20,7 +20,7 @@ from ...posteriors.base import Array, Belief, Distribution, Draws, Gaussian, Mod
 from ...posteriors.outcomes import Finite, Scalar, log_prob, log_probs, outcome_kind
 from ...posteriors.trailing import across
 from ...posteriors.unknowns import unknowns_of
-from .base import as_draws
+from .base import JITTER, as_draws
 
 NODES = 64
 """Grid points of the outcome integral."""
@@ -136,10 +136,15 @@ def belief_gain(
 ) -> Array:
     """Gain `[A]` about all unknowns under any belief; a Gaussian is sampled `particles` times
     unless the model is linear-Gaussian, where the closed form needs no draws."""
-    if isinstance(belief, Gaussian) and provides(model, "linear") and unknowns_of(model).normal:
+    if isinstance(belief, Gaussian) and linear_gaussian(model):
         return linear_gain(model, belief, features)
     draw_key, gain_key = jax.random.split(key)
     return expected_gain(gain_key, model, as_draws(draw_key, belief, particles), stats, features)
+
+
+def linear_gaussian(model: Model) -> bool:
+    """Whether a normal belief about the unknowns makes observations normal."""
+    return provides(model, "linear") and unknowns_of(model).normal
 
 
 def linear_gain(model: Model, belief: Gaussian, features: Array) -> Array:
@@ -162,12 +167,39 @@ HERMITE = 8
 """Gauss-Hermite nodes of a reward's expectation over a normal outcome."""
 
 
+def normal_reward(model: Model, action: Array, mean: Array, scale: Array) -> Array:
+    """Expected reward `[]` of an action whose outcome is Normal(mean, scale)."""
+    abscissae, hermite = np.polynomial.hermite_e.hermegauss(HERMITE)
+    # Written out, so that no axis of eight is there to be reduced.
+    terms = zip(abscissae.tolist(), (hermite / hermite.sum()).tolist(), strict=True)
+    pay = [w * model.reward(action, mean + scale * z) for z, w in terms]
+    return sum(pay[1:], pay[0])
+
+
+def linear_reward(key: Array, model: Model, belief: Gaussian, features: Array, count: int) -> Array:
+    """Expected reward `[A, S]` under `count` draws of a linear-Gaussian model.
+
+    Only the A predictions are drawn, jointly, not the D unknowns behind them.
+    """
+    x, scale = jax.vmap(model.linear)(features)
+    blocks = x.reshape(-1, *belief.covariance.shape[:2])
+    pushed = jnp.einsum("bij,abj->abi", belief.covariance, blocks)
+    shared = pushed.reshape(x.shape) @ x.T
+    diagonal = jnp.diag(shared)
+    root = jnp.linalg.cholesky(shared + jnp.diag(JITTER * diagonal + jnp.finfo(x.dtype).tiny))
+    noise = jax.random.normal(key, (x.shape[0], count), x.dtype)
+    means = (x @ belief.mean)[:, None] + root @ noise
+
+    def one(action: Array, mean: Array, scale: Array) -> Array:
+        return across(lambda m: normal_reward(model, action, m[0], scale), mean[None, :])
+
+    return jax.vmap(one)(features, means, scale)
+
+
 def expected_reward(key: Array, model: Model, draws: Draws, stats: Any, features: Array) -> Array:
     """Expected reward `[A, S]` of each action under each draw."""
     kind = outcome_kind(model)
     particles = draws.values.T
-    abscissae, hermite = np.polynomial.hermite_e.hermegauss(HERMITE)
-    hermite = hermite / hermite.sum()
     keys = jax.random.split(key, NESTED)
 
     def one(action: Array) -> Array:
@@ -178,9 +210,7 @@ def expected_reward(key: Array, model: Model, draws: Draws, stats: Any, features
                 pay = jax.vmap(lambda y: model.reward(action, y))(values)
                 return jnp.sum(jnp.exp(log_probs(d, kind)) * pay)
             if isinstance(kind, Scalar) and kind.normal:
-                values = d.mean + jnp.sqrt(d.variance) * jnp.asarray(abscissae)
-                pay = jax.vmap(lambda y: model.reward(action, y))(values)
-                return jnp.sum(jnp.asarray(hermite) * pay)
+                return normal_reward(model, action, d.mean, jnp.sqrt(d.variance))
             return jnp.mean(jax.vmap(lambda k: model.reward(action, d.sample(k)))(keys))
 
         return across(reward, particles)
