@@ -5,7 +5,6 @@ Not here: parsing the command line (main.py), or what is computed (decide/judge/
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,10 +12,11 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from ..posteriors.base import Arms, UsageError
 from ..posteriors.loading import Spec, parse
+from .building import agent_of
+from .environment import Environment, ExitStatus, standard
+from .options import names
 from .replay_rows import percentiles, remarks, scores_of, table, versions
 
 if TYPE_CHECKING:
@@ -27,10 +27,6 @@ SLOW = 1.0
 """Seconds after which a progress line is worth its ink."""
 
 
-LEARNS_AT_ONCE = ("exact", "laplace")
-"""A Newton step an event on top of laplace's own costs far more than it adds."""
-
-
 @dataclass(frozen=True)
 class Replay:
     """What to replay; every field is a command-line option of the same name.
@@ -38,8 +34,9 @@ class Replay:
     files: logs, `-` for standard input. model: its arms and features are read off the log unless
     given. posterior: comma-separated, each may carry `refine=k` of its own. rule: judged off
     policy where given. refine: k; unless given 1, but 0 where absorbing an event learns from it
-    already (`LEARNS_AT_ONCE`). draws: scored by a rule of a Gaussian belief. candidates: capacity
-    of candidate lists, 0 to read it off the log. latency: events run live to time learning.
+    already. particles: those of a posterior that has some, and draws of a Gaussian belief.
+    candidates: capacity of candidate lists, 0 to read it off the log. latency: events run live to
+    time learning.
     """
 
     files: tuple[str, ...]
@@ -48,7 +45,7 @@ class Replay:
     rule: str | None = None
     explore: float = 0.0
     refine: int | None = None
-    draws: int = 128
+    particles: int | None = None
     format: str | None = None
     label: str | None = None
     candidates: int = 0
@@ -57,30 +54,28 @@ class Replay:
     export_json: str | None = None
 
 
-def replay(options: Replay, console: Console | None = None) -> int:
+def replay(options: Replay, environment: Environment | None = None) -> int:
     """Run and print; 0 when done. Raises UsageError for anything the user can put right."""
     from ..streams.files import STANDARD, check_readable, open_output
     from ..streams.ndjson import Writer
 
     check(options)
     check_readable(list(options.files))
-    if options.export_json == STANDARD:
-        console = None
-    elif console is None and sys.stdout.isatty():
-        console = Console()
+    environment = environment or standard()
+    console = None if options.export_json == STANDARD else environment.console()
     rows: list[dict[str, Any]] = []
     with ExitStack() as stack:
         writers = []
         if options.export_json:
             # Opened before any work, so that an unwritable path costs nothing.
-            file = open_output(options.export_json)
+            file = open_output(options.export_json, environment.data)
             if options.export_json != STANDARD:
                 stack.enter_context(file)
             writers.append(Writer(file, live=True))
         if console is None and options.export_json != STANDARD:
-            writers.append(Writer(sys.stdout.buffer, live=True))
+            writers.append(Writer(environment.data, live=True))
         try:
-            for row in measure(options):
+            for row in measure(options, environment):
                 rows.append(row)
                 for writer in writers:
                     writer.write(row)
@@ -90,7 +85,7 @@ def replay(options: Replay, console: Console | None = None) -> int:
                 console.print(table(rows))
                 for line in remarks(rows):
                     console.print(line, highlight=False)
-    return 0
+    return ExitStatus.DONE
 
 
 def check(options: Replay) -> None:
@@ -99,7 +94,7 @@ def check(options: Replay) -> None:
         raise UsageError("replay needs a log: uncertain replay FILE, or - for standard input")
     if list(options.files).count("-") > 1:
         raise UsageError("standard input (-) can be read once only")
-    for name, least in (("refine", 0), ("draws", 1), ("candidates", 0), ("latency", 0)):
+    for name, least in (("refine", 0), ("particles", 1), ("candidates", 0), ("latency", 0)):
         value = getattr(options, name)
         if value is not None and value < least:
             raise UsageError(f"--{name} {value}: must be at least {least}")
@@ -107,18 +102,18 @@ def check(options: Replay) -> None:
         raise UsageError(f"--explore {options.explore}: must lie between 0 and 1")
 
 
-def measure(options: Replay) -> Iterator[dict[str, Any]]:
+def measure(options: Replay, environment: Environment) -> Iterator[dict[str, Any]]:
     """One row for each log and posterior."""
-    posteriors = [text.strip() for text in options.posterior.split(",") if text.strip()]
+    posteriors = names([options.posterior])
     if not posteriors:
         raise UsageError("--posterior is empty: name at least one")
     for path in options.files:
-        opener = reopener(path, options)
+        opener = reopener(path, options, environment)
         for text in posteriors:
-            yield one(path, text, opener, options)
+            yield one(path, text, opener, options, environment)
 
 
-def reopener(path: str, options: Replay) -> Callable[[], Log]:
+def reopener(path: str, options: Replay, environment: Environment) -> Callable[[], Log]:
     """A function that opens the log, as often as asked; standard input is kept in memory."""
     from dataclasses import replace
 
@@ -127,7 +122,7 @@ def reopener(path: str, options: Replay) -> Callable[[], Log]:
 
     if path != STANDARD:
         return lambda: open_log(path, options.format, options.label)
-    log = open_log(path, options.format, options.label)
+    log = open_log(path, options.format, options.label, environment.stdin)
     events = list(log.records)
     return lambda: replace(log, records=iter(events))
 
@@ -151,31 +146,22 @@ def fitted_model(text: str, log: Log) -> str:
     return str(Spec(spec.target, tuple(sorted(settings.items()))))
 
 
-def own_refine(text: str, refine: int | None) -> tuple[str, int]:
-    """A posterior's spec without its `refine=k`, and the k that holds for it."""
-    spec = parse(text)
-    settings = dict(spec.settings)
-    usual = int(spec.target not in LEARNS_AT_ONCE)
-    k = settings.pop("refine", usual if refine is None else refine)
-    if not isinstance(k, int) or isinstance(k, bool) or k < 0:
-        raise UsageError(
-            f"posterior {spec.target}: refine={k!r}: must be a whole number, 0 or more"
-        )
-    return str(Spec(spec.target, tuple(sorted(settings.items())))), k
-
-
-def one(path: str, text: str, opener: Callable[[], Log], options: Replay) -> dict[str, Any]:
+def one(
+    path: str,
+    text: str,
+    opener: Callable[[], Log],
+    options: Replay,
+    environment: Environment,
+) -> dict[str, Any]:
     """Replay one log under one posterior."""
     import jax
 
     from ..decide.judge.prequential import Prequential
     from ..decide.loop.replay import compile_replay, learn_latency
     from ..decide.loop.replay import replay as scores
-    from ..decide.loop.step import Agent
-    from ..decide.rules.registry import build_rule
     from ..posteriors.base import provides
     from ..posteriors.outcomes import Finite, outcome_kind
-    from ..posteriors.registry import build_model, build_posterior
+    from ..posteriors.registry import build_model
     from ..streams.encode import Encoder
 
     log = opener()
@@ -187,10 +173,10 @@ def one(path: str, text: str, opener: Callable[[], Log], options: Replay) -> dic
             f"{path}: its actions are {kinds[isinstance(log.actions, Arms)]}, those of model "
             f"{resolved} are {kinds[isinstance(model.actions, Arms)]}; name another --model"
         )
-    spec, refine = own_refine(text, options.refine)
-    posterior = build_posterior(spec, model)
-    rule = build_rule(options.rule or "random", model, options.explore, options.draws)
-    agent = Agent(model, posterior, rule, None, 0, refine, options.draws)
+    agent, spec = agent_of(
+        model, text, options.rule or "random", options.particles, options.refine,
+        explore=options.explore,
+    )  # fmt: skip
     kind = outcome_kind(model)
 
     def encoder() -> Encoder:
@@ -202,7 +188,7 @@ def one(path: str, text: str, opener: Callable[[], Log], options: Replay) -> dic
     key = jax.random.key(options.seed)
     compiled = compile_replay(agent, encoder(), key, evaluate)
     begin = time.perf_counter()
-    with progress(f"{path} {spec}") as tick:
+    with progress(f"{path} {spec}", environment) as tick:
         for scored in scores(agent, encoder(), log.records, key, evaluate):
             judge.add(scored)
             tick(judge.nll.n)
@@ -223,7 +209,7 @@ def one(path: str, text: str, opener: Callable[[], Log], options: Replay) -> dic
         "model": resolved,
         "posterior": spec,
         "rule": options.rule,
-        "refine": refine,
+        "refine": agent.refine,
         **scores_of(report),
         "learn": latency,
         "compile": compiled,
@@ -237,14 +223,13 @@ def one(path: str, text: str, opener: Callable[[], Log], options: Replay) -> dic
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Callable[[int], None]]:
+def progress(what: str, environment: Environment) -> Iterator[Callable[[int], None]]:
     """A line on standard error that counts events, on a terminal and past the first second."""
-    console = Console(stderr=True)
-    begin = time.perf_counter()
-    if not console.is_terminal:
+    if not environment.stderr_is_terminal:
         yield lambda events: None
         return
-    with console.status(what) as status:
+    begin = time.perf_counter()
+    with environment.messages().status(what) as status:
 
         def tick(events: int) -> None:
             seconds = time.perf_counter() - begin

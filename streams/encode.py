@@ -48,6 +48,7 @@ class Encoder:
     ) -> None:
         self.space, self.kind, self.times = space, kind, times
         count = space.count if isinstance(space, Arms) else 0
+        self._named = min(len(names), count)
         self.names = names[:count] + tuple(str(i) for i in range(len(names), count))
         self.capacity = max(capacity, count)
         # A name and the number it spells mean the same arm; an index works where no name is one.
@@ -77,6 +78,14 @@ class Encoder:
                 field, f"no arm called {value!r} among {len(known)}", nearest(str(value), known)[2:]
             )
         return found
+
+    def label(self, index: int) -> str | int:
+        """What a client calls an arm: its name, or its number where it has none."""
+        return self.names[index] if index < self._named else index
+
+    def offered_arm(self, record: Record, offer: Offer) -> int:
+        """The index of the arm that a listed candidate stands for."""
+        return self.arm(record, _id(offer), "actions")
 
     def context(self, record: Record) -> list[float]:
         """The context numbers `[context]` of an event over arms."""
@@ -109,7 +118,7 @@ class Encoder:
             )
         if isinstance(self.space, Arms):
             arm = self.arm(record, action)
-            if any(self.arm(record, _id(o), "actions") == arm for o in offers):
+            if any(self.offered_arm(record, o) == arm for o in offers):
                 return arm
         elif isinstance(action, list):
             for i in range(len(offers)):
@@ -144,7 +153,7 @@ class Encoder:
                         "actions", "have features of their own, the model has arms",
                         "use a model with arms=0",
                     )  # fmt: skip
-                arm = self.arm(record, _id(offer), "actions")
+                arm = self.offered_arm(record, offer)
                 valid[arm], ids[arm] = True, _id(offer)
                 cost[arm] = offer.cost if isinstance(offer, Candidate) else 1.0
             return Offered(features, valid, cost, ids)

@@ -124,10 +124,10 @@ def check_readable(paths: list[str]) -> None:
             raise UsageError(f"{path}: cannot be read (permission denied); check its rights")
 
 
-def open_output(path: str) -> BinaryIO:
+def open_output(path: str, stdout: BinaryIO | None = None) -> BinaryIO:
     """A file opened for writing now (`-` is standard output, `.gz` compresses), or UsageError."""
     if path == STANDARD:
-        return sys.stdout.buffer
+        return stdout or sys.stdout.buffer
     try:
         if path.endswith(".gz"):
             return gzip.open(path, "wb")  # type: ignore[return-value]

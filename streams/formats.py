@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, BinaryIO
 
 from ..posteriors.base import UsageError
 from ..posteriors.loading import configure, nearest, parse
@@ -20,7 +20,9 @@ ENDINGS = {".ndjson": "ndjson", ".jsonl": "ndjson"}
 """Names that settle it; a CSV's header must be looked at."""
 
 
-def open_log(path: str, form: str | None = None, label: str | None = None) -> Log:
+def open_log(
+    path: str, form: str | None = None, label: str | None = None, stdin: BinaryIO | None = None
+) -> Log:
     """Open a log for reading once.
 
     form: `name:key=value:...`, sniffed from name and first line where None. label: short for
@@ -29,7 +31,7 @@ def open_log(path: str, form: str | None = None, label: str | None = None) -> Lo
     spec = parse(form) if form else None
     if spec and spec.target not in FORMATS:
         raise UsageError(f'no format called "{spec.target}"{nearest(spec.target, list(FORMATS))}')
-    source = Source(path)
+    source = Source(path, stdin)
     try:
         name = spec.target if spec else sniff(source)
         settings = dict(spec.settings) if spec else {}

@@ -1,0 +1,64 @@
+"""From the words of a command line to an agent: what `run`, `replay` and `simulate` share.
+
+Not here: options themselves (options.py), or grids of agents (bench.py).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..posteriors.base import Arms, UsageError
+from ..posteriors.loading import Spec, parse
+
+if TYPE_CHECKING:
+    from ..decide.loop.step import Agent
+    from ..posteriors.base import Model, Posterior
+
+LEARNS_AT_ONCE = ("exact", "laplace")
+"""A Newton step an event on top of laplace's own costs far more than it adds."""
+DRAWS = 128
+"""Draws of a Gaussian belief that a rule or proposer sees unless told otherwise."""
+
+
+def own_refine(text: str, refine: int | None) -> tuple[str, int]:
+    """A posterior's spec without its `refine=k`, and the k that holds for it."""
+    spec = parse(text)
+    settings = dict(spec.settings)
+    usual = int(spec.target not in LEARNS_AT_ONCE)
+    k = settings.pop("refine", usual if refine is None else refine)
+    if not isinstance(k, int) or isinstance(k, bool) or k < 0:
+        raise UsageError(
+            f"posterior {spec.target}: refine={k!r}: must be a whole number, 0 or more"
+        )
+    return str(Spec(spec.target, tuple(sorted(settings.items())))), k
+
+
+def posterior_of(text: str, model: Model, particles: int | None) -> Posterior:
+    """The posterior, with that many particles where it has any and does not say otherwise."""
+    from ..posteriors.registry import build_posterior, takes
+
+    extra = {"particles": particles} if particles and takes(text, "particles") else None
+    return build_posterior(text, model, extra)
+
+
+def agent_of(
+    model: Model,
+    posterior: str,
+    rule: str,
+    particles: int | None = None,
+    refine: int | None = None,
+    proposer: str | None = None,
+    candidates: int = 32,
+    explore: float = 0.0,
+) -> tuple[Agent, str]:
+    """An agent, and its posterior's spec without `refine`."""
+    from ..decide.loop.step import Agent
+    from ..decide.rules.registry import build_proposer, build_rule, default_proposer
+
+    spec, k = own_refine(posterior, refine)
+    inference = posterior_of(spec, model, particles)
+    choose = build_rule(rule, model, explore, particles)
+    name = proposer or default_proposer(rule, model)
+    propose = build_proposer(name, model) if name else None
+    count = 0 if isinstance(model.actions, Arms) else candidates
+    return Agent(model, inference, choose, propose, count, k, particles or DRAWS), spec

@@ -1,0 +1,144 @@
+"""`bench` on the command line: its options and help.
+
+Not here: its body (bench.py).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from . import options as o
+from .app import Job, app, bound, examples
+
+
+@app.command(
+    short_help="Information gained against latency.",
+    epilog=examples(
+        "uncertain bench",
+        "uncertain bench location --posterior point,smc --particles 8,128 --refine 1,4 --seeds 16",
+        "uncertain bench number-game --posterior exact --rule random,eig --export-json -",
+        "uncertain bench --max-p99 5ms --min-gain 12",
+    ),
+)
+def bench(
+    context: typer.Context,
+    world: Annotated[
+        str | None,
+        typer.Argument(metavar="WORLD", help="What is true; a configuration's own unless given."),
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option("--config", metavar="FILE|NAME", help="An experiment as TOML; else default."),
+    ] = None,
+    model: o.Model = None,
+    posterior: o.Posteriors = None,
+    particles: Annotated[
+        list[str] | None,
+        typer.Option("--particles", metavar="S,S", help="Draws of belief, a row each."),
+    ] = None,
+    refine: Annotated[
+        list[str] | None,
+        typer.Option("--refine", metavar="K,K", help="Refine steps after each event, a row each."),
+    ] = None,
+    rule: o.Rules = None,
+    proposer: o.Proposer = None,
+    candidates: o.Candidates = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, metavar="N", help="Events a run.")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, metavar="N", help="Runs a cell.")
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=0, max=2**32 - 1, metavar="N", help="Seed of everything."),
+    ] = None,
+    explore: o.Explore = None,
+    live: Annotated[
+        int | None,
+        typer.Option("--live", min=0, metavar="N", help="Live runs a cell, which time it."),
+    ] = None,
+    spce: Annotated[
+        int | None,
+        typer.Option("--spce", min=1, metavar="L", help="Also sPCE and sNMC with L prior draws."),
+    ] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option("--samples", min=1, metavar="L", help="Draws behind the ACE and VNMC bounds."),
+    ] = None,
+    fidelity: Annotated[
+        bool, typer.Option("--fidelity", help="Also choices against a reference's, on one history.")
+    ] = False,
+    joint: Annotated[
+        int | None,
+        typer.Option(
+            "--joint", min=1, metavar="TAU", help="Also predict TAU observations jointly."
+        ),
+    ] = None,
+    export_json: Annotated[
+        str | None, typer.Option("--export-json", metavar="FILE", help="One NDJSON row a cell.")
+    ] = None,
+    export_csv: Annotated[
+        str | None, typer.Option("--export-csv", metavar="FILE", help="The same as CSV.")
+    ] = None,
+    export_markdown: Annotated[
+        str | None, typer.Option("--export-markdown", metavar="FILE", help="The table, for a page.")
+    ] = None,
+    max_p99: Annotated[
+        str | None,
+        typer.Option(
+            "--max-p99", metavar="5ms", help="Exit 1 if decide + learn p99 is longer in any cell."
+        ),
+    ] = None,
+    min_gain: Annotated[
+        float | None,
+        typer.Option("--min-gain", metavar="NATS", help="Exit 1 if a cell gains less."),
+    ] = None,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Show what would run, as TOML, and stop.")
+    ] = False,
+    no_plot: Annotated[bool, typer.Option("--no-plot", help="No plot of the frontier.")] = False,
+    no_cache: o.NoCache = False,
+    debug: o.Debug = False,
+) -> Job:
+    """Measure information gained against latency, one row for each way of tracking uncertainty.
+
+    Without arguments it runs configs/default.toml: location finding. Options replace what a
+    configuration says; lists make a grid.
+    """
+    given = {
+        "world": world,
+        "config": config,
+        "model": model,
+        "posterior": o.names(posterior),
+        "particles": o.counts("--particles", particles, 1),
+        "refine": o.counts("--refine", refine, 0),
+        "rule": o.names(rule),
+        "proposer": proposer,
+        "candidates": candidates,
+        "steps": steps,
+        "seeds": seeds,
+        "seed": seed,
+        "explore": explore,
+        "live": live,
+        "spce": spce,
+        "samples": samples,
+        "fidelity": fidelity,
+        "joint": joint,
+        "export_json": export_json,
+        "export_csv": export_csv,
+        "export_markdown": export_markdown,
+        "max_p99": o.seconds("--max-p99", max_p99),
+        "min_gain": min_gain,
+        "print_config": print_config,
+        "plot": not no_plot,
+    }
+
+    def body() -> int:
+        from .bench import BenchOptions, bench
+
+        return bench(BenchOptions(**given), context.obj)
+
+    return bound(context, debug, no_cache, body)

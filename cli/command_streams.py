@@ -1,0 +1,126 @@
+"""`run` and `replay` on the command line: their options and help.
+
+Not here: their bodies (run.py, replay.py).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from . import options as o
+from .app import Job, app, bound, examples
+
+
+@app.command(
+    short_help="Decide live, one line in, one line out.",
+    epilog=examples(
+        "uncertain run --model linear:arms=10:features=16 --rule thompson < requests.ndjson",
+        "uncertain run log.ndjson --model examples/dose.py:Dose --posterior smc --rule eig",
+    ),
+)
+def run(
+    context: typer.Context,
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="NDJSON in; - is standard input.")
+    ] = "-",
+    model: o.Model = "linear",
+    posterior: o.Posterior = "laplace",
+    rule: o.Rule = "thompson",
+    arms: Annotated[
+        str | None,
+        typer.Option("--arms", metavar="A,B", help="Names of the arms; else they are 0, 1, ..."),
+    ] = None,
+    particles: o.Particles = None,
+    refine: o.Refine = None,
+    proposer: o.Proposer = None,
+    candidates: o.Candidates = 32,
+    explore: o.Explore = 0.0,
+    horizon: Annotated[
+        int,
+        typer.Option(
+            "--horizon",
+            min=1,
+            metavar="N",
+            help="Decisions that may wait for their observation; the oldest beyond is dropped.",
+        ),
+    ] = 10_000,
+    seed: o.Seed = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No notes on standard error.")] = False,
+    no_cache: o.NoCache = False,
+    debug: o.Debug = False,
+) -> Job:
+    """Decide live: requests and observations in, one reply a line out.
+
+    A line {"id","t","x","actions"} asks for an action; {"id","y"} brings its observation, perhaps
+    late; one with action, propensity and y is learnt as it is. docs/formats.md has the fields.
+    """
+
+    def body() -> int:
+        from .run import Run, run
+
+        chosen = Run(
+            file, str(model), str(posterior), str(rule), o.names([arms] if arms else None),
+            particles, refine, proposer, candidates or 1, explore or 0.0, horizon, seed, quiet,
+        )  # fmt: skip
+        return run(chosen, context.obj)
+
+    return bound(context, debug, no_cache, body)
+
+
+@app.command(
+    short_help="Learn along logs without acting.",
+    epilog=examples(
+        "uncertain replay log.ndjson --posterior point,laplace",
+        "uncertain replay all.csv.gz --model logistic --rule thompson --export-json rows.ndjson",
+        "uncertain replay table.csv --label y --model logistic",
+    ),
+)
+def replay(
+    context: typer.Context,
+    files: Annotated[list[str], typer.Argument(metavar="FILES", help="Logs; - is stdin.")],
+    model: o.Model = "linear",
+    posterior: o.Posteriors = None,
+    rule: o.Rule = None,
+    explore: o.Explore = 0.0,
+    refine: o.Refine = None,
+    particles: o.Particles = None,
+    format: Annotated[
+        str | None,
+        typer.Option("--format", metavar="NAME", help="Log format; told by its first line."),
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option("--label", metavar="COLUMN", help="What a plain CSV observes.")
+    ] = None,
+    candidates: Annotated[
+        int,
+        typer.Option("--candidates", min=0, metavar="N", help="Most candidates of one event."),
+    ] = 0,
+    latency: Annotated[
+        int, typer.Option("--latency", min=0, metavar="N", help="Events learnt live, to time it.")
+    ] = 200,
+    export_json: Annotated[
+        str | None,
+        typer.Option("--export-json", metavar="FILE", help="One NDJSON row a log and posterior."),
+    ] = None,
+    seed: o.Seed = 0,
+    no_cache: o.NoCache = False,
+    debug: o.Debug = False,
+) -> Job:
+    """Learn along logs without acting: log loss, information, the value of a rule, latency.
+
+    One row a log and posterior. --rule is judged off policy: what would its decisions have been
+    worth, and is the log able to tell?
+    """
+
+    def body() -> int:
+        from .replay import Replay, replay
+
+        chosen = Replay(
+            tuple(files), str(model), ",".join(posterior or ["laplace"]), rule, explore or 0.0,
+            refine, particles, format, label, candidates, latency, seed, export_json,
+        )  # fmt: skip
+        return replay(chosen, context.obj)
+
+    return bound(context, debug, no_cache, body)

@@ -1,0 +1,91 @@
+"""What a command may touch of the outside world, passed in so that tests need no patching.
+
+Not here: what any command does. Nothing heavy is imported: `uncertain --help` reads this.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, BinaryIO, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class ExitStatus(IntEnum):
+    """What the process says at its end."""
+
+    DONE = 0
+    GATE_FAILED = 1
+    """A bound asked for on the command line was not met."""
+    WRONG_USE = 2
+    """Command line, configuration or input that the user can put right."""
+    BUG = 70
+    """Ours to put right (EX_SOFTWARE of sysexits.h)."""
+    INTERRUPTED = 130
+
+
+@dataclass
+class Environment:
+    """stdout carries data, stderr is for people; both are text with a binary `buffer`.
+
+    clock: seconds from any origin. variables: as `os.environ`. debug: show tracebacks.
+    """
+
+    stdin: BinaryIO
+    stdout: TextIO
+    stderr: TextIO
+    stdout_is_terminal: bool = False
+    stderr_is_terminal: bool = False
+    clock: Callable[[], float] = time.perf_counter
+    variables: Mapping[str, str] = field(default_factory=dict)
+    debug: bool = False
+
+    @property
+    def data(self) -> BinaryIO:
+        """Standard output for bytes."""
+        return self.stdout.buffer  # type: ignore[attr-defined]
+
+    def say(self, text: str) -> None:
+        """One line to the person."""
+        self.stderr.write(f"uncertain: {text}\n")
+        self.stderr.flush()
+
+    def console(self) -> Console | None:
+        """A console on standard output, where that is a terminal."""
+        if not self.stdout_is_terminal:
+            return None
+        from rich.console import Console
+
+        return Console(file=self.stdout, force_terminal=True, no_color=self.plain)
+
+    def messages(self) -> Console:
+        """A console on standard error; progress bars know whether it is a terminal."""
+        from rich.console import Console
+
+        return Console(
+            file=self.stderr, force_terminal=self.stderr_is_terminal, no_color=self.plain
+        )
+
+    @property
+    def plain(self) -> bool:
+        """Whether the user wants no colours (no-color.org)."""
+        return bool(self.variables.get("NO_COLOR"))
+
+
+def standard() -> Environment:
+    """The process's own."""
+    return Environment(
+        sys.stdin.buffer if sys.stdin else open(os.devnull, "rb"),
+        sys.stdout,
+        sys.stderr,
+        sys.stdout.isatty(),
+        sys.stderr.isatty(),
+        variables=os.environ,
+        debug=bool(os.environ.get("UNCERTAIN_DEBUG")),
+    )

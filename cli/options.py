@@ -1,0 +1,135 @@
+"""Options that several commands share, and how their values are read.
+
+Not here: any command, or names of models and posteriors (the registries know those).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+
+OPEN, CLOSE = "([{", ")]}"
+DURATION = re.compile(r"(\d+\.?\d*|\.\d+)\s*(ns|us|µs|ms|s)?")
+UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "": 1.0}
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="What may be true: name:option=value, file.py:object or an installed entry point.",
+    ),
+]
+Posterior = Annotated[
+    str | None,
+    typer.Option(
+        "--posterior",
+        metavar="NAME",
+        help="How belief is updated: name:option=value, file.py:object or an entry point.",
+    ),
+]
+Rule = Annotated[
+    str | None,
+    typer.Option(
+        "--rule",
+        metavar="NAME",
+        help="How actions are chosen: name:option=value, file.py:object or an entry point.",
+    ),
+]
+Posteriors = Annotated[
+    list[str] | None,
+    typer.Option("--posterior", metavar="A,B", help="Posteriors; commas or repetition list more."),
+]
+Rules = Annotated[
+    list[str] | None,
+    typer.Option("--rule", metavar="A,B", help="Rules; commas or repetition list more."),
+]
+Proposer = Annotated[
+    str | None,
+    typer.Option(
+        "--proposer",
+        metavar="NAME",
+        help="Where candidates come from in continuous spaces: prior, grid, around, polish or "
+        "file.py:object.",
+    ),
+]
+Candidates = Annotated[
+    int | None,
+    typer.Option("--candidates", min=1, metavar="N", help="Candidate actions a decision scores."),
+]
+Particles = Annotated[
+    int | None,
+    typer.Option("--particles", min=1, metavar="S", help="Draws of belief that a decision sees."),
+]
+Refine = Annotated[
+    int | None,
+    typer.Option("--refine", min=0, metavar="K", help="Refine steps after each event."),
+]
+Explore = Annotated[
+    float | None,
+    typer.Option(
+        "--explore",
+        min=0.0,
+        max=1.0,
+        metavar="E",
+        help="Probability of a uniformly random choice instead of the rule's.",
+    ),
+]
+Seed = Annotated[
+    int,
+    typer.Option("--seed", min=0, max=2**32 - 1, metavar="N", help="Seed of everything random."),
+]
+NoCache = Annotated[
+    bool,
+    typer.Option(
+        "--no-cache",
+        help="Compile afresh and keep nothing in the cache folder (or UNCERTAIN_NO_CACHE=1).",
+    ),
+]
+Debug = Annotated[
+    bool,
+    typer.Option("--debug", help="Show the traceback of an error (or UNCERTAIN_DEBUG=1)."),
+]
+
+
+def names(values: Iterable[str] | None) -> tuple[str, ...]:
+    """Repeated and comma-separated values as one list; commas inside brackets do not separate."""
+    found = []
+    for value in values or ():
+        depth, part = 0, ""
+        for character in value:
+            depth += (character in OPEN) - (character in CLOSE)
+            if character == "," and depth == 0:
+                found.append(part)
+                part = ""
+            else:
+                part += character
+        found.append(part)
+    return tuple(text for text in (part.strip() for part in found) if text)
+
+
+def counts(option: str, values: Iterable[str] | None, least: int) -> tuple[int, ...]:
+    """Comma-separated whole numbers, none below `least`."""
+    found = []
+    for text in names(values):
+        if not text.isdecimal() or int(text) < least:
+            raise typer.BadParameter(
+                f"{text!r} is no whole number of at least {least}", param_hint=option
+            )
+        found.append(int(text))
+    return tuple(found)
+
+
+def seconds(option: str, text: str | None) -> float | None:
+    """A duration such as 5ms, 300us or 0.1s, in seconds; a bare number is seconds."""
+    if text is None:
+        return None
+    found = DURATION.fullmatch(text.strip())
+    if not found or float(found[1]) <= 0:
+        raise typer.BadParameter(
+            f"{text!r} is no duration; write 5ms, 300us or 0.1s", param_hint=option
+        )
+    return float(found[1]) * UNITS[found[2] or ""]

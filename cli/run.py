@@ -1,0 +1,127 @@
+"""`uncertain run`: decide live, one line in, one line out.
+
+Not here: joining observations to decisions (decide/loop/serve.py), or the line format
+(streams/ndjson.py).
+"""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..posteriors.base import Arms, UsageError
+from ..posteriors.loading import Spec, parse
+from .building import agent_of
+from .environment import Environment, ExitStatus
+
+if TYPE_CHECKING:
+    from ..decide.loop.serve import Server, Tally
+
+MICROSECONDS = 1e-3
+"""In one nanosecond."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What to run; every field is a command-line option of the same name."""
+
+    file: str = "-"
+    model: str = "linear"
+    posterior: str = "laplace"
+    rule: str = "thompson"
+    arms: tuple[str, ...] = ()
+    particles: int | None = None
+    refine: int | None = None
+    proposer: str | None = None
+    candidates: int = 32
+    explore: float = 0.0
+    horizon: int = 10_000
+    seed: int = 0
+    quiet: bool = False
+
+
+def run(options: Run, environment: Environment) -> int:
+    """Answer every line until the input ends. Raises UsageError for the first that is wrong."""
+    from ..streams.files import Source, check_readable
+    from ..streams.ndjson import Writer, records
+
+    check_readable([options.file])
+    server = prepared(options)
+    # What exists now stays; without this the collector would walk all of JAX now and then.
+    gc.collect()
+    gc.freeze()
+    tell = (lambda text: None) if options.quiet else environment.say
+    tell(f"ready after {server.compile:.1f} s of compilation")
+    writer = Writer(environment.data, live=True)
+    for record in records(Source(options.file, environment.stdin)):
+        writer.write(server.answer(record))
+    for line in summary(server.tally, server.waiting):
+        tell(line)
+    return ExitStatus.DONE
+
+
+def prepared(options: Run) -> Server:
+    """The agent, compiled and at its prior."""
+    from ..decide.loop.serve import Server
+    from ..posteriors.outcomes import outcome_kind
+    from ..posteriors.registry import build_model
+    from ..streams.encode import Encoder
+
+    model = build_model(with_arms(options.model, options.arms))
+    space = model.actions
+    if options.arms and not (isinstance(space, Arms) and space.count == len(options.arms)):
+        there = f"{space.count} arms" if isinstance(space, Arms) else "no arms"
+        raise UsageError(f"--arms names {len(options.arms)}, model {options.model} has {there}")
+    agent, spec = agent_of(
+        model, options.posterior, options.rule, options.particles, options.refine,
+        options.proposer, options.candidates, options.explore,
+    )  # fmt: skip
+    capacity = 0 if isinstance(space, Arms) else options.candidates
+    encoder = Encoder(space, outcome_kind(model), options.arms, capacity, bool(model.latent))
+    rule = parse(options.rule)
+    return Server(
+        agent,
+        encoder,
+        options.seed,
+        spec,
+        informs=rule.target == "eig",
+        per_cost=bool(dict(rule.settings).get("per_cost", False)),
+        horizon=options.horizon,
+    )
+
+
+def with_arms(text: str, arms: tuple[str, ...]) -> str:
+    """The model's spec with as many arms as were named, unless it says how many."""
+    from ..posteriors.registry import MODELS
+
+    spec = parse(text)
+    fields = getattr(MODELS.get(spec.target), "__dataclass_fields__", {})
+    settings = dict(spec.settings)
+    if arms and "arms" in fields:
+        settings.setdefault("arms", len(arms))
+    return str(Spec(spec.target, tuple(sorted(settings.items()))))
+
+
+def summary(tally: Tally, waiting: int) -> list[str]:
+    """What was done, for a person: counts, and latency in microseconds."""
+    lines = [f"{tally.decided} decisions, {tally.learnt} events learnt"]
+    for name, taken in (("decide", tally.decide), ("learn", tally.learn)):
+        if taken:
+            ordered = sorted(taken)
+            middle, high = (ordered[int(q * (len(ordered) - 1))] for q in (0.5, 0.99))
+            lines[0] += (
+                f"; {name} p50 {middle * MICROSECONDS:,.0f} µs, p99 {high * MICROSECONDS:,.0f} µs"
+            )
+    for count, what in (
+        (tally.unmatched, "observations of an id that was not waiting: not learnt"),
+        (tally.dropped, "decisions dropped unanswered: beyond --horizon"),
+        (waiting, "decisions still without an observation"),
+        (tally.unhealthy, "updates not healthy (not finite or rejected)"),
+    ):
+        if count:
+            lines.append(f"{count} {what}")
+    return lines
+
+
+__all__ = ["Run", "run"]

@@ -1,0 +1,87 @@
+"""What a client asks, as the arrays of a request, and the choice back in the client's own words.
+
+Not here: deciding (serve.py), or the checks of single fields (streams/encode.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from ...posteriors.base import Arms, UsageError
+from ...streams.encode import Encoder
+from ...streams.record import Candidate, Record
+from .step import Agent, Request, blank_request
+
+
+class Asking:
+    """Bound to an agent and an encoder, whose capacity bounds the candidates a client brings."""
+
+    def __init__(self, agent: Agent, encoder: Encoder) -> None:
+        self.encoder = encoder
+        self.arms = isinstance(agent.model.actions, Arms)
+        self.given = 0 if self.arms else encoder.capacity
+        self._can_make = self.arms or agent.proposer is not None
+        self._blank_made = jax.tree.map(np.asarray, blank_request(agent))
+        self._blank_brought = jax.tree.map(np.asarray, blank_request(agent, self.given))
+
+    def request(self, record: Record, now: float, ahead: int) -> Request:
+        """The request as host arrays; raises UsageError where it does not fit the model."""
+        if record.actions is None:
+            if not self._can_make:
+                raise record.where.error("actions", "missing", "list them, or name a --proposer")
+            request = self._blank_made._replace(now=now, ahead=ahead)
+            if self.arms:
+                return request._replace(context=np.asarray(self.encoder.context(record)))
+            if record.x:
+                raise record.where.error(
+                    "x", "means nothing without actions", "list the actions or leave it out"
+                )
+            return request
+        if not record.actions:
+            raise record.where.error(
+                "actions", "no candidates", "offer at least one, or leave the field out"
+            )
+        offered = self.encoder.candidates(record)
+        request = self._blank_brought._replace(
+            now=now, valid=offered.valid, cost=offered.cost, ahead=ahead
+        )
+        if self.arms:
+            return request._replace(context=offered.features[0, 1:])
+        return request._replace(features=offered.features)
+
+    def named(self, record: Record, index: int, action: np.ndarray) -> Any:
+        """The chosen action in the client's own words."""
+        if self.arms:
+            if record.actions is None:
+                return self.encoder.label(index)
+            index = self._arms(record).index(index)
+        elif record.actions is None:
+            return action.tolist()
+        offer = record.actions[index]
+        if isinstance(offer, Candidate):
+            return offer.x if offer.id is None else offer.id
+        return offer
+
+    def _arms(self, record: Record) -> list[int]:
+        return [self.encoder.offered_arm(record, offer) for offer in record.actions or ()]
+
+    def ordered(self, record: Record, scores: np.ndarray) -> list[float]:
+        """Scores in the order in which the client listed its candidates."""
+        if record.actions is None:
+            return scores.tolist()
+        if self.arms:
+            return scores[self._arms(record)].tolist()
+        return scores[: len(record.actions)].tolist()
+
+
+def too_large(record: Record) -> UsageError:
+    """Which field of a record does not fit the model's floating-point numbers."""
+    real = np.float32
+    for name in ("t", "x", "action", "y", "weight"):
+        value = getattr(record, name)
+        if isinstance(value, float | list) and not np.isfinite(np.asarray(value, real)).all():
+            return record.where.error(name, f"too large for {real.__name__}", "rescale it")
+    return record.where.error("actions", f"too large for {real.__name__}", "rescale them")
