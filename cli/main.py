@@ -18,6 +18,9 @@ from . import command_bench, command_streams, command_worlds
 from .app import Job, app
 from .environment import Environment, ExitStatus, standard
 
+USER_MODULE = "uncertain_user_"
+"""What posteriors/loading.py calls the modules it makes of users' files."""
+
 
 def main() -> None:
     """Run the process's own command line."""
@@ -80,9 +83,20 @@ def usage_message(error: Exception) -> str | None:
         return str(error)
     if hasattr(error, "format_message"):
         return parser_message(error)
+    if where := users_own(error):
+        return f"{where}: {type(error).__name__}: {error}"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return None
+
+
+def users_own(error: Exception) -> str | None:
+    """`file.py:12` where line 12 of the user's own code is where it went wrong."""
+    found = None
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if str(frame.f_globals.get("__name__", "")).startswith(USER_MODULE):
+            found = f"{frame.f_code.co_filename}:{line}"
+    return found
 
 
 def parser_message(error: Exception) -> str:
@@ -106,7 +120,7 @@ def one_line(text: str) -> str:
 def silence(environment: Environment) -> None:
     """Send what is still buffered for a closed pipe nowhere, or Python complains at its end."""
     if environment.stdout is sys.__stdout__:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), environment.stdout.fileno())
 
 
 COMMANDS = (command_bench, command_streams, command_worlds)

@@ -100,6 +100,8 @@ def cheapest(model: Model) -> str:
     """A posterior for agents that need none, such as one that acts at random."""
     from ..posteriors.unknowns import unknowns_of
 
+    if model.latent:
+        return "smc:particles=8:refine=0"
     return "exact" if unknowns_of(model).discrete else "point:refine=0"
 
 
@@ -115,7 +117,8 @@ def lines(model: Model, trace: Trace, run: int) -> Iterator[dict[str, Any]]:
     actions, observations = np.asarray(trace.action[run]), np.asarray(trace.observation[run])
     rewards = [None] * len(actions)
     if provides(model, "reward"):
-        rewards = np.asarray(jax.vmap(model.reward)(actions, observations)).tolist()
+        pay = jax.vmap(lambda action, y: model.reward(action, y))(actions, observations)
+        rewards = np.asarray(pay).tolist()
     propensity = np.asarray(trace.propensity[run]).tolist()
     for step, (action, y) in enumerate(zip(actions.tolist(), observations.tolist(), strict=True)):
         yield event_line(

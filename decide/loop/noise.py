@@ -79,7 +79,7 @@ QUICK = define_prng_impl(
     seed=_seed,
     split=_split,
     random_bits=_bits,
-    fold_in=_fold_in,
+    fold_in=_fold_in,  # type: ignore[arg-type]
     name="threefry2x32_unrolled",
     tag="fru",
 )

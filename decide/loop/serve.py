@@ -135,18 +135,18 @@ class Server:
             raise too_large(record)
         out, taken = timed_decide(live, self._packed, flat)
         decision = live.read_decision(out)
-        index, scores = int(decision.index), decision.scores
+        index, scores, action = int(decision.index), np.asarray(decision.scores), decision.action
         gain = None
         if self.informs:
             gain = float(scores[index]) * (float(request.cost[index]) if self.per_cost else 1.0)
         # A copy: the action would otherwise keep the whole result alive while it waits.
-        self._wait(record, Pending(decision.action.copy(), now))
+        self._wait(record, Pending(action.copy(), now))
         self.tally.decided += 1
         self.tally.decide.append(taken)
         seconds = taken / SECOND
         reply = {
             "id": record.id,
-            "action": self._asking.named(record, index, decision.action),
+            "action": self._asking.named(record, index, np.asarray(action)),
             "propensity": float(decision.propensity[index]),
             "scores": self._asking.ordered(record, scores),
             "gain": gain,

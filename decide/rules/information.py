@@ -93,8 +93,8 @@ def _scalar(model, kind, particles, weights, stats, features, groups) -> Array:
         nodes = low + spacing * jnp.arange(NODES)
         if kind.normal:
             wide = jnp.maximum(sd, spacing / COARSEST)
-            z = (nodes[:, None] - mean) / wide
-            p = jnp.exp(-0.5 * z * z) * (1 / (wide * jnp.sqrt(2 * jnp.pi)))
+            z = (nodes[:, None] - mean[None, :]) / wide[None, :]
+            p = jnp.exp(-0.5 * z * z) * (1 / (wide * jnp.sqrt(2 * jnp.pi)))[None, :]
             single = 0.5 * jnp.log(2 * jnp.pi * jnp.e * jnp.square(wide))
         else:
             p = across(

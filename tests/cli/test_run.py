@@ -1,0 +1,157 @@
+"""`uncertain run`: the protocol line by line, joining by id, and the same words from the same seed.
+
+Not here: wrong input (test_wrong_use.py).
+"""
+
+import math
+
+import numpy as np
+import pytest
+from console import call, lines
+
+LINEAR = ("run", "--model", "linear:arms=3:features=1")
+
+
+def plain(rows):
+    """Replies without what the clock decides."""
+    return [{k: v for k, v in row.items() if k != "latency"} for row in rows]
+
+
+def test_a_request_and_its_observation() -> None:
+    given = lines({"id": "a", "t": 1e9, "x": [0.5]}, {"id": "a", "y": 1.5})
+    result = call(*LINEAR, "--seed", 3, stdin=given)
+    assert result.status == 0
+    asked, learnt = result.rows
+    assert asked["action"] in (0, 1, 2)
+    assert len(asked["scores"]) == 3
+    assert 0 < asked["propensity"] <= 1
+    expected = {"id": "a", "gain": None, "posterior": "laplace", "seed": 3, "step": 0, "ahead": 0}
+    assert asked.items() >= expected.items()
+    assert asked["latency"]["decide"] > 0
+    assert set(learnt) == {"id", "realised_gain", "nll", "latency"}
+    # Closed form: y ~ Normal(w0 + .5 w1, .5) with unit weights, so of variance 1.25 + .25.
+    share, error = 1.25 / 1.5, 1.5**2 / 1.5
+    assert learnt["nll"] == pytest.approx(0.5 * (math.log(2 * math.pi * 1.5) + error), rel=1e-4)
+    gain = 0.5 * (math.log(1 + 1.25 / 0.25) - share + share * error)
+    assert learnt["realised_gain"] == pytest.approx(gain, rel=1e-4)
+    assert "ready after" in result.err
+    assert "1 decisions, 1 events learnt; decide p50" in result.err
+
+
+def test_late_unknown_dropped_and_waiting() -> None:
+    ids = ["a", "b", "c", "d"]
+    given = lines(
+        *({"id": i, "x": [1]} for i in ids),
+        {"id": "c", "y": 1},
+        {"id": "a", "y": 1},
+        {"id": "b", "y": 1},
+        {"id": "b", "y": 1},
+    )
+    result = call(*LINEAR, "--horizon", 3, stdin=given)
+    assert result.status == 0
+    replies = {(row["id"], "nll" in row): row for row in result.rows}
+    assert [row["ahead"] for row in result.rows[:4]] == [0, 1, 2, 3]
+    assert result.rows[4]["nll"] is not None
+    assert result.rows[5] == {
+        "id": "a", "realised_gain": None, "nll": None, "latency": {"learn": None}
+    }  # fmt: skip
+    assert replies["b", True]["nll"] is None
+    assert len(result.rows) == 8
+    for words in (
+        "2 observations of an id that was not waiting",
+        "1 decisions dropped unanswered",
+        "1 decisions still without an observation",
+        "4 decisions, 2 events learnt",
+    ):
+        assert words in result.err
+
+
+def test_waiting_decisions_do_not_share_their_noise() -> None:
+    given = lines(*({"id": i, "x": [1]} for i in range(40)))
+    chosen = [row["action"] for row in call(*LINEAR, stdin=given).rows]
+    assert len(set(chosen)) == 3
+
+
+def test_same_seed_same_decisions() -> None:
+    turns = [({"id": i, "x": [i % 3]}, {"id": i, "y": i % 2}) for i in range(12)]
+    given = lines(*(line for turn in turns for line in turn))
+    first, again, other = (
+        plain(call(*LINEAR, "--seed", seed, stdin=given).rows) for seed in (0, 0, 1)
+    )
+    assert first == again
+    assert [r["action"] for r in first if "action" in r] != [
+        r["action"] for r in other if "action" in r
+    ]
+
+
+def test_names_and_listed_arms() -> None:
+    given = lines(
+        {"id": 1, "x": [1]},
+        {"id": 2, "x": [1], "actions": ["c", {"id": "a", "cost": 2}], "deadline": 60},
+        {"id": 2, "y": 0},
+        {"id": 3, "x": [1], "action": "b", "propensity": 0.5, "y": 1},
+        {"id": 4, "x": [1], "action": "b"},
+        {"id": 4, "y": 1},
+    )
+    result = call(
+        "run", "--model", "linear:features=1", "--arms", "a,b,c", "--rule", "eig", stdin=given
+    )
+    assert result.status == 0, result.err
+    named, listed, *rest = result.rows
+    assert named["action"] in ("a", "b", "c")
+    assert named["gain"] == max(named["scores"])
+    assert listed["action"] in ("a", "c")
+    assert len(listed["scores"]) == 2
+    assert listed["deadline_met"] is True
+    assert [row.get("nll") is not None for row in rest] == [True, True, False, True]
+    assert rest[2] == {"id": 4, "action": "b", "propensity": None}
+
+
+def test_a_model_of_ones_own_makes_or_is_given_candidates(examples) -> None:
+    given = lines(
+        {"id": 1},
+        {"id": 1, "y": True},
+        {"id": 2, "actions": [[1.0], [5.0], {"id": "strong", "x": [9.5]}]},
+        {"id": 2, "y": 0},
+    )
+    model = ("--model", examples / "dose.py:Dose", "--posterior", "laplace", "--candidates", 4)
+    result = call("run", *model, "--rule", "eig", stdin=given)
+    assert result.status == 0, result.err
+    made, _, listed, _ = result.rows
+    assert len(made["action"]) == 1
+    assert len(made["scores"]) == 4
+    assert listed["action"] in ([1.0], [5.0], "strong")
+    assert len(listed["scores"]) == 3
+    for wrong, words in (
+        ({"id": 1, "actions": [[1]] * 5}, "5 candidates, room for 4"),
+        ({"id": 1, "actions": [[1, 2]]}, "expected 1 numbers, got 2"),
+        ({"id": 1, "actions": ["a"]}, "has no features"),
+        ({"id": 1, "x": [1]}, "means nothing without actions"),
+    ):
+        result = call("run", *model, "--rule", "eig", "--quiet", stdin=lines(wrong))
+        assert (result.status, len(result.errors)) == (2, 1)
+        assert words in result.err
+
+
+def test_run_and_replay_say_the_same_of_a_log(tmp_path) -> None:
+    log, rows = tmp_path / "log.ndjson.gz", tmp_path / "rows.ndjson"
+    assert call("simulate", "linear:arms=3:features=1", "--steps", 50, "-o", log).status == 0
+    live = call(*LINEAR, log).rows
+    assert [row["id"] for row in live] == list(range(50))
+    options = ("--model", "linear:arms=3:features=1", "--latency", 0, "--export-json", rows)
+    replayed = call("replay", log, *options).rows[0]
+    assert replayed["events"] == 50
+    assert np.mean([row["nll"] for row in live]) == pytest.approx(replayed["nll"]["mean"], rel=1e-4)
+    total = sum(row["realised_gain"] for row in live)
+    assert total == pytest.approx(replayed["gain"]["total"], rel=1e-4)
+
+
+def test_time_is_counted_from_the_first_event() -> None:
+    """Epoch seconds do not fit a float32: an hour apart must not look like the same moment."""
+    turns = [({"id": i, "t": 1.7e9 + i, "x": [1]}, {"id": i, "y": 3}) for i in range(20)]
+    given = lines(*(line for turn in turns for line in turn))
+    near = [r["nll"] for r in call("run", "--model", "drifting", stdin=given).rows[1::2]]
+    hours = [({"id": i, "t": 1.7e9 + 3600 * i, "x": [1]}, {"id": i, "y": 3}) for i in range(20)]
+    given = lines(*(line for turn in hours for line in turn))
+    far = [r["nll"] for r in call("run", "--model", "drifting", stdin=given).rows[1::2]]
+    assert near[-1] < far[-1]
