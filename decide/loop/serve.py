@@ -88,6 +88,11 @@ class Server:
         """Decisions without an observation so far."""
         return len(self._waiting)
 
+    def traces(self) -> int:
+        """How often anything was traced; constant once made, however many lines follow."""
+        scored = self._score._cache_size() if self._score is not None else 0
+        return scored + sum(live.traces() for live in {self._made, self._brought})
+
     def answer(self, record: Record) -> dict[str, Any]:
         """The reply to a record. Raises UsageError, the state unchanged, where it does not fit."""
         with np.errstate(over="ignore"):
