@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..posteriors.base import Arms, UsageError
 from ..posteriors.loading import Spec, parse
-from .building import agent_of
+from ..decide.loop.building import agent_of
 from .environment import Environment, ExitStatus, standard
 from .options import names
 from .replay_rows import percentiles, remarks, scores_of, table, versions

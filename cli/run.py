@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..posteriors.base import Arms, UsageError
 from ..posteriors.loading import Spec, parse
-from .building import agent_of
+from ..decide.loop.building import agent_of
 from .environment import Environment, ExitStatus
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..posteriors.base import Arms, Model, UsageError
-from .building import agent_of
+from ..decide.loop.building import agent_of
 from .environment import Environment, ExitStatus
 
 if TYPE_CHECKING:

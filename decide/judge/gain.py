@@ -19,7 +19,7 @@ from ...posteriors.base import Array, Draws, Model
 from ...posteriors.trailing import across
 from ...posteriors.unknowns import unknowns_of
 from .likelihood import CHUNK, history_log_likelihood
-from .reference import Reference
+from .reference import BATCH, Reference, in_batches, judge_keys
 
 SAMPLES = 2000
 """L of ACE and VNMC."""
@@ -88,8 +88,9 @@ def bounds(
 ) -> Bounds:
     """ACE and VNMC of `N` histories. truth `[N, D]`, actions `[N, T, size]`."""
     assert ref.draws is not None
-    keys = jax.random.split(key, len(truth))
-    out = _bounds(model, samples)(keys, truth, actions, observations, ref.draws)
+    keys = judge_keys(key, len(truth))
+    inputs = keys, truth, actions, observations, ref.draws.values, ref.draws.log_weights
+    out = in_batches(_bounds(model, samples), inputs, len(truth), BATCH)
     return Bounds(*(np.asarray(x, float) for x in out))
 
 
@@ -101,7 +102,8 @@ def _bounds(model: Model, samples: int):
         prior = across(unknowns.log_prior, particles)
         return prior + history_log_likelihood(model, particles, actions, observations)
 
-    def run(key: Array, truth: Array, actions: Array, observations: Array, draws: Draws):
+    def run(key, truth, actions, observations, values, log_weights):
+        draws = Draws(values, log_weights)
         fit_key, sample_key = jax.random.split(key)
         proposal = fit(fit_key, draws)
         defensive = max(round(DEFENSIVE * samples), 1)
@@ -123,7 +125,7 @@ def _bounds(model: Model, samples: int):
         ess = jnp.exp(2 * contrast - jax.nn.logsumexp(2 * logs[1:]))
         return lower, upper, ess
 
-    return jax.jit(jax.vmap(run))
+    return jax.jit(lambda *histories: jax.lax.map(lambda h: run(*h), histories))
 
 
 class Mixture(NamedTuple):
@@ -198,13 +200,9 @@ def contrastive(
     contrasts: int,
 ) -> Contrastive:
     """sPCE and sNMC of `N` histories with L = `contrasts` fresh prior draws each."""
-    lower, upper = [], []
-    run = _contrastive(model, contrasts)
-    for n, history_key in enumerate(jax.random.split(key, len(truth))):
-        low, high = run(history_key, truth[n], actions[n], observations[n])
-        lower.append(float(np.asarray(low)))
-        upper.append(float(np.asarray(high)))
-    return Contrastive(np.asarray(lower), np.asarray(upper), float(np.log(contrasts + 1)))
+    inputs = judge_keys(key, len(truth)), truth, actions, observations
+    lower, upper = in_batches(_contrastive(model, contrasts), inputs, len(truth), BATCH)
+    return Contrastive(lower.astype(float), upper.astype(float), float(np.log(contrasts + 1)))
 
 
 @lru_cache(maxsize=32)
@@ -213,7 +211,6 @@ def _contrastive(model: Model, contrasts: int):
     chunk = min(CHUNK, contrasts)
     rounds = -(-contrasts // chunk)
 
-    @jax.jit
     def run(key: Array, truth: Array, actions: Array, observations: Array):
         own = history_log_likelihood(model, truth[:, None], actions, observations)[0]
 
@@ -227,4 +224,4 @@ def _contrastive(model: Model, contrasts: int):
         lower = own - (jnp.logaddexp(own, total) - jnp.log(contrasts + 1.0))
         return lower, own - (total - jnp.log(float(contrasts)))
 
-    return run
+    return jax.jit(lambda *histories: jax.lax.map(lambda h: run(*h), histories))

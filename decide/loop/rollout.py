@@ -114,20 +114,30 @@ def build_rollout(agent: Agent, world: World, steps: int) -> Callable[[Array], t
 
 
 def roll(
-    agent: Agent, world: World, steps: int, seed: int, seeds: int, width: int = 8, tick: Any = None
+    agent: Agent,
+    world: World,
+    steps: int,
+    seed: int,
+    seeds: int,
+    first: int = 0,
+    width: int = 8,
 ) -> tuple[Any, Trace]:
-    """All `seeds` runs, `width` at a time: (posterior states, Trace) with a leading seed axis.
+    """Runs `first` to `first + seeds`, `width` at a time: (posterior states, Trace), seeds leading.
 
-    tick: called with the number of seeds finished, for a progress bar.
+    A run depends on `seed` and its own number only, so any split over processes gives the same.
     """
     width = min(width, seeds)
-    many = jax.jit(jax.vmap(build_rollout(agent, world, steps)))
+    many = compiled(agent, world, steps)
+
     parts = []
-    for start in range(0, seeds, width):
+    for start in range(first, first + seeds, width):
         # The last batch is filled up, so that one program serves all.
-        streams = jnp.arange(start, start + width)
-        keys = jax.vmap(lambda s: seed_key(seed, s))(streams)
+        keys = jax.vmap(lambda s: seed_key(seed, s))(jnp.arange(start, start + width))
         parts.append(jax.tree.map(np.asarray, many(keys)))
-        if tick:
-            tick(min(start + width, seeds))
     return jax.tree.map(lambda *x: np.concatenate(x)[:seeds], *parts)
+
+
+@lru_cache(maxsize=64)
+def compiled(agent: Agent, world: World, steps: int) -> Callable[[Array], tuple[Any, Trace]]:
+    """The rollout over a batch of keys, jitted once."""
+    return jax.jit(jax.vmap(build_rollout(agent, world, steps)))

@@ -1,18 +1,18 @@
-"""From the words of a command line to an agent: what `run`, `replay` and `simulate` share.
+"""From the words of a command line to an agent: what every command shares.
 
-Not here: options themselves (options.py), or grids of agents (bench.py).
+Not here: options themselves, or grids of agents (decide/judge/experiment.py).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..posteriors.base import Arms, UsageError
-from ..posteriors.loading import Spec, parse
+from ...posteriors.base import Arms, UsageError
+from ...posteriors.loading import Spec, parse
 
 if TYPE_CHECKING:
-    from ..decide.loop.step import Agent
-    from ..posteriors.base import Model, Posterior
+    from .step import Agent
+    from ...posteriors.base import Model, Posterior
 
 LEARNS_AT_ONCE = ("exact", "laplace")
 """A Newton step an event on top of laplace's own costs far more than it adds."""
@@ -33,12 +33,18 @@ def own_refine(text: str, refine: int | None) -> tuple[str, int]:
     return str(Spec(spec.target, tuple(sorted(settings.items())))), k
 
 
-def posterior_of(text: str, model: Model, particles: int | None) -> Posterior:
-    """The posterior, with that many particles where it has any and does not say otherwise."""
-    from ..posteriors.registry import build_posterior, takes
+def posterior_of(
+    text: str, model: Model, particles: int | None, capacity: int | None = None
+) -> Posterior:
+    """The posterior, with that many particles where it has any and does not say otherwise.
 
-    extra = {"particles": particles} if particles and takes(text, "particles") else None
-    return build_posterior(text, model, extra)
+    capacity: likewise for its memory, where the number of events is known beforehand.
+    """
+    from ...posteriors.registry import build_posterior, takes
+
+    wanted = {"particles": particles, "capacity": capacity}
+    extra = {name: value for name, value in wanted.items() if value and takes(text, name)}
+    return build_posterior(text, model, extra or None)
 
 
 def agent_of(
@@ -50,13 +56,14 @@ def agent_of(
     proposer: str | None = None,
     candidates: int = 32,
     explore: float = 0.0,
+    capacity: int | None = None,
 ) -> tuple[Agent, str]:
     """An agent, and its posterior's spec without `refine`."""
-    from ..decide.loop.step import Agent
-    from ..decide.rules.registry import build_proposer, build_rule, default_proposer
+    from .step import Agent
+    from ..rules.registry import build_proposer, build_rule, default_proposer
 
     spec, k = own_refine(posterior, refine)
-    inference = posterior_of(spec, model, particles)
+    inference = posterior_of(spec, model, particles, capacity)
     choose = build_rule(rule, model, explore, particles)
     name = proposer or default_proposer(rule, model)
     propose = build_proposer(name, model) if name else None

@@ -1,0 +1,249 @@
+"""The body of `uncertain bench`: an experiment in, rows out.
+
+Not here: the measuring (decide/judge/bench.py), or how a table looks (bench_table.py).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from .environment import Environment, ExitStatus
+
+if TYPE_CHECKING:
+    from ..decide.judge.experiment import Experiment
+
+Records = list[dict[str, Any]]
+
+
+@dataclass
+class BenchOptions:
+    """What the command line said; None, () or False where it said nothing."""
+
+    world: str | None = None
+    config: str | None = None
+    model: str | None = None
+    posterior: tuple[str, ...] = ()
+    particles: tuple[int, ...] = ()
+    refine: tuple[int, ...] = ()
+    rule: tuple[str, ...] = ()
+    proposer: str | None = None
+    candidates: int | None = None
+    steps: int | None = None
+    seeds: int | None = None
+    seed: int | None = None
+    explore: float | None = None
+    live: int | None = None
+    samples: int | None = None
+    spce: int | None = None
+    joint: int | None = None
+    workers: int | None = None
+    fidelity: bool = False
+    export_json: str | None = None
+    export_csv: str | None = None
+    export_markdown: str | None = None
+    max_p99: float | None = None
+    min_gain: float | None = None
+    print_config: bool = False
+    plot: bool = True
+
+
+def bench(options: BenchOptions, environment: Environment) -> ExitStatus:
+    """Run the experiment and show it; GATE_FAILED if a bound asked for was not met."""
+    from ..decide.judge.bench import bench as measure
+    from ..decide.judge.experiment import toml
+    from .bench_table import frontier_plot, lines, table
+
+    experiment = chosen(options)
+    if options.print_config:
+        environment.data.write(toml(experiment).encode())
+        return ExitStatus.DONE
+    exports = open_exports(options, environment)
+    console = environment.console()
+    try:
+        with progress(environment) as report:
+            records = measure(experiment, lambda rows: write_exports(exports, rows), report)
+    finally:
+        for file, _ in exports:
+            if file is not environment.data:
+                file.close()
+    if console is not None:
+        console.print(table(records))
+    elif (
+        options.export_json != "-" and options.export_csv != "-" and options.export_markdown != "-"
+    ):
+        environment.data.write(ndjson(records))
+    messages = environment.messages()
+    if options.plot and (console or environment.stderr_is_terminal):
+        picture = frontier_plot(records)
+        if picture:
+            (console or messages).print(picture, highlight=False)
+    for text in lines(records):
+        messages.print(text, style="dim", highlight=False)
+    return gates(options, records, environment)
+
+
+def chosen(options: BenchOptions) -> Experiment:
+    """The configuration with the command line's changes, checked."""
+    from ..decide.judge.experiment import Experiment, Grid, check, load
+    from ..posteriors.base import UsageError
+
+    import msgspec
+
+    source = options.config or ("default" if options.world is None else None)
+    experiment = load(source) if source else Experiment()
+    changes = {
+        name: getattr(options, name)
+        for name in (
+            "world", "model", "proposer", "candidates", "steps", "seeds", "seed", "explore",
+            "live", "samples", "spce", "joint", "workers",
+        )
+        if getattr(options, name) is not None
+    }  # fmt: skip
+    if options.fidelity:
+        changes["fidelity"] = True
+    lists = options.posterior, options.rule, options.particles, options.refine
+    if any(lists) or source is None:
+        grid = experiment.grid or Grid()
+        posterior = list(options.posterior) or grid.posterior or usual(options)
+        changes["cells"] = []
+        changes["grid"] = Grid(
+            posterior,
+            list(options.rule) or grid.rule,
+            list(options.particles) or grid.particles,
+            list(options.refine) or grid.refine,
+            grid.proposer,
+        )
+    if options.config is None and options.world is None and not any(lists):
+        pass
+    elif options.world and options.model is None and options.config is None:
+        changes.setdefault("model", None)
+    try:
+        experiment = msgspec.structs.replace(experiment, **changes)
+    except TypeError as error:
+        raise UsageError(str(error)) from error
+    return check(experiment, options.config or "bench")
+
+
+def usual(options: BenchOptions) -> list[str]:
+    """Posteriors to compare when none is named: all that can handle the world's model."""
+    from ..posteriors.base import UsageError
+    from ..posteriors.registry import POSTERIORS, build_model, build_posterior
+
+    model = build_model(options.model or options.world or "location")
+    found = []
+    for name in POSTERIORS:
+        try:
+            build_posterior(name, model)
+        except UsageError:
+            continue
+        found.append(name)
+    return found
+
+
+def open_exports(
+    options: BenchOptions, environment: Environment
+) -> list[tuple[BinaryIO, Callable[[Records], bytes]]]:
+    """The files asked for, opened before any work, with what writes them."""
+    from ..streams.files import open_output
+    from .bench_table import markdown
+
+    wanted = (
+        (options.export_json, ndjson),
+        (options.export_csv, comma_separated),
+        (options.export_markdown, lambda rows: markdown(rows).encode()),
+    )
+    return [(open_output(path, environment.data), make) for path, make in wanted if path]
+
+
+def write_exports(
+    exports: list[tuple[BinaryIO, Callable[[Records], bytes]]], rows: Records
+) -> None:
+    """Rewrite every export, so that an interrupted bench keeps what it has."""
+    for file, make in exports:
+        text = make(rows)
+        if file.seekable():
+            file.seek(0)
+            file.truncate()
+            file.write(text)
+        elif make is ndjson:
+            file.write(ndjson(rows[-1:]))
+        else:
+            continue
+        file.flush()
+
+
+def ndjson(rows: Records) -> bytes:
+    """One JSON object a line."""
+    import msgspec
+
+    return b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
+
+
+def flat(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested fields under dotted names."""
+    found: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value
+    return found
+
+
+def comma_separated(rows: Records) -> bytes:
+    """CSV with the union of the rows' dotted columns."""
+    flattened = [flat(row) for row in rows]
+    columns = list(dict.fromkeys(name for row in flattened for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flattened)
+    return text.getvalue().encode()
+
+
+def progress(environment: Environment):
+    """A bar on a terminal, silence elsewhere: a context manager giving `report(text, share)`."""
+    from contextlib import contextmanager
+
+    @contextmanager
+    def bar():
+        if not environment.stderr_is_terminal:
+            yield lambda text, share: None
+            return
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+        )  # fmt: skip
+        with Progress(*columns, console=environment.messages(), transient=True) as shown:
+            task = shown.add_task("compiling", total=1.0)
+            yield lambda text, share: shown.update(task, description=text, completed=share)
+
+    return bar()
+
+
+def gates(options: BenchOptions, records: Records, environment: Environment) -> ExitStatus:
+    """Whether every row keeps the bounds asked for; random rows are only there to compare with."""
+    status = ExitStatus.DONE
+    for row in records:
+        if row["rule"] == "random":
+            continue
+        name = f"{row['posterior']} S={row['particles']} k={row['refine']}"
+        if options.max_p99 is not None:
+            spent = row["total"]["p99"] if row["total"] else float("inf")
+            if spent > options.max_p99:
+                environment.say(
+                    f"{name}: p99 {spent * 1e3:.3g} ms > {options.max_p99 * 1e3:.3g} ms"
+                )
+                status = ExitStatus.GATE_FAILED
+        if options.min_gain is not None:
+            gain = row["gain"]["lower"]["mean"] if row["gain"] else float("-inf")
+            if gain < options.min_gain:
+                environment.say(f"{name}: gain {gain:.2f} < {options.min_gain:g} nats")
+                status = ExitStatus.GATE_FAILED
+    return status

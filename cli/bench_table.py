@@ -1,0 +1,197 @@
+"""Result records as a table, as Markdown, and as a small picture of the frontier.
+
+Seconds and nats come in; they are made readable here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from rich.table import Table
+
+Records = list[dict[str, Any]]
+
+
+def duration(seconds: float | None) -> str:
+    """12 µs, 1.3 ms, 2.1 s."""
+    if seconds is None:
+        return "–"
+    for unit, scale in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= scale:
+            value = seconds / scale
+            return f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"
+    return f"{seconds / 1e-6:.0f} µs"
+
+
+def spent(row: dict[str, Any], part: str) -> str:
+    """p50 / p95 / p99 of one latency, in the unit of its p99."""
+    found = row[part]
+    if found is None:
+        return "–"
+    values = [found[q] for q in ("p50", "p95", "p99")]
+    unit, scale = ("ms", 1e-3) if values[-1] >= 1e-3 else ("µs", 1e-6)
+    digits = 2 if scale == 1e-3 else 0
+    return " / ".join(f"{v / scale:.{digits}f}" for v in values) + f" {unit}"
+
+
+def plus_minus(found: dict[str, float] | None, digits: int = 2) -> str:
+    if found is None:
+        return "–"
+    return f"{found['mean']:.{digits}f} ± {found['se']:.{digits}f}"
+
+
+def name(row: dict[str, Any]) -> str:
+    """What the reader calls the row: a random row's belief is never looked at."""
+    return "(random)" if row["rule"] == "random" else row["posterior"]
+
+
+def columns(records: Records) -> list[tuple[str, Any]]:
+    """(header, function of a row); measures nobody asked for have no column."""
+    random = [row["rule"] == "random" for row in records]
+    rules = {row["rule"] for row, r in zip(records, random, strict=True) if not r}
+    found: list[tuple[str, Any]] = [("", lambda r: "★" if r["frontier"] else "")]
+    if len({r["world"] for r in records}) > 1:
+        found.append(("world", lambda r: r["world"]))
+    found.append(("posterior", name))
+    if len(rules) > 1:
+        found.append(("rule", lambda r: r["rule"]))
+    found += [
+        ("S", lambda r: "–" if name(r) == "(random)" else str(r["particles"] or own_draws(r))),
+        ("k", lambda r: "–" if name(r) == "(random)" else str(r["refine"])),
+        ("decide p50/p95/p99", lambda r: spent(r, "decide")),
+        ("learn p50/p95/p99", lambda r: spent(r, "learn")),
+        ("compile", lambda r: duration(r["compile"])),
+        ("gain, nats", gained),
+        ("above random", lambda r: plus_minus((r["gain"] or {}).get("above_random"))),
+    ]
+    if any(r["gain"] and r["gain"]["spce"] for r in records):
+        found.append(("sPCE ≤ cap", lambda r: capped(r)))
+    if any(r["regret"] for r in records):
+        found.append(("regret, % of uniform", regret))
+    if any(r["fidelity"] for r in records):
+        found.append(("fidelity", lambda r: plus_minus(r["fidelity"])))
+    if any(r["joint"] for r in records):
+        found.append(("joint KL", lambda r: f"{r['joint']['kl']:.2f} ± {r['joint']['se']:.2f}"))
+    if any(r["calibration"] for r in records):
+        found.append(("predicted − realised", optimism))
+    return found
+
+
+def own_draws(row: dict[str, Any]) -> str:
+    return "1" if row["posterior"].partition(":")[0] == "point" else "all"
+
+
+def gained(row: dict[str, Any]) -> str:
+    """Exact gain, or its bracket."""
+    gain = row["gain"]
+    if gain is None:
+        return "–"
+    if gain["exact"]:
+        return plus_minus(gain["exact"])
+    low, high = gain["lower"], gain["upper"]
+    return f"{low['mean']:.2f} to {high['mean']:.2f} ± {low['se']:.2f}"
+
+
+def capped(row: dict[str, Any]) -> str:
+    gain = row["gain"]
+    if not gain or not gain["spce"]:
+        return "–"
+    return f"{plus_minus(gain['spce'])} ≤ {gain['cap']:.2f}"
+
+
+def regret(row: dict[str, Any]) -> str:
+    return "–" if row["regret"] is None else f"{row['regret']['percent_of_uniform']:.1f}"
+
+
+def optimism(row: dict[str, Any]) -> str:
+    """Nats a decision by which the belief promised more than it got."""
+    found = row["calibration"]
+    return "–" if found is None else f"{-found['bias']:+.2f} ± {found['se']:.2f}"
+
+
+def table(records: Records) -> Table:
+    """The records for a terminal."""
+    shown = columns(records)
+    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for header, _ in shown:
+        left = header in ("", "posterior", "world", "rule")
+        grid.add_column(header, justify="left" if left else "right", no_wrap=left)
+    for row in records:
+        cells = [make(row) for _, make in shown]
+        grid.add_row(*cells, style="bold" if row["frontier"] else None)
+    return grid
+
+
+def markdown(records: Records) -> str:
+    """The same table for a page."""
+    shown = columns(records)
+    rows = [[header for header, _ in shown], ["---"] * len(shown)]
+    rows += [[make(row) for _, make in shown] for row in records]
+    return "".join("| " + " | ".join(cells) + " |\n" for cells in rows)
+
+
+def lines(records: Records) -> list[str]:
+    """What a reader needs to know to read the table."""
+    first = records[0]
+    found = [
+        f"{first['world']}, {first['steps']} steps, {first['seeds']} runs each; gain in nats, "
+        "bracketed ACE to VNMC where it is not exact; ± one standard error."
+    ]
+    if any(r["frontier"] for r in records):
+        found.append("★ nothing else gains more above random at a lower decide + learn p99.")
+    wide = [
+        r
+        for r in records
+        if r["gain"] and r["gain"]["upper"]["mean"] - r["gain"]["lower"]["mean"] > 0.5
+    ]
+    if wide:
+        found.append(
+            "warning: the bounds of some rows are over half a nat apart; raise --samples or --seeds."
+        )
+    broken = sum(r["failures"] for r in records)
+    if broken:
+        found.append(f"warning: {broken} updates were not healthy (not finite, or not accepted).")
+    again = sum(r["retraces"] or 0 for r in records)
+    if again:
+        found.append(f"warning: {again} recompilations during timed runs.")
+    return found
+
+
+WIDTH, HEIGHT = 60, 12
+
+
+def frontier_plot(records: Records) -> str:
+    """Gain above random against decide + learn p99 on a log axis; empty for fewer than two."""
+    points = [
+        (r["total"]["p99"], r["gain"]["above_random"]["mean"], r)
+        for r in records
+        if r["total"] and r["gain"] and r["gain"]["above_random"] and r["rule"] != "random"
+    ]
+    if len(points) < 2:
+        return ""
+    low = math.floor(math.log10(min(p[0] for p in points)) * 4) / 4
+    high = max(math.ceil(math.log10(max(p[0] for p in points)) * 4) / 4, low + 0.25)
+    top = max(max(p[1] for p in points), 0.1)
+    bottom = min(min(p[1] for p in points), 0.0)
+    grid = [[" "] * WIDTH for _ in range(HEIGHT)]
+    for letter, (spent_, gain, row) in zip("abcdefghijklmnopqrstuvwxyz", points, strict=False):
+        x = round((math.log10(spent_) - low) / (high - low) * (WIDTH - 1))
+        y = round((gain - bottom) / (top - bottom) * (HEIGHT - 1))
+        grid[HEIGHT - 1 - y][x] = letter.upper() if row["frontier"] else letter
+    out = ["", "gain above random, nats (capital: on the frontier)"]
+    for index, line in enumerate(grid):
+        value = top - (top - bottom) * index / (HEIGHT - 1)
+        label = f"{value:6.1f} " if index % 3 == 0 or index == HEIGHT - 1 else " " * 7
+        out.append(f"{label}│{''.join(line).rstrip()}")
+    left, right = duration(10**low), duration(10**high)
+    out.append(" " * 7 + "└" + "─" * WIDTH)
+    out.append(" " * 8 + left + right.rjust(WIDTH - len(left)))
+    out.append(" " * 8 + "decide + learn, p99")
+    names = [
+        f"{letter} {row['posterior']}" + (f" S={row['particles']}" if row["particles"] else "")
+        + (f" {row['rule']}" if len({p[2]["rule"] for p in points}) > 1 else "")
+        for letter, (_, _, row) in zip("abcdefghijklmnopqrstuvwxyz", points, strict=False)
+    ]  # fmt: skip
+    out.append(" " * 8 + "   ".join(names))
+    return "\n".join(out)

@@ -1,0 +1,192 @@
+"""A bench: quality of every cell in worker processes, then latency of each, alone.
+
+Quality runs one process a core; latency is taken in this process once they have all finished, so
+that nothing competes with what is being timed. Not here: reading options, or showing results.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from ...posteriors.base import UsageError
+from .experiment import Cell, Experiment
+from .latency import live_runs
+from .quality import Wanted, agent_and_world, quality
+from .record import mark_frontier, record
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the share of the whole bench that is finished."""
+QUALITY_SHARE = 0.85
+"""Roughly how much of a bench's time goes into quality."""
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def baseline_of(cell: Cell) -> Cell:
+    """Random actions in the same world: what `above_random` is measured against."""
+    return replace(cell, posterior="smc", rule="random", proposer=None, particles=1, refine=0)
+
+
+def plan(cells: list[Cell]) -> list[Cell]:
+    """Cells whose quality is needed: the given ones, and a random baseline for each world."""
+    wanted = dict.fromkeys(cells)
+    for cell in cells:
+        wanted.setdefault(baseline_of(cell))
+    return list(wanted)
+
+
+def pieces(cells: list[Cell], workers: int) -> list[tuple[Cell, int, int]]:
+    """(cell, first run, number of runs): cells are cut up only where workers would be idle."""
+    parts = max(1, -(-workers // len(cells))) if workers > 1 else 1
+    found = []
+    for cell in cells:
+        edges = np.linspace(0, cell.seeds, min(parts, cell.seeds) + 1).astype(int)
+        found += [(cell, int(a), int(b - a)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    # The dearest first, so that no core waits long for the last one.
+    return sorted(found, key=lambda p: -(p[0].particles or 1) * max(p[0].refine, 1))
+
+
+def start_worker(cache: str | None, x64: bool) -> None:
+    """Set a worker up: one thread, the same compilation cache, no interest in Ctrl-C."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    jax.config.update("jax_enable_x64", x64)
+    if cache:
+        jax.config.update("jax_compilation_cache_dir", cache)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def run_quality(
+    cells: list[Cell], wanted: Wanted, workers: int, progress: Progress
+) -> dict[Cell, dict[str, Any]]:
+    """Quality of every cell, its runs in order."""
+    work = pieces(cells, workers)
+    results: dict[tuple[Cell, int], dict[str, Any]] = {}
+    if workers == 1:
+        for done, (cell, first, count) in enumerate(work):
+            progress(describe(cell), QUALITY_SHARE * done / len(work))
+            results[cell, first] = quality(cell, first, count, wanted)
+        return gathered(cells, results)
+    # One thread a worker: they would otherwise fight over the same cores.
+    held = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
+    try:
+        pool = ProcessPoolExecutor(
+            workers,
+            multiprocessing.get_context("spawn"),
+            start_worker,
+            (jax.config.jax_compilation_cache_dir, jax.config.jax_enable_x64),
+        )
+        try:
+            jobs: dict[Future, tuple[Cell, int]] = {
+                pool.submit(quality, cell, first, count, wanted): (cell, first)
+                for cell, first, count in work
+            }
+            for done, future in enumerate(as_finished(jobs, progress, len(work)), start=1):
+                results[jobs[future]] = future.result()
+                progress("gain", QUALITY_SHARE * done / len(work))
+        except BrokenProcessPool as error:
+            raise UsageError(
+                "a worker process died, perhaps for want of memory; try --workers 1 or fewer "
+                "--particles"
+            ) from error
+        finally:
+            stop(pool)
+    finally:
+        for name, value in held.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+    return gathered(cells, results)
+
+
+ONE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "OPENBLAS_NUM_THREADS": "1"}
+
+
+def stop(pool: ProcessPoolExecutor) -> None:
+    """End a pool now: after an interrupt its workers have nobody to work for."""
+    processes = list((pool._processes or {}).values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.terminate()
+
+
+def as_finished(jobs: dict[Future, Any], progress: Progress, total: int) -> Iterator[Future]:
+    """Futures as they finish; the bar is kept alive meanwhile."""
+    from concurrent.futures import FIRST_COMPLETED, wait
+
+    waiting = set(jobs)
+    while waiting:
+        done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+        if not done:
+            progress("gain", QUALITY_SHARE * (total - len(waiting)) / total)
+        yield from done
+
+
+def gathered(
+    cells: list[Cell], results: dict[tuple[Cell, int], dict[str, Any]]
+) -> dict[Cell, dict[str, Any]]:
+    """Pieces put together again, in the order of the runs."""
+    whole = {}
+    for cell in cells:
+        parts = [
+            results[key] for key in sorted((k for k in results if k[0] == cell), key=lambda k: k[1])
+        ]
+        whole[cell] = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+    return whole
+
+
+def bench(
+    experiment: Experiment,
+    finished: Callable[[list[dict[str, Any]]], None],
+    progress: Progress,
+) -> list[dict[str, Any]]:
+    """Run an experiment; `finished` gets all records so far after every cell.
+
+    Everything that can be wrong with a cell is found before any work starts.
+    """
+    cells = experiment.resolved()
+    for cell in cells:
+        agent_and_world(cell)
+    workers = experiment.workers or cores()
+    wanted = Wanted(experiment.samples, experiment.spce, experiment.joint, experiment.fidelity)
+    runs = run_quality(plan(cells), wanted, workers, progress)
+    records: list[dict[str, Any]] = []
+    for done, cell in enumerate(cells):
+        progress(
+            "latency, " + describe(cell), QUALITY_SHARE + (1 - QUALITY_SHARE) * done / len(cells)
+        )
+        agent, world = agent_and_world(cell)
+        timing = None
+        if experiment.live:
+            timing = live_runs(agent, world, cell.steps, cell.seed, experiment.live).timing
+        baseline = runs[cell] if cell.rule == "random" else runs[baseline_of(cell)]
+        records.append(
+            record(cell, runs[cell], baseline, timing, experiment.spce, experiment.joint, workers)
+        )
+        mark_frontier(records)
+        finished(records)
+    progress("done", 1.0)
+    return records
+
+
+def describe(cell: Cell) -> str:
+    """A cell in a few words."""
+    size = f" S={cell.particles}" if cell.particles else ""
+    return f"{cell.posterior}{size} k={cell.refine} {cell.rule}"

@@ -1,0 +1,225 @@
+"""An experiment is data: one world, and a grid or list of cells to run in it.
+
+Read from TOML, changed by command-line options, unknown keys refused with the nearest name. Not
+here: running it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import tomllib
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ...posteriors.base import UsageError
+from ...posteriors.loading import nearest, parse
+
+REFINE = {"exact": 0, "laplace": 1, "point": 5, "smc": 5}
+"""Refine steps an event unless told otherwise; 1 for backends from elsewhere."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of a bench. Strings are specs as typed; particles and refine are S and k."""
+
+    world: str
+    model: str
+    posterior: str
+    rule: str
+    proposer: str | None
+    particles: int | None
+    refine: int
+    candidates: int
+    explore: float
+    steps: int
+    seed: int
+    seeds: int
+
+
+class Row(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """One [[cells]] table."""
+
+    posterior: str
+    rule: str | None = None
+    particles: int | None = None
+    refine: int | None = None
+    proposer: str | None = None
+
+
+class Grid(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The [grid] table: every combination is a cell."""
+
+    posterior: list[str] = []
+    rule: list[str] = []
+    particles: list[int] = []
+    refine: list[int] = []
+    proposer: list[str] = []
+
+
+class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A whole configuration.
+
+    live: runs that time a cell. samples: draws behind ACE and VNMC. spce: L of sPCE and sNMC, if
+    wanted. joint: tau. workers: processes; 0 is one a core.
+    """
+
+    world: str = "location"
+    model: str | None = None
+    steps: int = 30
+    seeds: int = 32
+    seed: int = 0
+    rule: str = "eig"
+    proposer: str | None = None
+    candidates: int = 32
+    explore: float = 0.0
+    live: int = 20
+    samples: int = 2000
+    spce: int | None = None
+    joint: int | None = None
+    fidelity: bool = False
+    workers: int = 0
+    cells: list[Row] = []
+    grid: Grid | None = None
+
+    def resolved(self) -> list[Cell]:
+        """The cells in order, duplicates (a grid over an option a backend lacks) left out."""
+        from ...posteriors.registry import takes
+
+        rows = list(self.cells)
+        if self.grid is not None:
+            g = self.grid
+            lists = (g.posterior, g.rule, g.particles, g.refine, g.proposer)
+            choices = [values or [None] for values in lists]
+            rows += [Row(p, r, s, k, o) for p, r, s, k, o in itertools.product(*choices) if p]
+        found: dict[Cell, None] = {}
+        for row in rows:
+            spec = parse(row.posterior)
+            usual = REFINE.get(spec.target, 1)
+            refine = row.refine if row.refine is not None and usual else usual
+            refine = dict(spec.settings).get("refine", refine)
+            bare = ":".join(p for p in row.posterior.split(":") if not p.startswith("refine="))
+            rule = row.rule or self.rule
+            particles = row.particles if takes(bare, "particles") else None
+            settings = dict(spec.settings)
+            particles = settings.get("particles", particles)
+            cell = Cell(
+                self.world,
+                self.model or self.world,
+                bare,
+                rule,
+                row.proposer or self.proposer,
+                particles,
+                refine,
+                self.candidates,
+                self.explore,
+                self.steps,
+                self.seed,
+                self.seeds,
+            )
+            found[cell] = None
+        return list(found)
+
+
+LEAST = {"steps": 1, "seeds": 1, "seed": 0, "candidates": 1, "live": 0, "samples": 10}
+
+
+def check(experiment: Experiment, where: str) -> Experiment:
+    """Refuse numbers out of range and an experiment without cells."""
+    for name, least in LEAST.items():
+        if getattr(experiment, name) < least:
+            value = getattr(experiment, name)
+            raise UsageError(f"{where}: {name} = {value}: must be at least {least}")
+    if not 0 <= experiment.explore <= 1:
+        raise UsageError(f"{where}: explore = {experiment.explore}: must lie between 0 and 1")
+    if not experiment.cells and not (experiment.grid and experiment.grid.posterior):
+        raise UsageError(f"{where}: no cells; add a [[cells]] table with a posterior")
+    return experiment
+
+
+def built_in() -> dict[str, Any]:
+    """The experiments that come with the tool: name -> file."""
+    folder = resources.files("uncertain.configs")
+    return {f.name[:-5]: f for f in folder.iterdir() if f.name.endswith(".toml")}
+
+
+def load(source: str) -> Experiment:
+    """The experiment in a TOML file, or a built-in one by name."""
+    known = built_in()
+    if source in known:
+        return decode(known[source].read_text("utf-8"), f"{source}.toml")
+    path = Path(source)
+    if not path.is_file():
+        raise UsageError(
+            f'no configuration file or built-in experiment "{source}"'
+            + nearest(source, list(known))
+        )
+    try:
+        return decode(path.read_text("utf-8"), source)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{source}: cannot be read: {error}") from error
+
+
+def decode(text: str, where: str) -> Experiment:
+    """An experiment from TOML text, errors naming file, line and field."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{where}: not TOML: {error}") from error
+    try:
+        return check(msgspec.convert(data, Experiment), where)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{where}{explain(str(error), text)}") from error
+
+
+def explain(message: str, text: str) -> str:
+    """A validation error with its line, and the nearest valid key for an unknown one."""
+    unknown = re.search(r"unknown field `([^`]+)`", message)
+    place = re.search(r"at `\$\.?([^`]*)`", message)
+    field = unknown[1] if unknown else (place[1] if place else "")
+    leaf = re.sub(r"\[[^\]]*\]", "", field).split(".")[-1]
+    lines = [
+        n
+        for n, line in enumerate(text.splitlines(), 1)
+        if re.match(rf"\s*{re.escape(leaf)}\s*=", line)
+    ]
+    line = f":{lines[0]}" if leaf and lines else ""
+    if unknown:
+        inside = place[1] if place else ""
+        kind = (
+            Row if inside.startswith("cells") else Grid if inside.startswith("grid") else Experiment
+        )
+        hint = nearest(unknown[1], [f.name for f in msgspec.structs.fields(kind)])
+        return f'{line}: no key "{unknown[1]}"{hint}'
+    return f"{line}: {message}"
+
+
+def toml(experiment: Experiment) -> str:
+    """The resolved experiment as TOML that `--config` reads back to the same cells."""
+    lines = []
+    for field in fields_of(experiment):
+        value = getattr(experiment, field)
+        if field in ("cells", "grid") or value is None:
+            continue
+        lines.append(f"{field} = {value_text(value)}")
+    for cell in experiment.resolved():
+        lines.append("\n[[cells]]")
+        for name in ("posterior", "rule", "particles", "refine", "proposer"):
+            value = getattr(cell, name)
+            if value is not None:
+                lines.append(f"{name} = {value_text(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def fields_of(experiment: Experiment) -> list[str]:
+    return [f.name for f in msgspec.structs.fields(type(experiment))]
+
+
+def value_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return msgspec.json.encode(value).decode() if isinstance(value, str) else str(value)

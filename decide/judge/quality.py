@@ -1,0 +1,160 @@
+"""Everything about a cell's quality, run by run: what one worker process computes.
+
+Not here: latency (latency.py), or means and errors over runs (record.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import jax
+import numpy as np
+
+from ...posteriors.registry import build_model
+from ...streams.worlds.base import World
+from ...streams.worlds.registry import build_world
+from ..loop.building import agent_of
+from ..loop.rollout import Trace, roll
+from ..loop.step import Agent
+from .experiment import Cell
+from .fidelity import fidelity
+from .gain import bounds, contrastive, exact_gain, own_log_likelihood
+from .joint import joint_divergence
+from .reference import kind, reference
+from .regret import regrets
+
+JUDGE = 1_000_003
+"""Folded into the seed, so that the judge's draws are never an agent's or a world's."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which measures beside gain: samples behind the bounds, L of sPCE, tau, fidelity."""
+
+    samples: int = 2000
+    spce: int | None = None
+    joint: int | None = None
+    fidelity: bool = False
+
+
+@lru_cache(maxsize=64)
+def agent_and_world(cell: Cell) -> tuple[Agent, World]:
+    """What a cell's strings stand for; raises UsageError for what cannot be."""
+    world, model = build_world(cell.world), build_model(cell.model)
+    agent, _ = agent_of(
+        model,
+        cell.posterior,
+        cell.rule,
+        cell.particles,
+        cell.refine,
+        cell.proposer,
+        cell.candidates,
+        cell.explore,
+        cell.steps,
+    )
+    return agent, world
+
+
+def quality(cell: Cell, first: int, count: int, wanted: Wanted) -> dict[str, Any]:
+    """Measures of runs `first` to `first + count`, arrays with the runs leading.
+
+    lower, upper `[N]` nats (equal where exact is true); ess `[N]`; spce, snmc `[N]`; predicted,
+    realised, probe_predicted, probe_realised `[N, T]`; regret, uniform `[N]`; joint `[N]` nats;
+    bought, best `[N]` nats (fidelity); work `[N]` evaluations an event; failures `[N]` events.
+    Missing measures are absent.
+    """
+    agent, world = agent_and_world(cell)
+    states, trace = roll(agent, world, cell.steps, cell.seed, count, first)
+    found: dict[str, Any] = {
+        "work": trace.work.mean(1),
+        "failures": (~trace.healthy).sum(1),
+        "predicted": trace.predicted,
+        "probe_predicted": trace.probe_predicted,
+    }
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(cell.seed), JUDGE), first)
+    if world.model is not None and world.truth is not None:
+        found |= _gain(world, cell, trace, key, wanted)
+        found |= regrets(world.model, trace)
+        if wanted.joint:
+            found["joint"] = joint_divergence(
+                agent, world, states, trace, jax.random.fold_in(key, 3), wanted.joint
+            )
+        if wanted.fidelity and kind(world.model) != "none":
+            found |= fidelity(agent, world, cell, first, count)
+    return found
+
+
+def _gain(world: World, cell: Cell, trace: Trace, key: jax.Array, wanted: Wanted) -> dict[str, Any]:
+    model = world.model
+    assert model is not None
+    which = kind(model)
+    if which == "none":
+        return {}
+    past = trace.action, trace.observation, trace.probe_action, trace.probe_observation
+    ref = reference(model, jax.random.fold_in(key, 0), *past)
+    own = own_log_likelihood(model, trace.truth, trace.action, trace.observation)
+    aside = probe_log_likelihood(model, trace)
+    found: dict[str, Any] = {
+        "realised": own - np.asarray(ref.log_marginal, float),
+        "probe_realised": aside - np.asarray(ref.probe_log_marginal, float),
+    }
+    if which == "sampled":
+        truth = trace.truth[:, -1]
+        made = bounds(
+            model,
+            jax.random.fold_in(key, 1),
+            truth,
+            trace.action,
+            trace.observation,
+            ref,
+            wanted.samples,
+        )
+        found |= {"lower": made.lower, "upper": made.upper, "ess": made.ess}
+    else:
+        gain = exact_gain(model, trace.truth, trace.action, trace.observation, ref)
+        found |= {"lower": gain, "upper": gain, "exact": np.ones(len(gain), bool)}
+    if wanted.spce and not model.latent:
+        truth = trace.truth[:, -1]
+        low = contrastive(
+            model,
+            jax.random.fold_in(key, 2),
+            truth,
+            trace.action,
+            trace.observation,
+            wanted.spce,
+        )
+        found |= {"spce": low.lower, "snmc": low.upper}
+    return found
+
+
+def probe_log_likelihood(model: Any, trace: Trace) -> np.ndarray:
+    """`[N, T]` log probability, under the truth, of what each probe would have answered."""
+    return np.asarray(
+        _probe(model)(
+            trace.truth,
+            trace.action,
+            trace.observation,
+            trace.probe_action,
+            trace.probe_observation,
+        ),
+        float,
+    )
+
+
+@lru_cache(maxsize=32)
+def _probe(model: Any):
+    from ...posteriors.unknowns import likelihood
+    from .likelihood import unit_event
+
+    def run(truth, actions, observations, probes, answers):
+        def turn(stats, row):
+            u, action, observation, probe, answer = row
+            value = likelihood(model, u, stats, probe, answer)
+            return model.update_stats(stats, unit_event(action, observation)), value
+
+        rows = truth, actions, observations, probes, answers
+        return jax.lax.scan(turn, model.init_stats(), rows)[1]
+
+    return jax.jit(jax.vmap(run))

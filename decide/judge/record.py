@@ -1,0 +1,148 @@
+"""The result record: one cell's runs reduced to means, errors and quantiles.
+
+Seconds and nats; `docs/record.schema.json` describes it. Not here: how it is shown.
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from .experiment import Cell
+from .latency import Timing
+
+SCHEMA = 1
+PACKAGES = ("uncertain", "jax", "jaxlib", "numpy", "numpyro", "optax")
+
+
+def mean_se(values: Any) -> dict[str, float]:
+    """Mean over runs and its standard error (0 for a single run)."""
+    v = np.asarray(values, float)
+    se = v.std(ddof=1) / np.sqrt(len(v)) if len(v) > 1 else 0.0
+    return {"mean": float(v.mean()), "se": float(se)}
+
+
+def quantiles(seconds: np.ndarray) -> dict[str, float | int] | None:
+    """p50, p95, p99, max and count of a latency."""
+    if not len(seconds):
+        return None
+    p50, p95, p99 = (float(np.quantile(seconds, q)) for q in (0.5, 0.95, 0.99))
+    return {"p50": p50, "p95": p95, "p99": p99, "max": float(seconds.max()), "n": len(seconds)}
+
+
+def ratio(top: Any, bottom: Any) -> dict[str, float]:
+    """sum(top) / sum(bottom) over runs, with its delta-method standard error."""
+    t, b = np.asarray(top, float), np.asarray(bottom, float)
+    value = t.sum() / b.sum() if b.sum() else float("nan")
+    if len(t) < 2 or not b.sum():
+        return {"mean": float(value), "se": 0.0}
+    spread = (t - value * b).std(ddof=1) / np.sqrt(len(t))
+    return {"mean": float(value), "se": float(spread / abs(b.mean()))}
+
+
+def calibration(predicted: Any, realised: Any) -> dict[str, float]:
+    """How realised gain follows predicted gain, errors clustered by run.
+
+    slope: of realised on predicted through the origin; bias: mean of realised - predicted, nats
+    a decision; se: of the bias. A calibrated belief has slope 1 and bias 0.
+    """
+    p, r = np.asarray(predicted, float), np.asarray(realised, float)
+    gap = (r - p).mean(1)
+    square = float(np.sum(p * p))
+    slope = float(np.sum(p * r) / square) if square > 0 else None
+    return {"slope": slope, "bias": float(gap.mean()), "se": mean_se(gap)["se"]}  # type: ignore[dict-item]
+
+
+def record(
+    cell: Cell,
+    runs: dict[str, Any],
+    baseline: dict[str, Any] | None,
+    timing: Timing | None,
+    spce: int | None,
+    tau: int | None,
+    workers: int,
+) -> dict[str, Any]:
+    """The record of a cell from its runs, those of random actions, and its timing."""
+    import jax
+
+    exact = "exact" in runs
+    gain: dict[str, Any] | None = None
+    if "lower" in runs:
+        gain = {
+            "lower": mean_se(runs["lower"]),
+            "upper": mean_se(runs["upper"]),
+            "exact": mean_se(runs["lower"]) if exact else None,
+            "ess": float(np.median(runs["ess"])) if "ess" in runs else None,
+            "spce": mean_se(runs["spce"]) if "spce" in runs else None,
+            "snmc": mean_se(runs["snmc"]) if "snmc" in runs else None,
+            "cap": float(np.log(spce + 1)) if spce and "spce" in runs else None,
+            "above_random": (
+                mean_se(np.asarray(runs["lower"]) - np.asarray(baseline["lower"]))
+                if baseline is not None and "lower" in baseline
+                else None
+            ),
+        }
+    calibrated = None
+    if "realised" in runs:
+        calibrated = calibration(runs["predicted"], runs["realised"])
+        calibrated["probe"] = calibration(runs["probe_predicted"], runs["probe_realised"])  # type: ignore[assignment]
+    lost = None
+    if "regret" in runs:
+        share = ratio(runs["regret"], runs["uniform"])
+        lost = {**mean_se(runs["regret"]), "percent_of_uniform": 100 * share["mean"]}
+    return {
+        "schema": SCHEMA,
+        "world": cell.world,
+        "model": cell.model,
+        "posterior": cell.posterior,
+        "rule": cell.rule,
+        "particles": cell.particles,
+        "refine": cell.refine,
+        "steps": cell.steps,
+        "seeds": cell.seeds,
+        "decide": quantiles(timing.decide) if timing else None,
+        "learn": quantiles(timing.learn) if timing else None,
+        "total": quantiles(timing.decide + timing.learn) if timing else None,
+        "compile": timing.compile if timing else None,
+        "retraces": timing.retraces if timing else None,
+        "deadline": None,
+        "missed": None,
+        "work": float(np.mean(runs["work"])),
+        "gain": gain,
+        "fidelity": ratio(runs["bought"], runs["best"]) if "best" in runs else None,
+        "calibration": calibrated,
+        "joint": {"tau": tau, "kl": (j := mean_se(runs["joint"]))["mean"], "se": j["se"]}
+        if "joint" in runs
+        else None,
+        "regret": lost,
+        "frontier": False,
+        "failures": int(np.sum(runs["failures"])),
+        "config": asdict(cell),
+        "versions": {name: version(name) for name in PACKAGES}
+        | {"python": platform.python_version()},
+        "device": str(jax.devices()[0].device_kind),
+        "host": platform.node(),
+        "threads": workers,
+        "seed": cell.seed,
+    }
+
+
+def mark_frontier(records: list[dict[str, Any]]) -> None:
+    """Set `frontier` where no other record of the same world gains more in less time.
+
+    Time is decide + learn at p99; gain is that above random actions.
+    """
+    points = []
+    for index, row in enumerate(records):
+        if row["gain"] and row["gain"]["above_random"] and row["total"]:
+            time, gain = row["total"]["p99"], row["gain"]["above_random"]["mean"]
+            points.append((index, row["world"], row["steps"], time, gain))
+    for index, world, steps, time, gain in points:
+        records[index]["frontier"] = not any(
+            (w, n) == (world, steps) and t <= time and g >= gain and (t < time or g > gain)
+            for _, w, n, t, g in points
+        )

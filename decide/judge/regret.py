@@ -1,0 +1,46 @@
+"""Regret: how much more the best action would have paid than the chosen one, in expectation."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...posteriors.base import Draws, Model, provides
+from ..loop.rollout import Trace
+from ..rules.information import expected_reward
+from .likelihood import unit_event
+
+
+def regrets(model: Model, trace: Trace) -> dict[str, Any]:
+    """Total regret `[N]` of each run, and that of choosing uniformly among its candidates `[N]`.
+
+    Empty for models without a reward.
+    """
+    if not provides(model, "reward"):
+        return {}
+    lost, uniform = _regret(model)(trace.truth, trace.action, trace.observation, trace.features)
+    return {"regret": np.asarray(lost, float), "uniform": np.asarray(uniform, float)}
+
+
+@lru_cache(maxsize=32)
+def _regret(model: Model):
+    def run(truth, actions, observations, features):
+        def turn(stats, row):
+            u, action, observation, offered = row
+            draws = Draws(u[None], jnp.zeros(1))
+            key = jax.random.key(0)  # used only where a reward has no closed form
+            every = jnp.concatenate([action[None], offered])
+            pay = expected_reward(key, model, draws, stats, every)[:, 0]
+            best = jnp.max(pay[1:])
+            row = best - pay[0], best - jnp.mean(pay[1:])
+            return model.update_stats(stats, unit_event(action, observation)), row
+
+        rows = truth, actions, observations, features
+        lost, uniform = jax.lax.scan(turn, model.init_stats(), rows)[1]
+        return lost.sum(), uniform.sum()
+
+    return jax.jit(jax.vmap(run))
