@@ -19,18 +19,22 @@ from jax.extend.core import ClosedJaxpr, Literal
 
 Array = jax.Array
 
-ELEMENTWISE = frozenset(
-    "abs acos acosh add and asin asinh atan atan2 atanh cbrt ceil clamp convert_element_type copy "
-    "copy_p cos cosh digamma div eq erf erf_inv erfc exp exp2 expm1 floor ge gt igamma igammac "
-    "integer_pow is_finite le lgamma log log1p logistic lt max min mul ne neg nextafter not or pow "
-    "real reduce_precision rem round rsqrt select_n shift_left shift_right_logical sign sin sinh "
-    "sqrt square stop_gradient sub tan tanh xor zeta".split()
-)
+ELEMENTWISE = frozenset({
+    "abs", "acos", "acosh", "add", "and", "asin", "asinh", "atan", "atan2", "atanh", "cbrt",
+    "ceil", "clamp", "convert_element_type", "copy", "copy_p", "cos", "cosh", "digamma", "div",
+    "eq", "erf", "erf_inv", "erfc", "exp", "exp2", "expm1", "floor", "ge", "gt", "igamma",
+    "igammac", "integer_pow", "is_finite", "le", "lgamma", "log", "log1p", "logistic", "lt",
+    "max", "min", "mul", "ne", "neg", "nextafter", "not", "or", "pow", "real",
+    "reduce_precision", "rem", "round", "rsqrt", "select_n", "shift_left", "shift_right_logical",
+    "sign", "sin", "sinh", "sqrt", "square", "stop_gradient", "sub", "tan", "tanh", "xor",
+    "zeta",
+})  # fmt: skip
 """One output element from one element of each operand."""
-SAME = frozenset(
-    "argmax argmin concatenate cumlogsumexp cummax cummin cumprod cumsum reduce_and reduce_max "
-    "reduce_min reduce_or reduce_prod reduce_sum rev sort squeeze".split()
-)
+SAME = frozenset({
+    "argmax", "argmin", "concatenate", "cumlogsumexp", "cummax", "cummin", "cumprod", "cumsum",
+    "reduce_and", "reduce_max", "reduce_min", "reduce_or", "reduce_prod", "reduce_sum", "rev",
+    "sort", "squeeze",
+})  # fmt: skip
 """Parameters name leading axes by number, so one more trailing axis changes nothing."""
 INLINED = frozenset(["closed_call", "core_call", "jit", "pjit"])
 
@@ -104,6 +108,9 @@ def _mapped(eqn: Any, inputs: list[tuple[Any, bool]], count: int) -> list[Any]:
             dims = (*params["broadcast_dimensions"], len(params["shape"]))
             return [jax.lax.broadcast_in_dim(x, shape, dims)]
         if name == "reshape" and len(inputs) == 1:
+            order = params["dimensions"]
+            if order is not None:
+                x = jax.lax.transpose(x, (*order, x.ndim - 1))
             return [jax.lax.reshape(x, (*params["new_sizes"], count))]
         if name == "transpose":
             return [jax.lax.transpose(x, (*params["permutation"], x.ndim - 1))]
@@ -121,7 +128,8 @@ def _mapped(eqn: Any, inputs: list[tuple[Any, bool]], count: int) -> list[Any]:
             starts = [s for s, _ in inputs[1:]]
             zero = jnp.zeros((), jnp.asarray(starts[0]).dtype) if starts else 0
             sizes = (*params["slice_sizes"], count)
-            return [jax.lax.dynamic_slice(x, (*starts, zero), sizes)]
+            # Starts that were negative were counted from the end when the function was traced.
+            return [jax.lax.dynamic_slice(x, (*starts, zero), sizes, allow_negative_indices=False)]
     if name == "dot_general":
         product = _dot(params, inputs)
         if product is not None:
