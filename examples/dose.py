@@ -1,8 +1,8 @@
 """A model of one's own: which dose helps half of the patients, and how sharply?
 
-    uncertain simulate examples/dose.py:Dose --steps 200 -o dose.ndjson
-    uncertain run dose.ndjson --model examples/dose.py:Dose --posterior smc --rule eig
-    uncertain bench examples/dose.py:Dose --posterior laplace,smc
+uncertain simulate examples/dose.py:Dose --steps 200 -o dose.ndjson
+uncertain run dose.ndjson --model examples/dose.py:Dose --posterior smc --rule eig
+uncertain bench examples/dose.py:Dose --posterior laplace,smc
 """
 
 from dataclasses import dataclass

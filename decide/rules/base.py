@@ -16,7 +16,7 @@ from ...posteriors.unknowns import uniform_draws
 
 
 class Candidates(NamedTuple):
-    """Actions on offer. features `[A, size]`, valid `[A]` bool, cost `[A]` (1 if free to choose)."""
+    """Actions on offer. features `[A, size]`, valid `[A]` bool, cost `[A]` (1 unless given)."""
 
     features: Array
     valid: Array
@@ -24,7 +24,7 @@ class Candidates(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """index `[]` int32; propensity `[A]`, the probability each had; scores `[A]`, the rule's own."""
+    """index `[]` int32; propensity `[A]`, each one's probability; scores `[A]`, the rule's own."""
 
     index: Array
     propensity: Array

@@ -56,9 +56,7 @@ def simulated(model: Model) -> World:
     def context(key: Array, state: Simulated) -> Array:
         return jax.random.normal(key, (size,))
 
-    def answer(
-        key: Array, state: Simulated, action: Array, time: Array
-    ) -> tuple[Simulated, Array]:
+    def answer(key: Array, state: Simulated, action: Array, time: Array) -> tuple[Simulated, Array]:
         move_key, outcome_key = jax.random.split(key)
         u = state.u
         if drift is not None:

@@ -28,7 +28,7 @@ def build_world(text: str) -> World:
     found = find("world", spec.target, {**MODELS, **WORLDS})
     if isinstance(found, World):
         return found
-    if isinstance(found, type) and issubclass(found, Model) or isinstance(found, Model):
+    if (isinstance(found, type) and issubclass(found, Model)) or isinstance(found, Model):
         return simulated(build_model(text))
     made = call("world", spec.target, found, **dict(spec.settings))
     if isinstance(made, Model):
