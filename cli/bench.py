@@ -71,7 +71,7 @@ def bench(options: BenchOptions, environment: Environment) -> ExitStatus:
             if file is not environment.data:
                 file.close()
     if console is not None:
-        console.print(table(records))
+        console.print(table(records, console.width))
     elif (
         options.export_json != "-" and options.export_csv != "-" and options.export_markdown != "-"
     ):
@@ -88,10 +88,10 @@ def bench(options: BenchOptions, environment: Environment) -> ExitStatus:
 
 def chosen(options: BenchOptions) -> Experiment:
     """The configuration with the command line's changes, checked."""
+    import msgspec
+
     from ..decide.judge.experiment import Experiment, Grid, check, load
     from ..posteriors.base import UsageError
-
-    import msgspec
 
     source = options.config or ("default" if options.world is None else None)
     experiment = load(source) if source else Experiment()
@@ -117,10 +117,6 @@ def chosen(options: BenchOptions) -> Experiment:
             list(options.refine) or grid.refine,
             grid.proposer,
         )
-    if options.config is None and options.world is None and not any(lists):
-        pass
-    elif options.world and options.model is None and options.config is None:
-        changes.setdefault("model", None)
     try:
         experiment = msgspec.structs.replace(experiment, **changes)
     except TypeError as error:

@@ -12,6 +12,9 @@ from rich.table import Table
 
 Records = list[dict[str, Any]]
 
+ROOMY = 100
+"""Characters of a terminal that has room for every column."""
+
 
 def duration(seconds: float | None) -> str:
     """12 µs, 1.3 ms, 2.1 s."""
@@ -25,20 +28,22 @@ def duration(seconds: float | None) -> str:
 
 
 def spent(row: dict[str, Any], part: str) -> str:
-    """p50 / p95 / p99 of one latency, in the unit of its p99."""
+    """p50, p95 and p99 of one latency, in milliseconds."""
     found = row[part]
     if found is None:
         return "–"
-    values = [found[q] for q in ("p50", "p95", "p99")]
-    unit, scale = ("ms", 1e-3) if values[-1] >= 1e-3 else ("µs", 1e-6)
-    digits = 2 if scale == 1e-3 else 0
-    return " / ".join(f"{v / scale:.{digits}f}" for v in values) + f" {unit}"
+    return " ".join(f"{found[q] / 1e-3:.{precision(found[q])}f}" for q in ("p50", "p95", "p99"))
+
+
+def precision(seconds: float) -> int:
+    """Digits of milliseconds after the point."""
+    return 2 if seconds < 1e-2 else 1
 
 
 def plus_minus(found: dict[str, float] | None, digits: int = 2) -> str:
     if found is None:
         return "–"
-    return f"{found['mean']:.{digits}f} ± {found['se']:.{digits}f}"
+    return f"{found['mean']:.{digits}f} ±{found['se']:.{digits}f}"
 
 
 def name(row: dict[str, Any]) -> str:
@@ -46,8 +51,8 @@ def name(row: dict[str, Any]) -> str:
     return "(random)" if row["rule"] == "random" else row["posterior"]
 
 
-def columns(records: Records) -> list[tuple[str, Any]]:
-    """(header, function of a row); measures nobody asked for have no column."""
+def columns(records: Records, width: int = 200) -> list[tuple[str, Any]]:
+    """(header, function of a row) that fit `width`; measures nobody asked for have no column."""
     random = [row["rule"] == "random" for row in records]
     rules = {row["rule"] for row, r in zip(records, random, strict=True) if not r}
     found: list[tuple[str, Any]] = [("", lambda r: "★" if r["frontier"] else "")]
@@ -59,22 +64,22 @@ def columns(records: Records) -> list[tuple[str, Any]]:
     found += [
         ("S", lambda r: "–" if name(r) == "(random)" else str(r["particles"] or own_draws(r))),
         ("k", lambda r: "–" if name(r) == "(random)" else str(r["refine"])),
-        ("decide p50/p95/p99", lambda r: spent(r, "decide")),
-        ("learn p50/p95/p99", lambda r: spent(r, "learn")),
-        ("compile", lambda r: duration(r["compile"])),
-        ("gain, nats", gained),
-        ("above random", lambda r: plus_minus((r["gain"] or {}).get("above_random"))),
+        ("decide, ms\np50 p95 p99", lambda r: spent(r, "decide")),
+        ("learn, ms\np50 p95 p99", lambda r: spent(r, "learn")),
+        ("compile\ns", lambda r: "–" if r["compile"] is None else f"{r['compile']:.1f}"),
+        ("gain, nats\nlower–upper", gained),
+        ("above\nrandom", lambda r: plus_minus((r["gain"] or {}).get("above_random"), 1)),
     ]
     if any(r["gain"] and r["gain"]["spce"] for r in records):
         found.append(("sPCE ≤ cap", lambda r: capped(r)))
     if any(r["regret"] for r in records):
-        found.append(("regret, % of uniform", regret))
+        found.append(("regret, %\nof uniform", regret))
     if any(r["fidelity"] for r in records):
         found.append(("fidelity", lambda r: plus_minus(r["fidelity"])))
     if any(r["joint"] for r in records):
-        found.append(("joint KL", lambda r: f"{r['joint']['kl']:.2f} ± {r['joint']['se']:.2f}"))
-    if any(r["calibration"] for r in records):
-        found.append(("predicted − realised", optimism))
+        found.append(("joint KL", lambda r: f"{r['joint']['kl']:.2f} ±{r['joint']['se']:.2f}"))
+    if width >= ROOMY and any(r["calibration"] for r in records):
+        found.append(("promised\n− got", optimism))
     return found
 
 
@@ -90,7 +95,7 @@ def gained(row: dict[str, Any]) -> str:
     if gain["exact"]:
         return plus_minus(gain["exact"])
     low, high = gain["lower"], gain["upper"]
-    return f"{low['mean']:.2f} to {high['mean']:.2f} ± {low['se']:.2f}"
+    return f"{low['mean']:.1f}–{high['mean']:.1f} ±{low['se']:.1f}"
 
 
 def capped(row: dict[str, Any]) -> str:
@@ -107,16 +112,17 @@ def regret(row: dict[str, Any]) -> str:
 def optimism(row: dict[str, Any]) -> str:
     """Nats a decision by which the belief promised more than it got."""
     found = row["calibration"]
-    return "–" if found is None else f"{-found['bias']:+.2f} ± {found['se']:.2f}"
+    return "–" if found is None else f"{-found['bias']:+.2f} ±{found['se']:.2f}"
 
 
-def table(records: Records) -> Table:
-    """The records for a terminal."""
-    shown = columns(records)
-    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+def table(records: Records, width: int) -> Table:
+    """The records for a terminal of `width` characters."""
+    shown = columns(records, width)
+    space = 2 if width >= ROOMY else 1
+    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, space, 0, 0))
     for header, _ in shown:
         left = header in ("", "posterior", "world", "rule")
-        grid.add_column(header, justify="left" if left else "right", no_wrap=left)
+        grid.add_column(header, justify="left" if left else "right", no_wrap=True)
     for row in records:
         cells = [make(row) for _, make in shown]
         grid.add_row(*cells, style="bold" if row["frontier"] else None)
@@ -126,7 +132,7 @@ def table(records: Records) -> Table:
 def markdown(records: Records) -> str:
     """The same table for a page."""
     shown = columns(records)
-    rows = [[header for header, _ in shown], ["---"] * len(shown)]
+    rows = [[header.replace("\n", " ") for header, _ in shown], ["---"] * len(shown)]
     rows += [[make(row) for _, make in shown] for row in records]
     return "".join("| " + " | ".join(cells) + " |\n" for cells in rows)
 
@@ -146,9 +152,7 @@ def lines(records: Records) -> list[str]:
         if r["gain"] and r["gain"]["upper"]["mean"] - r["gain"]["lower"]["mean"] > 0.5
     ]
     if wide:
-        found.append(
-            "warning: the bounds of some rows are over half a nat apart; raise --samples or --seeds."
-        )
+        found.append("warning: the bounds of some rows are over half a nat apart: raise --samples.")
     broken = sum(r["failures"] for r in records)
     if broken:
         found.append(f"warning: {broken} updates were not healthy (not finite, or not accepted).")

@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from ..decide.loop.building import agent_of
 from ..posteriors.base import Arms, UsageError
 from ..posteriors.loading import Spec, parse
-from ..decide.loop.building import agent_of
 from .environment import Environment, ExitStatus, standard
 from .options import names
 from .replay_rows import percentiles, remarks, scores_of, table, versions

@@ -10,9 +10,9 @@ import gc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..decide.loop.building import agent_of
 from ..posteriors.base import Arms, UsageError
 from ..posteriors.loading import Spec, parse
-from ..decide.loop.building import agent_of
 from .environment import Environment, ExitStatus
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..posteriors.base import Arms, Model, UsageError
 from ..decide.loop.building import agent_of
+from ..posteriors.base import Arms, Model, UsageError
 from .environment import Environment, ExitStatus
 
 if TYPE_CHECKING:

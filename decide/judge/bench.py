@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -53,7 +54,7 @@ def pieces(cells: list[Cell], workers: int) -> list[tuple[Cell, int, int]]:
     found = []
     for cell in cells:
         edges = np.linspace(0, cell.seeds, min(parts, cell.seeds) + 1).astype(int)
-        found += [(cell, int(a), int(b - a)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        found += [(cell, int(a), int(b - a)) for a, b in pairwise(edges)]
     # The dearest first, so that no core waits long for the last one.
     return sorted(found, key=lambda p: -(p[0].particles or 1) * max(p[0].refine, 1))
 
@@ -90,7 +91,10 @@ def run_quality(
             workers,
             multiprocessing.get_context("spawn"),
             start_worker,
-            (jax.config.jax_compilation_cache_dir, jax.config.jax_enable_x64),
+            (
+                jax.config.read("jax_compilation_cache_dir"),
+                jax.config.read("jax_enable_x64"),
+            ),
         )
         try:
             jobs: dict[Future, tuple[Cell, int]] = {

@@ -6,7 +6,6 @@ here: running it.
 
 from __future__ import annotations
 
-import itertools
 import re
 import tomllib
 from dataclasses import dataclass
@@ -93,9 +92,14 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         rows = list(self.cells)
         if self.grid is not None:
             g = self.grid
-            lists = (g.posterior, g.rule, g.particles, g.refine, g.proposer)
-            choices = [values or [None] for values in lists]
-            rows += [Row(p, r, s, k, o) for p, r, s, k, o in itertools.product(*choices) if p]
+            rows += [
+                Row(posterior, rule, particles, refine, proposer)
+                for posterior in g.posterior
+                for rule in g.rule or [None]
+                for particles in g.particles or [None]
+                for refine in g.refine or [None]
+                for proposer in g.proposer or [None]
+            ]
         found: dict[Cell, None] = {}
         for row in rows:
             spec = parse(row.posterior)

@@ -63,7 +63,7 @@ def _keys(seed: int, first: int, count: int) -> Array:
 
 @lru_cache(maxsize=32)
 def _choices(agent: Agent, steps: int):
-    """`choose(keys, trace) -> [N, T]` indices the agent would have chosen along shared histories."""
+    """`choose(keys, trace) -> [N, T]`: what the agent would have chosen along shared histories."""
     step = build_step(agent)
     valid = blank_request(agent).valid
 

@@ -163,7 +163,7 @@ class Mixture(NamedTuple):
 def fit(key: Array, draws: Draws) -> Mixture:
     """A mixture around a subset of the draws, each component shaped by its neighbourhood."""
     center_key, cloud_key = jax.random.split(key)
-    count, size = draws.values.shape
+    count = draws.values.shape[0]
     picked = jax.random.categorical(center_key, draws.log_weights, shape=(COMPONENTS,))
     cloud = draws.values[
         jax.random.categorical(cloud_key, draws.log_weights, shape=(min(count, 1024),))

@@ -54,8 +54,9 @@ def joint_divergence(
             def answer(stats: Any, row: tuple[Array, Array]):
                 k, action = row
                 params = unknowns_of(truth_model).constrain(truth)
-                y = truth_model.predict(params, stats, action).sample(k)
-                y = y.astype(jnp.result_type(float))
+                y = jnp.asarray(
+                    truth_model.predict(params, stats, action).sample(k), jnp.result_type(float)
+                )
                 return truth_model.update_stats(stats, unit_event(action, y)), y
 
             _, ys = jax.lax.scan(answer, true_stats, (jax.random.split(answer_key, tau), rows))
@@ -90,5 +91,5 @@ def anchor_actions(key: Array, model: Model) -> Array:
         context = jax.random.normal(context_key, (ANCHORS, space.context))
         return jnp.concatenate([arms.astype(context.dtype), context], axis=1)
     if provides(model, "design"):
-        return model.design().sample(arm_key, (ANCHORS,))
+        return jnp.asarray(model.design().sample(arm_key, (ANCHORS,)))
     return uniform(arm_key, space, ANCHORS)

@@ -70,6 +70,7 @@ def _sampler(model: Model, steps: int, with_gains: bool):
             index, action, observation, probe, probe_observation, offered = row
             absorb_key, refine_key, belief_key = jax.random.split(jax.random.fold_in(key, index), 3)
             draws = posterior.belief(belief_key, state, index.astype(jnp.result_type(float)))
+            assert isinstance(draws, Draws)
 
             def marginal(action: Array, observation: Array) -> Array:
                 logs = across(
@@ -97,6 +98,7 @@ def _sampler(model: Model, steps: int, with_gains: bool):
         rows = jnp.arange(steps), actions, observations, probes, probe_observations, features
         (state, _), out = jax.lax.scan(turn, start, rows)
         draws = posterior.belief(key, state, jnp.zeros(()))
+        assert isinstance(draws, Draws)
         return Reference(*out, draws)
 
     # One history after another: thousands of particles fill the cache by themselves.
@@ -165,14 +167,10 @@ def _linear(model, actions, observations, probes, probe_observations, features) 
         for t in range(actions.shape[1]):
             if t:
                 mean, cov = motion(mean, cov)
-
-            def log_normal(x, s, y, mean=mean, cov=cov):
-                variance = x @ cov @ x + s * s
-                z = (y - x @ mean) ** 2 / variance
-                return -0.5 * (z + np.log(2 * np.pi * variance))
-
-            line.append(log_normal(x[n, t], noise[n, t], observations[n, t]))
-            probe_line.append(log_normal(px[n, t], pnoise[n, t], probe_observations[n, t]))
+            line.append(log_normal(mean, cov, x[n, t], noise[n, t], observations[n, t]))
+            probe_line.append(
+                log_normal(mean, cov, px[n, t], pnoise[n, t], probe_observations[n, t])
+            )
             if fx is not None and fnoise is not None:
                 spread = np.einsum("ai,ij,aj->a", fx[n, t], cov, fx[n, t])
                 gain_line.append(0.5 * np.log1p(spread / np.square(fnoise[n, t])))
@@ -184,6 +182,12 @@ def _linear(model, actions, observations, probes, probe_observations, features) 
         aside.append(probe_line)
         gains.append(gain_line)
     return Reference(np.asarray(out), np.asarray(aside), np.asarray(gains), None)
+
+
+def log_normal(mean: Any, cov: Any, x: Any, scale: Any, y: Any) -> float:
+    """Log density of `y` under Normal(x @ mean, x cov x' + scale^2)."""
+    variance = x @ cov @ x + scale * scale
+    return -0.5 * ((y - x @ mean) ** 2 / variance + np.log(2 * np.pi * variance))
 
 
 def _motion(model: Model):

@@ -11,8 +11,8 @@ from ...posteriors.base import Arms, UsageError
 from ...posteriors.loading import Spec, parse
 
 if TYPE_CHECKING:
-    from .step import Agent
     from ...posteriors.base import Model, Posterior
+    from .step import Agent
 
 LEARNS_AT_ONCE = ("exact", "laplace")
 """A Newton step an event on top of laplace's own costs far more than it adds."""
@@ -59,8 +59,8 @@ def agent_of(
     capacity: int | None = None,
 ) -> tuple[Agent, str]:
     """An agent, and its posterior's spec without `refine`."""
-    from .step import Agent
     from ..rules.registry import build_proposer, build_rule, default_proposer
+    from .step import Agent
 
     spec, k = own_refine(posterior, refine)
     inference = posterior_of(spec, model, particles, capacity)

@@ -30,20 +30,21 @@ class Trace(NamedTuple):
     propensity `[T]` of the chosen, predicted `[T]` its expected gain in nats under the belief,
     truth `[T, D]` (size 0 where unknown), work `[T]`, healthy `[T]`; probe_*: a candidate taken
     at random, what was predicted of it and what it would have answered (it is not learnt from).
+    Arrays of JAX inside a trace, of NumPy once rolled.
     """
 
-    action: Array
-    observation: Array
-    context: Array
-    features: Array
-    propensity: Array
-    predicted: Array
-    truth: Array
-    work: Array
-    healthy: Array
-    probe_action: Array
-    probe_predicted: Array
-    probe_observation: Array
+    action: Any
+    observation: Any
+    context: Any
+    features: Any
+    propensity: Any
+    predicted: Any
+    truth: Any
+    work: Any
+    healthy: Any
+    probe_action: Any
+    probe_predicted: Any
+    probe_observation: Any
 
 
 def seed_key(seed: int | Array, stream: int | Array) -> Array:

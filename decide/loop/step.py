@@ -73,7 +73,8 @@ class Request(NamedTuple):
 class Decision(NamedTuple):
     """index `[]` int32; action `[size]`; scores and propensity `[A]`; features `[A, size]`."""
 
-    index: Array
+    # As in Choice.
+    index: Array  # pyright: ignore[reportIncompatibleMethodOverride]
     action: Array
     scores: Array
     propensity: Array

@@ -26,7 +26,8 @@ class Candidates(NamedTuple):
 class Choice(NamedTuple):
     """index `[]` int32; propensity `[A]`, each one's probability; scores `[A]`, the rule's own."""
 
-    index: Array
+    # The contract's own name; nobody looks a value up in a Choice.
+    index: Array  # pyright: ignore[reportIncompatibleMethodOverride]
     propensity: Array
     scores: Array
 

@@ -9,6 +9,7 @@ nested Monte Carlo.
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import jax
@@ -118,7 +119,7 @@ def _nested(key, model, particles, weights, stats, features, groups) -> Array:
 
     def one(action: Array) -> Array:
         def term(key: Array, index: Array) -> Array:
-            y = _predict(model, particles[:, index], stats, action).sample(key)
+            y = jnp.asarray(_predict(model, particles[:, index], stats, action).sample(key))
             logs = across(lambda u: log_prob(_predict(model, u, stats, action), y), particles)
             overall = jax.nn.logsumexp(logs, b=weights)
             if groups is None:
@@ -172,8 +173,7 @@ def normal_reward(model: Model, action: Array, mean: Array, scale: Array) -> Arr
     abscissae, hermite = np.polynomial.hermite_e.hermegauss(HERMITE)
     # Written out, so that no axis of eight is there to be reduced.
     terms = zip(abscissae.tolist(), (hermite / hermite.sum()).tolist(), strict=True)
-    pay = [w * model.reward(action, mean + scale * z) for z, w in terms]
-    return sum(pay[1:], pay[0])
+    return reduce(jnp.add, [w * model.reward(action, mean + scale * z) for z, w in terms])
 
 
 def linear_reward(key: Array, model: Model, belief: Gaussian, features: Array, count: int) -> Array:
@@ -211,7 +211,9 @@ def expected_reward(key: Array, model: Model, draws: Draws, stats: Any, features
                 return jnp.sum(jnp.exp(log_probs(d, kind)) * pay)
             if isinstance(kind, Scalar) and kind.normal:
                 return normal_reward(model, action, d.mean, jnp.sqrt(d.variance))
-            return jnp.mean(jax.vmap(lambda k: model.reward(action, d.sample(k)))(keys))
+            return jnp.mean(
+                jax.vmap(lambda k: model.reward(action, jnp.asarray(d.sample(k))))(keys)
+            )
 
         return across(reward, particles)
 

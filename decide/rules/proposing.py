@@ -87,7 +87,7 @@ def prior(config: Prior, model: Model) -> Proposer:
 
     def propose(key: Array, draws: Draws, model: Model, stats: Any, count: int) -> Array:
         if provides(model, "design"):
-            return model.design().sample(key, (count,))
+            return jnp.asarray(model.design().sample(key, (count,)))
         return uniform(key, box, count)
 
     return propose

@@ -62,7 +62,7 @@ def simulated(model: Model) -> World:
         if drift is not None:
             u = drift(move_key, u[:, None], action, time - state.time)[:, 0]
         outcome = model.predict(unknowns.constrain(u), state.stats, action)
-        observation = outcome.sample(outcome_key).astype(jnp.result_type(float))
+        observation = jnp.asarray(outcome.sample(outcome_key), jnp.result_type(float))
         one = jnp.ones(())
         event = Event(action, observation, time, jnp.zeros((), jnp.int32), one)
         return Simulated(u, model.update_stats(state.stats, event), time), observation
