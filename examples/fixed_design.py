@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 from jax.scipy.stats import norm
-
 from uncertain.posteriors.models.discounting import Discounting
 
 QUESTIONS = 20

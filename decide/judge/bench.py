@@ -72,6 +72,11 @@ def start_worker(cache: str | None, x64: bool) -> None:
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+def setting(name: str) -> Any:
+    """This process's JAX setting, which its workers share."""
+    return getattr(jax.config, name)
+
+
 def run_quality(
     cells: list[Cell], wanted: Wanted, workers: int, progress: Progress
 ) -> dict[Cell, dict[str, Any]]:
@@ -92,8 +97,8 @@ def run_quality(
             multiprocessing.get_context("spawn"),
             start_worker,
             (
-                jax.config.read("jax_compilation_cache_dir"),
-                jax.config.read("jax_enable_x64"),
+                setting("jax_compilation_cache_dir"),
+                setting("jax_enable_x64"),
             ),
         )
         try:
