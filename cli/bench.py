@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..decide.judge.experiment import Experiment
 
 Records = list[dict[str, Any]]
+Exports = list[tuple[BinaryIO, Callable[[Records], bytes]]]
 
 
 @dataclass
@@ -65,7 +66,10 @@ def bench(options: BenchOptions, environment: Environment) -> ExitStatus:
     console = environment.console()
     try:
         with progress(environment) as report:
-            records = measure(experiment, lambda rows: write_exports(exports, rows), report)
+            records = measure(
+                experiment, lambda rows: write_exports(exports, rows, environment), report
+            )
+        finish_exports(exports, records, environment)
     finally:
         for file, _ in exports:
             if file is not environment.data:
@@ -140,9 +144,7 @@ def usual(options: BenchOptions) -> list[str]:
     return found
 
 
-def open_exports(
-    options: BenchOptions, environment: Environment
-) -> list[tuple[BinaryIO, Callable[[Records], bytes]]]:
+def open_exports(options: BenchOptions, environment: Environment) -> Exports:
     """The files asked for, opened before any work, with what writes them."""
     from ..streams.files import open_output
     from .bench_table import markdown
@@ -155,21 +157,27 @@ def open_exports(
     return [(open_output(path, environment.data), make) for path, make in wanted if path]
 
 
-def write_exports(
-    exports: list[tuple[BinaryIO, Callable[[Records], bytes]]], rows: Records
-) -> None:
-    """Rewrite every export, so that an interrupted bench keeps what it has."""
+def write_exports(exports: Exports, rows: Records, environment: Environment) -> None:
+    """Rewrite every file, so that an interrupted bench keeps what it has.
+
+    Standard output is never rewound, whatever it is connected to: there a row is added.
+    """
     for file, make in exports:
-        text = make(rows)
-        if file.seekable():
+        if file is environment.data:
+            file.write(ndjson(rows[-1:]) if make is ndjson else b"")
+        else:
             file.seek(0)
             file.truncate()
-            file.write(text)
-        elif make is ndjson:
-            file.write(ndjson(rows[-1:]))
-        else:
-            continue
+            file.write(make(rows))
         file.flush()
+
+
+def finish_exports(exports: Exports, rows: Records, environment: Environment) -> None:
+    """What standard output could not be given row by row, now that all rows are known."""
+    for file, make in exports:
+        if file is environment.data and make is not ndjson:
+            file.write(make(rows))
+            file.flush()
 
 
 def ndjson(rows: Records) -> bytes:

@@ -66,7 +66,7 @@ def bench(
     ] = None,
     samples: Annotated[
         int | None,
-        typer.Option("--samples", min=1, metavar="L", help="Draws behind the ACE and VNMC bounds."),
+        typer.Option("--samples", min=0, metavar="L", help="Draws behind the ACE and VNMC bounds."),
     ] = None,
     fidelity: Annotated[
         bool, typer.Option("--fidelity", help="Also choices against a reference's, on one history.")

@@ -129,15 +129,20 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         return list(found)
 
 
-LEAST = {"steps": 1, "seeds": 1, "seed": 0, "candidates": 1, "live": 0, "samples": 10}
+LEAST = {
+    "steps": 1, "seeds": 1, "seed": 0, "candidates": 1, "live": 0, "samples": 10, "spce": 1,
+    "joint": 1, "workers": 0,
+}  # fmt: skip
 
 
 def check(experiment: Experiment, where: str) -> Experiment:
     """Refuse numbers out of range and an experiment without cells."""
     for name, least in LEAST.items():
-        if getattr(experiment, name) < least:
-            value = getattr(experiment, name)
+        value = getattr(experiment, name)
+        if value is not None and value < least:
             raise UsageError(f"{where}: {name} = {value}: must be at least {least}")
+    if not experiment.samples and not experiment.spce:
+        raise UsageError(f"{where}: samples = 0 leaves no bound on the gain: also set spce")
     if not 0 <= experiment.explore <= 1:
         raise UsageError(f"{where}: explore = {experiment.explore}: must lie between 0 and 1")
     if not experiment.cells and not (experiment.grid and experiment.grid.posterior):

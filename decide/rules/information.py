@@ -77,7 +77,7 @@ def _grouped(p: Array, weights: Array, groups: Array) -> tuple[Array, Array]:
     """Group weights `[G]` and the group predictive `[..., G]` from `p [..., S]`."""
     joint = weights[:, None] * groups
     share = joint.sum(0)
-    return share, p @ (joint / jnp.maximum(share, jnp.finfo(share.dtype).tiny))
+    return share, p @ (joint / jnp.maximum(share, jnp.finfo(share.dtype).tiny)[None, :])
 
 
 def _scalar(model, kind, particles, weights, stats, features, groups) -> Array:
