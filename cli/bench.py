@@ -9,6 +9,7 @@ import csv
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from gzip import GzipFile
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .environment import Environment, ExitStatus
@@ -165,7 +166,7 @@ def write_exports(exports: Exports, rows: Records, environment: Environment) -> 
     for file, make in exports:
         if file is environment.data:
             file.write(ndjson(rows[-1:]) if make is ndjson else b"")
-        else:
+        elif not isinstance(file, GzipFile):
             file.seek(0)
             file.truncate()
             file.write(make(rows))
@@ -173,9 +174,9 @@ def write_exports(exports: Exports, rows: Records, environment: Environment) -> 
 
 
 def finish_exports(exports: Exports, rows: Records, environment: Environment) -> None:
-    """What standard output could not be given row by row, now that all rows are known."""
+    """What could not be written row by row: standard output's tables, compressed files."""
     for file, make in exports:
-        if file is environment.data and make is not ndjson:
+        if isinstance(file, GzipFile) or (file is environment.data and make is not ndjson):
             file.write(make(rows))
             file.flush()
 

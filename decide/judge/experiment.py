@@ -130,7 +130,7 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 LEAST = {
-    "steps": 1, "seeds": 1, "seed": 0, "candidates": 1, "live": 0, "samples": 10, "spce": 1,
+    "steps": 1, "seeds": 1, "seed": 0, "candidates": 1, "live": 0, "samples": 0, "spce": 1,
     "joint": 1, "workers": 0,
 }  # fmt: skip
 
