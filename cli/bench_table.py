@@ -53,6 +53,7 @@ def name(row: dict[str, Any]) -> str:
 
 def columns(records: Records, width: int = 200) -> list[tuple[str, Any]]:
     """(header, function of a row) that fit `width`; measures nobody asked for have no column."""
+    digits = 2 if width >= ROOMY else 1
     random = [row["rule"] == "random" for row in records]
     rules = {row["rule"] for row, r in zip(records, random, strict=True) if not r}
     found: list[tuple[str, Any]] = [("", lambda r: "★" if r["frontier"] else "")]
@@ -67,8 +68,8 @@ def columns(records: Records, width: int = 200) -> list[tuple[str, Any]]:
         ("decide, ms\np50 p95 p99", lambda r: spent(r, "decide")),
         ("learn, ms\np50 p95 p99", lambda r: spent(r, "learn")),
         ("compile\ns", lambda r: "–" if r["compile"] is None else f"{r['compile']:.1f}"),
-        ("gain, nats\nlower–upper", gained),
-        ("above\nrandom", lambda r: plus_minus((r["gain"] or {}).get("above_random"), 1)),
+        ("gain, nats\nlower–upper", lambda r: gained(r, digits)),
+        ("above\nrandom", lambda r: plus_minus((r["gain"] or {}).get("above_random"), digits)),
     ]
     if any(r["gain"] and r["gain"]["spce"] for r in records):
         found.append(("sPCE ≤ cap", lambda r: capped(r)))
@@ -87,15 +88,16 @@ def own_draws(row: dict[str, Any]) -> str:
     return "1" if row["posterior"].partition(":")[0] == "point" else "all"
 
 
-def gained(row: dict[str, Any]) -> str:
+def gained(row: dict[str, Any], digits: int) -> str:
     """Exact gain, or its bracket."""
     gain = row["gain"]
     if gain is None:
         return "–"
     if gain["exact"]:
-        return plus_minus(gain["exact"])
+        return plus_minus(gain["exact"], digits)
     low, high = gain["lower"], gain["upper"]
-    return f"{low['mean']:.1f}–{high['mean']:.1f} ±{low['se']:.1f}"
+    bracket = f"{low['mean']:.{digits}f}–{high['mean']:.{digits}f}"
+    return f"{bracket} ±{low['se']:.{digits}f}"
 
 
 def capped(row: dict[str, Any]) -> str:
@@ -140,10 +142,8 @@ def markdown(records: Records) -> str:
 def lines(records: Records) -> list[str]:
     """What a reader needs to know to read the table."""
     first = records[0]
-    found = [
-        f"{first['world']}, {first['steps']} steps, {first['seeds']} runs each; gain in nats, "
-        "bracketed ACE to VNMC where it is not exact; ± one standard error."
-    ]
+    how = bracket(records)
+    found = [f"{first['world']}, {first['steps']} steps, {first['seeds']} runs each{how}."]
     if any(r["frontier"] for r in records):
         found.append("★ nothing else gains more above random at a lower decide + learn p99.")
     wide = [
@@ -160,6 +160,17 @@ def lines(records: Records) -> list[str]:
     if again:
         found.append(f"warning: {again} recompilations during timed runs.")
     return found
+
+
+def bracket(records: Records) -> str:
+    """How the gain was found, in a few words."""
+    gains = [r["gain"] for r in records if r["gain"]]
+    if not gains:
+        return "; the gain has no reference here"
+    if all(g["exact"] for g in gains):
+        return "; gain in nats, exact, ± one standard error"
+    bounds = "ACE to VNMC" if any(g["ess"] for g in gains) else "sPCE to sNMC"
+    return f"; gain in nats, between {bounds}, ± one standard error"
 
 
 WIDTH, HEIGHT = 60, 12
