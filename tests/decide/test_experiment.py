@@ -1,0 +1,120 @@
+"""Experiments as TOML: errors that name file, line and key; the resolved cells; the round trip."""
+
+import pytest
+from console import call
+from uncertain.decide.judge.experiment import Experiment, Grid, built_in, decode, load, toml
+from uncertain.posteriors.base import UsageError
+
+CELL = '[[cells]]\nposterior = "exact"\n'
+
+WRONG = {
+    "unknown key": ("sedes = 3\n" + CELL, ("x.toml:1", '"sedes"', '"seeds"')),
+    "later line": ("seed = 1\n\nstepz = 3\n" + CELL, ("x.toml:3", '"stepz"', "steps")),
+    "key of a cell": (CELL + "particle = 3\n", ("x.toml:3", '"particle"', "particles")),
+    "key of the grid": (
+        '[grid]\nposterior = ["exact"]\nrules = ["eig"]\n',
+        ("x.toml:3", '"rules"', '"rule"'),
+    ),
+    "wrong type": ('steps = "many"\n' + CELL, ("x.toml:1", "int")),
+    "wrong type in a cell": (CELL + 'refine = "x"\n', ("x.toml:3", "int")),
+    "not TOML": ("steps = = 3\n", ("x.toml", "not TOML", "line 1")),
+    "no steps": ("steps = 0\n" + CELL, ("x.toml", "steps = 0", "at least 1")),
+    "no seeds": ("seeds = 0\n" + CELL, ("x.toml", "seeds = 0", "at least 1")),
+    "negative seed": ("seed = -1\n" + CELL, ("x.toml", "seed = -1", "at least 0")),
+    "candidates": ("candidates = 0\n" + CELL, ("x.toml", "candidates = 0")),
+    "live": ("live = -1\n" + CELL, ("x.toml", "live = -1")),
+    "samples": ("samples = 9\n" + CELL, ("x.toml", "samples = 9", "at least 10")),
+    "explore": ("explore = 1.5\n" + CELL, ("x.toml", "explore = 1.5", "between 0 and 1")),
+    "explore NaN": ("explore = nan\n" + CELL, ("x.toml", "explore = nan")),
+    "spce": ("spce = 0\n" + CELL, ("x.toml", "spce = 0", "at least 1")),
+    "joint": ("joint = 0\n" + CELL, ("x.toml", "joint = 0", "at least 1")),
+    "workers": ("workers = -1\n" + CELL, ("x.toml", "workers = -1", "at least 0")),
+    "no cells": ("steps = 3\n", ("x.toml", "[[cells]]")),
+}
+
+
+@pytest.mark.parametrize(("text", "words"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_is_named(text: str, words: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError) as error:
+        decode(text, "x.toml")
+    message = str(error.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_an_experiment_nobody_has() -> None:
+    with pytest.raises(UsageError, match='"defalt".*default'):
+        load("defalt")
+
+
+def test_a_file_that_is_not_text(tmp_path) -> None:
+    file = tmp_path / "odd.toml"
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match=r"odd\.toml: cannot be read"):
+        load(str(file))
+
+
+@pytest.mark.parametrize("name", built_in())
+def test_round_trip_of_what_comes_with_the_tool(name: str) -> None:
+    experiment = load(name)
+    again = decode(toml(experiment), "again.toml")
+    assert again.resolved() == experiment.resolved()
+    assert toml(again) == toml(experiment)
+
+
+def test_round_trip_of_every_kind_of_value() -> None:
+    experiment = Experiment(
+        world="linear:arms=3",
+        model="linear:arms=3:noise=0.25",
+        explore=0.125,
+        spce=10,
+        joint=5,
+        fidelity=True,
+        proposer='file "x".py:make',
+        grid=Grid(["smc:capacity=20", "laplace"], ["eig", "ucb:width=2"], [8, 16], [1, 2]),
+    )
+    again = decode(toml(experiment), "again.toml")
+    assert again.resolved() == experiment.resolved()
+    for name in ("explore", "spce", "joint", "fidelity", "live", "samples", "workers"):
+        assert getattr(again, name) == getattr(experiment, name)
+
+
+def test_a_grid_over_what_a_backend_lacks_has_no_duplicates() -> None:
+    cells = Experiment(grid=Grid(["exact", "smc"], [], [8, 16], [1, 2])).resolved()
+    assert len(cells) == len(set(cells))
+    exact = [c for c in cells if c.posterior == "exact"]
+    smc = [c for c in cells if c.posterior == "smc"]
+    assert [(c.particles, c.refine) for c in exact] == [(None, 0)]
+    assert [(c.particles, c.refine) for c in smc] == [(8, 1), (8, 2), (16, 1), (16, 2)]
+
+
+def test_settings_in_a_spec_win() -> None:
+    (cell,) = Experiment(grid=Grid(["smc:particles=4:refine=3"], [], [8], [1])).resolved()
+    assert (cell.particles, cell.refine) == (4, 3)
+    assert "refine" not in cell.posterior
+
+
+def test_print_config_is_what_runs(tmp_path) -> None:
+    result = call(
+        "bench", "finite", "--posterior", "exact,smc", "--particles", "4,8", "--steps", "3",
+        "--seeds", "2", "--print-config",
+    )  # fmt: skip
+    assert result.status == 0
+    experiment = decode(result.out, "printed.toml")
+    assert (experiment.world, experiment.steps, experiment.seeds) == ("finite", 3, 2)
+    assert [c.particles for c in experiment.resolved()] == [None, 4, 8]
+    file = tmp_path / "printed.toml"
+    file.write_text(result.out)
+    assert call("bench", "--config", file, "--print-config").out == result.out
+
+
+def test_wrong_configurations_on_the_command_line(tmp_path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("world = 'finite'\nsedes = 1\n" + CELL)
+    result = call("bench", "--config", file)
+    assert result.status == 2
+    assert len(result.errors) == 1
+    assert "mine.toml:2" in result.err
+    assert "seeds" in result.err
+    assert call("bench", "--config", "defalt").status == 2
