@@ -148,7 +148,7 @@ class Mixture(NamedTuple):
         """Log density `[]` at `u [D]`."""
         size = self.centers.shape[1]
         solve = jax.vmap(lambda r, x: jax.scipy.linalg.solve_triangular(r, x, lower=True))
-        square = jnp.sum(jnp.square(solve(self.roots, u - self.centers)), axis=1)
+        square = jnp.sum(jnp.square(solve(self.roots, u[None] - self.centers)), axis=1)
         half = 0.5 * (FREEDOM + size)
         constant = (
             jax.scipy.special.gammaln(half)
@@ -170,12 +170,12 @@ def fit(key: Array, draws: Draws) -> Mixture:
     ]
     centers = draws.values[picked]
     spread = jnp.maximum(jnp.std(cloud, axis=0), 1e-6)
-    apart = jnp.sum(jnp.square((centers[:, None] - cloud[None]) / spread), axis=-1)
+    apart = jnp.sum(jnp.square((centers[:, None] - cloud[None]) / spread[None, None]), axis=-1)
     near = min(NEIGHBOURS, cloud.shape[0])
     _, index = jax.lax.top_k(-apart, near)
 
     def root(center: Array, index: Array) -> Array:
-        offsets = cloud[index] - cloud[index].mean(0)
+        offsets = cloud[index] - cloud[index].mean(0, keepdims=True)
         covariance = offsets.T @ offsets / near
         floor = 1e-3 * jnp.diag(covariance) + 1e-10 * jnp.square(spread)
         return WIDTH * jnp.linalg.cholesky(covariance + jnp.diag(floor))
