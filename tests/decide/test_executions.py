@@ -25,7 +25,9 @@ from uncertain.decide.loop.rollout import roll
 
 STEPS, RUNS = 4, 2
 CELLS = {
-    "smc on location": Cell("location", "location", "smc", "eig", None, 8, 1, 4, 0.0, STEPS, 0, RUNS),
+    "smc on location": Cell(
+        "location", "location", "smc", "eig", None, 8, 1, 4, 0.0, STEPS, 0, RUNS
+    ),
     "laplace on linear": Cell(
         "linear:arms=3:features=2", "linear:arms=3:features=2", "laplace", "thompson", None, 16, 0,
         4, 0.1, STEPS, 0, RUNS,
@@ -100,7 +102,7 @@ def trees(draw: st.DrawFn) -> dict[str, Any]:
         shape = tuple(draw(st.lists(st.integers(0, 4), max_size=3)))
         rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
         raw = rng.integers(0, 256, (*shape, dtype.itemsize), dtype=np.uint8)
-        value = raw[..., 0] > 127 if dtype == bool else raw.view(dtype)[..., 0]
+        value = raw[..., 0] > 127 if dtype.kind == "b" else raw.view(dtype)[..., 0]
         made[f"leaf {index}"] = {"inner": (jnp.asarray(value),)}
     return made
 

@@ -44,7 +44,7 @@ def test_what_is_wrong_is_named(text: str, words: tuple[str, ...]) -> None:
 
 
 def test_an_experiment_nobody_has() -> None:
-    with pytest.raises(UsageError, match='"defalt".*default'):
+    with pytest.raises(UsageError, match=r'"defalt".*default'):
         load("defalt")
 
 
