@@ -68,6 +68,10 @@ def bench(
         int | None,
         typer.Option("--samples", min=0, metavar="L", help="Draws behind the ACE and VNMC bounds."),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=0, metavar="N", help="Processes for gain; 0 is one a core."),
+    ] = None,
     fidelity: Annotated[
         bool, typer.Option("--fidelity", help="Also choices against a reference's, on one history.")
     ] = False,
@@ -127,6 +131,7 @@ def bench(
         "samples": samples,
         "fidelity": fidelity,
         "joint": joint,
+        "workers": workers,
         "export_json": export_json,
         "export_csv": export_csv,
         "export_markdown": export_markdown,

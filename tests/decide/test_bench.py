@@ -1,0 +1,248 @@
+"""A small bench from end to end: its records, exports, gates, and what an interrupt leaves behind.
+
+Not here: whether the numbers are right (test_judge.py).
+"""
+
+import copy
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from console import Result, call
+from uncertain.cli.bench import comma_separated, flat, ndjson
+from uncertain.cli.bench_table import markdown
+from uncertain.decide.judge import bench as benching
+from uncertain.decide.judge.experiment import Experiment, Row
+from uncertain.decide.judge.record import mark_frontier, mean_se, quantiles, ratio
+
+EXPERIMENT = Experiment(
+    world="finite",
+    steps=4,
+    seeds=4,
+    live=1,
+    workers=1,
+    joint=2,
+    fidelity=True,
+    cells=[Row("exact"), Row("exact", rule="random")],
+)
+TINY = (
+    "bench", "finite", "--posterior", "exact", "--steps", "4", "--seeds", "4", "--live", "1",
+    "--workers", "1", "--no-plot",
+)  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def measured() -> tuple[list[dict[str, Any]], list[int], list[float]]:
+    """Records, how many there were each time a cell finished, and the progress reported."""
+    sizes: list[int] = []
+    shares: list[float] = []
+    records = benching.bench(
+        EXPERIMENT, lambda rows: sizes.append(len(rows)), lambda text, share: shares.append(share)
+    )
+    return records, sizes, shares
+
+
+@pytest.fixture
+def records() -> list[dict[str, Any]]:
+    return copy.deepcopy(measured()[0])
+
+
+@pytest.fixture(scope="module")
+def schema() -> dict[str, Any]:
+    return json.loads((Path(__file__).parents[2] / "docs" / "record.schema.json").read_text())
+
+
+def valid(row: dict[str, Any], schema: dict[str, Any]) -> bool:
+    return jsonschema.Draft202012Validator(schema).is_valid(row)
+
+
+def test_every_field_is_there_and_as_documented(records, schema) -> None:
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for line in ndjson(records).splitlines():
+        jsonschema.Draft202012Validator(schema).validate(json.loads(line))
+    row = records[0]
+    assert set(row) == set(schema["properties"])
+    assert (row["world"], row["posterior"], row["rule"]) == ("finite", "exact", "eig")
+    assert (row["steps"], row["seeds"], row["decide"]["n"]) == (4, 4, 4)
+    assert row["retraces"] == 0
+    assert row["failures"] == 0
+    for name in ("gain", "fidelity", "calibration", "joint", "regret", "total"):
+        assert row[name] is not None, name
+    assert row["gain"]["exact"] == row["gain"]["lower"] == row["gain"]["upper"]
+    assert records[1]["gain"]["above_random"] == {"mean": 0, "se": 0}
+
+
+def test_controls_the_schema_refuses(records, schema) -> None:
+    row = records[0]
+    assert valid(row, schema)
+    for change in (
+        {"schema": 2},
+        {"steps": "4"},
+        {"refine": None},
+        {"surprise": 1},
+        {"gain": {"lower": 1}},
+        {"decide": {**row["decide"], "n": 0.5}},
+        {"missed": 2},
+        {"calibration": {"slope": 1, "bias": 0, "se": 0}},
+    ):
+        assert not valid({**row, **change}, schema), change
+    for name in row:
+        assert not valid({k: v for k, v in row.items() if k != name}, schema), name
+
+
+def test_records_come_one_by_one_and_progress_goes_forward() -> None:
+    _, sizes, shares = measured()
+    assert sizes == [1, 2]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+
+def test_exports_hold_the_same_numbers(records) -> None:
+    assert [json.loads(line) for line in ndjson(records).splitlines()] == records
+    rows = list(csv.DictReader(io.StringIO(comma_separated(records).decode())))
+    assert len(rows) == len(records)
+    for row, record in zip(rows, records, strict=True):
+        expected = {k: "" if v is None else str(v) for k, v in flat(record).items()}
+        assert row == expected
+        assert float(row["gain.lower.mean"]) == record["gain"]["lower"]["mean"]
+    lines = markdown(records).splitlines()
+    assert len(lines) == 2 + len(records)
+    assert len({line.count("|") for line in lines}) == 1
+    assert set(lines[1].replace("|", "").split()) == {"---"}
+
+
+def made_up(world: str, p99: float, gain: float, steps: int = 3) -> dict[str, Any]:
+    return {
+        "world": world,
+        "steps": steps,
+        "total": {"p99": p99},
+        "gain": {"above_random": {"mean": gain, "se": 0.1}},
+        "frontier": None,
+    }
+
+
+def test_the_frontier() -> None:
+    rows = [
+        made_up("a", 1.0, 1.0),
+        made_up("a", 2.0, 3.0),
+        made_up("a", 3.0, 2.0),  # slower than the second and gains less
+        made_up("a", 2.0, 2.5),  # as fast as the second and gains less
+        made_up("a", 2.0, 3.0),  # the second again
+        made_up("b", 9.0, 0.5),  # another world
+        made_up("a", 9.0, 0.5, steps=9),  # longer runs
+        {**made_up("a", 0.1, 9.0), "total": None, "frontier": False},
+        {**made_up("a", 0.1, 9.0), "gain": None, "frontier": False},
+    ]
+    mark_frontier(rows)
+    assert [r["frontier"] for r in rows] == [
+        True, True, False, False, True, True, True, False, False,
+    ]  # fmt: skip
+
+
+def test_reductions() -> None:
+    assert mean_se([1, 3]) == {"mean": 2, "se": 1}
+    assert mean_se([5]) == {"mean": 5, "se": 0}
+    assert ratio([1, 3], [2, 6]) == {"mean": 0.5, "se": 0}
+    assert quantiles(np.array([])) is None
+    found = quantiles(np.arange(1, 102) / 1e3)
+    assert found == pytest.approx({"p50": 0.051, "p95": 0.096, "p99": 0.1, "max": 0.101, "n": 101})
+
+
+def test_gates_and_exports_on_the_command_line(tmp_path, schema) -> None:
+    exports = [tmp_path / name for name in ("rows.json", "rows.csv", "rows.md")]
+    options = ("--export-json", "--export-csv", "--export-markdown")
+    pairs = [x for pair in zip(options, exports, strict=True) for x in pair]
+    result = call(*TINY, *pairs, "--max-p99", "1ns", "--min-gain", "1000")
+    assert result.status == 1
+    assert any("p99" in line and "> 1e-06 ms" in line for line in result.errors)
+    assert any("gain" in line and "< 1000 nats" in line for line in result.errors)
+    (row,) = result.rows
+    jsonschema.Draft202012Validator(schema).validate(row)
+    assert json.loads(exports[0].read_text()) == row
+    (line,) = csv.DictReader(io.StringIO(exports[1].read_text()))
+    assert float(line["gain.exact.mean"]) == row["gain"]["exact"]["mean"]
+    assert exports[2].read_text().startswith("| ")
+    assert call(*TINY, "--max-p99", "600s", "--min-gain", "-5").status == 0
+    assert call(*TINY, "--min-gain", "1000").status == 1
+    shown = call(*TINY, "--export-json", "-")
+    assert len(shown.rows) == 1
+
+
+@pytest.fixture
+def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*given: Any) -> Any:
+        raise AssertionError("work began")
+
+    monkeypatch.setattr(benching, "run_quality", refuse)
+
+
+def one_line(result: Result, *words: str) -> None:
+    assert result.status == 2
+    assert len(result.errors) == 1, result.err
+    for word in words:
+        assert word in result.err
+
+
+@pytest.mark.usefixtures("no_work")
+def test_what_is_wrong_is_found_before_any_work(tmp_path) -> None:
+    nowhere = tmp_path / "missing" / "rows.json"
+    one_line(call(*TINY, "--export-json", nowhere), str(nowhere), "cannot be written")
+    one_line(call("bench", "finite", "--posterior", "exactt"), '"exact"')
+    one_line(call("bench", "finite", "--posterior", "exact,laplace"), "laplace", "Finite")
+    one_line(call("bench", "finte"), '"finite"')
+    one_line(call("bench", "location", "--rule", "greedy"), "greedy", "Location")
+
+
+def test_an_interrupt_keeps_finished_rows(tmp_path, monkeypatch) -> None:
+    from uncertain.cli import bench as command
+
+    written = command.write_exports
+
+    def interrupted(*given: Any) -> None:
+        written(*given)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "write_exports", interrupted)
+    file = tmp_path / "rows.json"
+    result = call(*TINY, "--rule", "eig,random", "--export-json", file)
+    assert result.status not in (0, 1)
+    assert "Traceback" not in result.err
+    (line,) = file.read_text().splitlines()
+    assert json.loads(line)["rule"] == "eig"
+
+
+def test_two_workers_through_the_command_line(tmp_path, schema) -> None:
+    file = tmp_path / "tiny.toml"
+    file.write_text(
+        'world = "finite"\nsteps = 3\nseeds = 4\nlive = 1\n[[cells]]\nposterior = "exact"\n'
+    )
+    done = subprocess.run(
+        [
+            sys.executable, "-c", "from uncertain.cli.main import main; main()",
+            "bench", "--config", str(file), "--workers", "2", "--no-plot",
+        ],
+        env={**os.environ, "UNCERTAIN_NO_CACHE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    row = json.loads(done.stdout)
+    jsonschema.Draft202012Validator(schema).validate(row)
+    assert row["threads"] == 2
+    alone = benching.bench(
+        Experiment(world="finite", steps=3, seeds=4, live=0, workers=1, cells=[Row("exact")]),
+        lambda rows: None,
+        lambda text, share: None,
+    )[0]
+    assert row["gain"]["exact"] == pytest.approx(alone["gain"]["exact"], abs=1e-5)
+    assert alone["decide"] is None
