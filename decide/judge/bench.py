@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -59,11 +61,19 @@ def pieces(cells: list[Cell], workers: int) -> list[tuple[Cell, int, int]]:
     return sorted(found, key=lambda p: -(p[0].particles or 1) * max(p[0].refine, 1))
 
 
+def leave_with_parent(parent: int) -> None:
+    """End this worker when the process that started it is gone, however it ended."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
+
+
 def start_worker(cache: str | None, x64: bool) -> None:
     """Set a worker up: one thread, the same compilation cache, no interest in Ctrl-C."""
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=leave_with_parent, args=(os.getppid(),), daemon=True).start()
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     jax.config.update("jax_enable_x64", x64)
     if cache:
