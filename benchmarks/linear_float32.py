@@ -9,7 +9,6 @@ covariance in relative Frobenius norm from the batch answer in float64.
 import jax
 import jax.numpy as jnp
 import numpy as np
-
 from uncertain.posteriors import Event
 from uncertain.posteriors.laplace import Laplace, build
 from uncertain.posteriors.models.linear import Linear

@@ -184,7 +184,13 @@ def bench(
     for cell in cells:
         agent_and_world(cell)
     workers = experiment.workers or cores()
-    wanted = Wanted(experiment.samples, experiment.spce, experiment.joint, experiment.fidelity)
+    wanted = Wanted(
+        experiment.samples,
+        experiment.reference,
+        experiment.spce,
+        experiment.joint,
+        experiment.fidelity,
+    )
     runs = run_quality(plan(cells), wanted, workers, progress)
     records: list[dict[str, Any]] = []
     for done, cell in enumerate(cells):

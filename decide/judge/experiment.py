@@ -63,7 +63,8 @@ class Grid(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A whole configuration.
 
-    live: runs that time a cell. samples: draws behind ACE and VNMC. spce: L of sPCE and sNMC, if
+    live: runs that time a cell. samples: draws behind ACE and VNMC. reference: particles of the
+    judge's own inference behind them. spce: L of sPCE and sNMC, if
     wanted. joint: tau. workers: processes; 0 is one a core.
     """
 
@@ -78,6 +79,7 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     explore: float = 0.0
     live: int = 20
     samples: int = 2000
+    reference: int = 2048
     spce: int | None = None
     joint: int | None = None
     fidelity: bool = False
@@ -131,7 +133,7 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 LEAST = {
     "steps": 1, "seeds": 1, "seed": 0, "candidates": 1, "live": 0, "samples": 0, "spce": 1,
-    "joint": 1, "workers": 0,
+    "joint": 1, "reference": 2, "workers": 0,
 }  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from .experiment import Cell
 from .fidelity import fidelity
 from .gain import bounds, contrastive, exact_gain, own_log_likelihood
 from .joint import joint_divergence
-from .reference import kind, reference
+from .reference import PARTICLES, kind, reference
 from .regret import regrets
 
 JUDGE = 1_000_003
@@ -34,10 +34,12 @@ JUDGE = 1_000_003
 class Wanted:
     """Which measures beside gain: samples behind the bounds, L of sPCE, tau, fidelity.
 
+    reference: particles of the judge's own inference.
     samples 0 leaves the bounds to sPCE and sNMC, which are cheap where they do not saturate.
     """
 
     samples: int = 2000
+    reference: int = PARTICLES
     spce: int | None = None
     joint: int | None = None
     fidelity: bool = False
@@ -100,7 +102,7 @@ def _gain(world: World, cell: Cell, trace: Trace, key: jax.Array, wanted: Wanted
         low = _contrasts(model, trace, key, wanted)
         return low | {"lower": low["spce"], "upper": low["snmc"]}
     past = trace.action, trace.observation, trace.probe_action, trace.probe_observation
-    ref = reference(model, jax.random.fold_in(key, 0), *past)
+    ref = reference(model, jax.random.fold_in(key, 0), *past, particles=wanted.reference)
     own = own_log_likelihood(model, trace.truth, trace.action, trace.observation)
     aside = probe_log_likelihood(model, trace)
     found: dict[str, Any] = {

@@ -56,13 +56,13 @@ def kind(model: Model) -> str:
 
 
 @lru_cache(maxsize=32)
-def _sampler(model: Model, steps: int, with_gains: bool):
+def _sampler(model: Model, steps: int, with_gains: bool, particles: int):
     """A jitted, vmapped reference run over histories of `steps` events."""
     enumerated = kind(model) == "enumerated"
     if enumerated:
         posterior, moves = build_exact(model, Exact()), 0
     else:
-        posterior, moves = build_smc(model, SMC(PARTICLES, capacity=steps)), MOVES
+        posterior, moves = build_smc(model, SMC(particles, capacity=steps)), MOVES
 
     def run(key: Array, actions, observations, probes, probe_observations, features):
         def turn(carry: tuple[Any, Any], row: Any):
@@ -113,16 +113,18 @@ def reference(
     probes: np.ndarray,
     probe_observations: np.ndarray,
     features: np.ndarray | None = None,
+    particles: int = PARTICLES,
 ) -> Reference:
     """The reference along `N` histories: every field gains a leading axis `N`.
 
-    features `[N, T, A, size]`: candidates whose reference gains are wanted.
+    features `[N, T, A, size]`: candidates whose reference gains are wanted. particles: of the
+    sampled kind; more of them lose the truth's mode less often, at their price.
     """
     if kind(model) == "linear":
         return _linear(model, actions, observations, probes, probe_observations, features)
     count, steps = actions.shape[:2]
     offered = features if features is not None else np.zeros((count, steps, 0, actions.shape[2]))
-    run = _sampler(model, steps, features is not None)
+    run = _sampler(model, steps, features is not None, particles)
     keys = judge_keys(key, count)
     inputs = keys, actions, observations, probes, probe_observations, offered
     return in_batches(run, inputs, count, BATCH)
