@@ -12,7 +12,7 @@ from rich.table import Table
 
 Records = list[dict[str, Any]]
 
-ROOMY = 100
+ROOMY = 112
 """Characters of a terminal that has room for every column."""
 
 
