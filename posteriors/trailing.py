@@ -2,7 +2,7 @@
 
 `jax.vmap` moves the mapped axis to the front as soon as it meets a reshape or an unmapped
 operand, which leaves tiny inner axes of length 2 or 4 for the processor's vector lanes; keeping
-particles on the last, contiguous axis was 6 to 12 times faster on a CPU for location finding
+particles on the last, contiguous axis was 5 to 9 times faster on a CPU for location finding
 (`benchmarks/layout.py`). The function is traced once for a single particle and its operations are
 replayed with one more trailing axis; what is not in the tables below falls back on `jax.vmap`.
 The result is that of `jax.vmap(f, in_axes=-1, out_axes=-1)`, which a test checks over every model.
