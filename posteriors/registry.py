@@ -89,6 +89,18 @@ def takes(text: str, field: str) -> bool:
     return field in inspect.signature(found).parameters
 
 
+def usual(text: str, field: str) -> Any:
+    """The default of a posterior's option `field`; None where it has no such option or default."""
+    import inspect
+
+    found = find("posterior", parse(text).target, POSTERIORS)
+    if isinstance(found, tuple):
+        defaults = {f.name: f.default for f in dataclasses.fields(found[0])}
+        return defaults.get(field)
+    parameter = inspect.signature(found).parameters.get(field)
+    return None if parameter is None or parameter.default is parameter.empty else parameter.default
+
+
 def build_posterior(text: str, model: Model, extra: Mapping[str, Any] | None = None) -> Posterior:
     """The posterior that `name:key=value` or `file.py:object` stands for, bound to a model.
 

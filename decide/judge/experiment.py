@@ -89,7 +89,7 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     def resolved(self) -> list[Cell]:
         """The cells in order, duplicates (a grid over an option a backend lacks) left out."""
-        from ...posteriors.registry import takes
+        from ...posteriors.registry import takes, usual
 
         rows = list(self.cells)
         if self.grid is not None:
@@ -105,14 +105,16 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         found: dict[Cell, None] = {}
         for row in rows:
             spec = parse(row.posterior)
-            usual = REFINE.get(spec.target, 1)
-            refine = row.refine if row.refine is not None and usual else usual
+            moves = REFINE.get(spec.target, 1)
+            refine = row.refine if row.refine is not None and moves else moves
             refine = dict(spec.settings).get("refine", refine)
             bare = ":".join(p for p in row.posterior.split(":") if not p.startswith("refine="))
             rule = row.rule or self.rule
-            particles = row.particles if takes(bare, "particles") else None
-            settings = dict(spec.settings)
-            particles = settings.get("particles", particles)
+            particles = dict(spec.settings).get("particles", row.particles)
+            if not takes(bare, "particles"):
+                particles = None
+            elif particles is None:
+                particles = usual(bare, "particles")
             cell = Cell(
                 self.world,
                 self.model or self.world,

@@ -44,7 +44,7 @@ def ratio(top: Any, bottom: Any) -> dict[str, float]:
     return {"mean": float(value), "se": float(spread / abs(b.mean()))}
 
 
-def calibration(predicted: Any, realised: Any) -> dict[str, float]:
+def calibration(predicted: Any, realised: Any) -> dict[str, Any]:
     """How realised gain follows predicted gain, errors clustered by run.
 
     slope: of realised on predicted through the origin; bias: mean of realised - predicted, nats
@@ -54,7 +54,7 @@ def calibration(predicted: Any, realised: Any) -> dict[str, float]:
     gap = (r - p).mean(1)
     square = float(np.sum(p * p))
     slope = float(np.sum(p * r) / square) if square > 0 else None
-    return {"slope": slope, "bias": float(gap.mean()), "se": mean_se(gap)["se"]}  # type: ignore[dict-item]
+    return {"slope": slope, "bias": float(gap.mean()), "se": mean_se(gap)["se"]}
 
 
 def record(
@@ -89,7 +89,7 @@ def record(
     calibrated = None
     if "realised" in runs:
         calibrated = calibration(runs["predicted"], runs["realised"])
-        calibrated["probe"] = calibration(runs["probe_predicted"], runs["probe_realised"])  # type: ignore[assignment]
+        calibrated["probe"] = calibration(runs["probe_predicted"], runs["probe_realised"])
     lost = None
     if "regret" in runs:
         share = ratio(runs["regret"], runs["uniform"])
