@@ -28,6 +28,8 @@ LOCAL = 0.3
 JUMP = 0.1
 """Share of differences used whole, which carry a particle from one mode to another."""
 LEAPFROGS = 8
+TABLE = 100_000
+"""Most hypotheses whose cumulative prior is kept to draw proposals from."""
 DECADES = 3.5
 """Local walks span this many powers of ten below the prior's scale."""
 
@@ -199,9 +201,20 @@ def hamiltonian(unknowns: Unknowns, count: int) -> Move:
 def discrete(unknowns: Unknowns, count: int) -> Move:
     """Independence proposals from the prior: discrete unknowns have no scale to walk on."""
 
+    table = unknowns.enumerate(TABLE)
+
+    def draw(key: Array) -> Array:
+        if table is None:
+            return unknowns.sample(key, count).T
+        # One uniform a particle instead of one a hypothesis and particle.
+        values, logs = table
+        edges = jnp.asarray(np.cumsum(np.exp(logs - np.logaddexp.reduce(logs))))
+        found = jnp.searchsorted(edges, jax.random.uniform(key, (count,)))
+        return jnp.asarray(values)[jnp.minimum(found, len(values) - 1)].T
+
     def move(key, particles, weights, target, step, log_target, slope) -> Moved:
         prior_key, uniform_key = jax.random.split(key)
-        proposal = unknowns.sample(prior_key, count).T
+        proposal = draw(prior_key)
         proposed = log_target(proposal)
         ratio = proposed - across(unknowns.log_prior, proposal)
         ratio -= target - across(unknowns.log_prior, particles)
