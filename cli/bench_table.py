@@ -62,6 +62,8 @@ def columns(records: Records, width: int = 200) -> list[tuple[str, Any]]:
     found.append(("posterior", name))
     if len(rules) > 1:
         found.append(("rule", lambda r: r["rule"]))
+    if len({r["config"]["proposer"] for r in records}) > 1:
+        found.append(("proposer", lambda r: r["config"]["proposer"] or "own"))
     found += [
         ("S", lambda r: "–" if name(r) == "(random)" else str(r["particles"] or own_draws(r))),
         ("k", lambda r: "–" if name(r) == "(random)" else str(r["refine"])),
