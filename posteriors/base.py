@@ -5,9 +5,9 @@ Not here: any inference method, any model, anything that chooses or loops.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import jax
 import numpyro.distributions as dist
@@ -100,6 +100,27 @@ class Posterior(NamedTuple):
     belief: Callable[[Array, Any, Array], Belief]
 
 
+class Span(NamedTuple):
+    """Values from low to high that `tune` may try; `log`: evenly on a log scale."""
+
+    low: float
+    high: float
+    log: bool = True
+
+
+class Options:
+    """What a posterior's options say of themselves. Subclass as a frozen dataclass.
+
+    refine: refine steps an event in a bench unless told otherwise; on a stream at most one.
+    learns_at_once: on a stream none, because `absorb` has already learnt all or nearly all.
+    search: options worth tuning, each with a `Span` or a tuple of values to choose from.
+    """
+
+    refine: ClassVar[int] = 1
+    learns_at_once: ClassVar[bool] = False
+    search: ClassVar[Mapping[str, Span | tuple[Any, ...]]] = {}
+
+
 @dataclass(frozen=True)
 class Arms:
     """Actions that are one of `count` arms, seen with a context of `context` numbers.
@@ -133,6 +154,11 @@ class Model:
 
     latent: tuple[str, ...] = ()
     """Names of the unknowns that move."""
+    head: tuple[str, ...] = ()
+    """Names of the unknowns in which the outcome's predictor is linear: a network's last layer."""
+    anchors: tuple[str, ...] = ()
+    """Names of the unknowns that only make a prior random, such as the weights of a prior function:
+    backends that train every guess alone leave each at its own prior draw."""
     if TYPE_CHECKING:  # plain attributes when run; a subclass may set or compute them
 
         @property
@@ -183,6 +209,11 @@ class Model:
         """Optional: `(x [D], scale [])` if the observation is Normal(x @ u, scale) exactly."""
         raise NotImplementedError
 
+    def units(self) -> Any:
+        """Optional: `[D]` whole numbers, the hidden unit that each flat coordinate leaves, -1 for
+        none; what dropout silences together."""
+        raise NotImplementedError
+
     def reward(self, action: Array, observation: Array) -> Array:
         """Optional: what greedy, ucb, thompson and regret need."""
         raise NotImplementedError
@@ -224,6 +255,6 @@ def example_event(model: Model) -> Event:
 
 __all__ = [
     "Arms", "Array", "Belief", "Distribution", "Draws", "Event", "Gaussian", "Info", "Model",
-    "Params", "Posterior", "Summary", "UsageError", "Vector", "dist", "example", "example_event",
-    "provides",
+    "Options", "Params", "Posterior", "Span", "Summary", "UsageError", "Vector", "dist", "example",
+    "example_event", "provides",
 ]  # fmt: skip

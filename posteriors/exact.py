@@ -6,13 +6,13 @@ Not here: anything approximate save the grid itself. `refine` is the identity.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .base import Array, Belief, Draws, Event, Info, Model, Posterior, UsageError
+from .base import Array, Belief, Draws, Event, Info, Model, Options, Posterior, UsageError
 from .idle import nothing_to_refine
 from .trailing import across
 from .unknowns import likelihood, normalise, unknowns_of
@@ -23,8 +23,11 @@ GRID_WIDTH = 4.0
 
 
 @dataclass(frozen=True)
-class Exact:
+class Exact(Options):
     """grid: points along each continuous unknown."""
+
+    refine: ClassVar[int] = 0
+    learns_at_once: ClassVar[bool] = True
 
     grid: int = 64
 

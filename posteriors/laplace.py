@@ -10,12 +10,24 @@ Sources: Kalman (1960); Martens (2020); Ritter, Botev and Barber (2018) for the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from .base import Array, Belief, Event, Gaussian, Info, Model, Posterior, UsageError, provides
+from .base import (
+    Array,
+    Belief,
+    Event,
+    Gaussian,
+    Info,
+    Model,
+    Options,
+    Posterior,
+    Span,
+    UsageError,
+    provides,
+)
 from .curvature import curvature_of
 from .history import History, Memory, kept, memory, pushed_by
 from .idle import nothing_to_refine
@@ -30,12 +42,16 @@ TRUST = 3.0
 
 
 @dataclass(frozen=True)
-class Laplace:
+class Laplace(Options):
     """structure: "full", "diagonal", or "auto" (the model's independent groups, which is exact).
 
     particles: draws scored by a rule that needs draws. capacity, full: the memory behind
     `refine` (history.py). jitter: see point.
     """
+
+    # A Newton step an event on top of its own step costs far more than it adds on a stream.
+    learns_at_once: ClassVar[bool] = True
+    search: ClassVar[Any] = {"structure": ("auto", "diagonal"), "jitter": Span(1e-3, 1.0)}
 
     structure: str = "auto"
     particles: int = 128

@@ -7,24 +7,27 @@ Source: Kingma and Ba (2015).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from .base import Array, Belief, Event, Info, Model, Posterior, UsageError
+from .base import Array, Belief, Event, Info, Model, Options, Posterior, Span, UsageError
 from .history import History, kept, memory
 from .unknowns import uniform_draws, unknowns_of
 
 
 @dataclass(frozen=True)
-class Point:
+class Point(Options):
     """step_size: Adam's, in prior standard deviations. capacity, full: the memory (history.py).
 
     jitter: how far from the prior mean it starts, in prior standard deviations; a model with
     exchangeable parts has a saddle at the mean itself.
     """
+
+    refine: ClassVar[int] = 5
+    search: ClassVar[Any] = {"step_size": Span(1e-3, 1.0)}
 
     step_size: float = 0.1
     capacity: int = 512

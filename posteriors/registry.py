@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from . import exact, laplace, point, smc
-from .base import Model, Posterior, UsageError
+from .base import Model, Options, Posterior, UsageError
 from .contract import check_model, check_posterior
 from .loading import Spec, call, configure, find, parse
 from .models.causal_pair import CausalPair
@@ -87,6 +87,13 @@ def takes(text: str, field: str) -> bool:
     if isinstance(found, tuple):
         return field in {f.name for f in dataclasses.fields(found[0])}
     return field in inspect.signature(found).parameters
+
+
+def options_of(text: str) -> type[Options]:
+    """What a posterior's options say of themselves; the plain defaults for a user's function."""
+    found = find("posterior", parse(text).target, POSTERIORS)
+    made = found[0] if isinstance(found, tuple) else Options
+    return made if issubclass(made, Options) else Options
 
 
 def usual(text: str, field: str) -> Any:

@@ -9,12 +9,12 @@ Sources: Chopin (2002); Gordon, Salmond and Smith (1993); Kitagawa (1996) for th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from .base import Array, Belief, Draws, Event, Info, Model, Posterior, UsageError
+from .base import Array, Belief, Draws, Event, Info, Model, Options, Posterior, Span, UsageError
 from .history import History, kept, memory
 from .idle import nothing_to_refine
 from .motion import sampled_motion
@@ -24,11 +24,18 @@ from .unknowns import likelihood, normalise, unknowns_of
 
 
 @dataclass(frozen=True)
-class SMC:
+class SMC(Options):
     """particles: S. move: see moves.py. ess: resample below this share of S.
 
     step_size: scale of the move, 1 being its textbook value. capacity, full: history.py.
     """
+
+    refine: ClassVar[int] = 5
+    search: ClassVar[Any] = {
+        "step_size": Span(0.1, 3.0),
+        "ess": Span(0.1, 0.9, log=False),
+        "move": ("evolution", "walk", "hmc"),
+    }
 
     particles: int = 128
     move: str = "evolution"

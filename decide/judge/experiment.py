@@ -18,9 +18,6 @@ import msgspec
 from ...posteriors.base import UsageError
 from ...posteriors.loading import nearest, parse
 
-REFINE = {"exact": 0, "laplace": 1, "point": 5, "smc": 5}
-"""Refine steps an event unless told otherwise; 1 for backends from elsewhere."""
-
 
 @dataclass(frozen=True)
 class Cell:
@@ -89,7 +86,7 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     def resolved(self) -> list[Cell]:
         """The cells in order, duplicates (a grid over an option a backend lacks) left out."""
-        from ...posteriors.registry import takes, usual
+        from ...posteriors.registry import options_of, takes, usual
 
         rows = list(self.cells)
         if self.grid is not None:
@@ -105,7 +102,7 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         found: dict[Cell, None] = {}
         for row in rows:
             spec = parse(row.posterior)
-            moves = REFINE.get(spec.target, 1)
+            moves = options_of(spec.target).refine
             refine = row.refine if row.refine is not None and moves else moves
             refine = dict(spec.settings).get("refine", refine)
             bare = ":".join(p for p in row.posterior.split(":") if not p.startswith("refine="))

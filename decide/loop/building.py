@@ -14,17 +14,19 @@ if TYPE_CHECKING:
     from ...posteriors.base import Model, Posterior
     from .step import Agent
 
-LEARNS_AT_ONCE = ("exact", "laplace")
-"""A Newton step an event on top of laplace's own costs far more than it adds."""
 DRAWS = 128
 """Draws of a Gaussian belief that a rule or proposer sees unless told otherwise."""
 
 
 def own_refine(text: str, refine: int | None) -> tuple[str, int]:
     """A posterior's spec without its `refine=k`, and the k that holds for it."""
+    from ...posteriors.registry import options_of
+
     spec = parse(text)
     settings = dict(spec.settings)
-    usual = int(spec.target not in LEARNS_AT_ONCE)
+    usual = 0
+    if refine is None and "refine" not in settings:
+        usual = int(not options_of(spec.target).learns_at_once)
     k = settings.pop("refine", usual if refine is None else refine)
     if not isinstance(k, int) or isinstance(k, bool) or k < 0:
         raise UsageError(
