@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from .base import Array, Event, Model, provides
-from .outcomes import Finite, Scalar, log_probs, outcome_kind
+from .outcomes import Finite, Scalar, counted, log_probs, outcome_kind
 from .unknowns import likelihood, unknowns_of
 
 Curvature = Callable[[Array, Any, Event], tuple[Array, Array]]
@@ -23,8 +23,9 @@ def curvature_of(model: Model) -> Curvature:
     expected information of one such event at `u`, positive semi-definite by construction.
 
     Normal outcomes of fixed scale: one row, the mean's gradient over the scale. Two outcomes: one
-    row, the logit's gradient times sqrt(p (1 - p)). Finite outcomes: a row each. Otherwise the
-    score itself (the empirical Fisher information, Martens 2020, which is cruder).
+    row, the logit's gradient times sqrt(p (1 - p)). Binomial and Poisson counts: one row, the
+    mean's gradient over the standard deviation. Finite outcomes: a row each. Otherwise the score
+    itself (the empirical Fisher information, Martens 2020, which is cruder).
     """
     unknowns = unknowns_of(model)
     kind = outcome_kind(model)
@@ -50,6 +51,16 @@ def curvature_of(model: Model) -> Curvature:
         scale_row = pull((zero, one))[0] * jnp.sqrt(0.5)
         return score(u, stats, event), jnp.stack([mean_row, scale_row])
 
+    def count(u: Array, stats: Any, event: Event) -> tuple[Array, Array]:
+        def moments(v: Array) -> tuple[Array, Array]:
+            d = model.predict(unknowns.constrain(v), stats, event.action)
+            return jnp.asarray(d.mean), jnp.asarray(d.variance)
+
+        gradient, variance = jax.grad(moments, has_aux=True)(u)
+        # Where the outcome is all but certain both vanish, the gradient no later.
+        sd = jnp.sqrt(jnp.maximum(variance, jnp.finfo(variance.dtype).tiny))
+        return score(u, stats, event), (gradient / sd)[None, :]
+
     def finite(u: Array, stats: Any, event: Event) -> tuple[Array, Array]:
         assert isinstance(kind, Finite)
 
@@ -74,6 +85,8 @@ def curvature_of(model: Model) -> Curvature:
         return exact
     if isinstance(kind, Scalar) and kind.normal:
         return normal
+    if counted(model):
+        return count
     if isinstance(kind, Finite):
         return finite
     return empirical

@@ -3,7 +3,8 @@
 Not here: what to do with it. Backends share this one buffer and differ in how they climb it.
 When it is full, `full` names what happens: "forget" drops the oldest event, "reservoir" keeps a
 uniform sample and weights it up, "fold" turns the evicted event into a normal factor (a Laplace
-step at the current guess); discrete unknowns have no such factor, and forget.
+step at the current guess); discrete unknowns have no such factor, and forget. "auto" folds where
+the factor is small, else keeps a reservoir, or forgets where events have an order.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ import jax.numpy as jnp
 
 from .base import Array, Event, Model, UsageError, example_event
 from .curvature import curvature_of
-from .trailing import across
+from .trailing import WIDE, across
 from .unknowns import likelihood, unknowns_of
 
-POLICIES = ("fold", "forget", "reservoir")
+POLICIES = ("auto", "fold", "forget", "reservoir")
+WIDEST = 256
+"""Widest block of a normal factor that "auto" folds into: its cost is the width squared."""
 CHUNK = 16
 """Events evaluated at once: enough to fill vector lanes, little waste on a short history."""
 
@@ -48,26 +51,44 @@ class Memory(NamedTuple):
         -> (history, change [S]): push, and by how much it changes `log_density` at the particles,
         given that density before and the event's own weighted log likelihood.
     log_density(history, particles [D, S]) -> [S], log likelihood of what is kept or folded.
-    value_and_grad(history, particles [D, S]) -> ([S], [D, S]).
+    value_and_grad(history, particles [D, S], shares [rows, S]) -> ([S], [D, S]); shares, where
+        given, count each kept event that many times for each particle (not what was folded).
+    climb(key, history, particles, shares) -> the same, or its unbiased estimate from `batch`
+        events drawn at random.
     reduce(function(stats, event) -> tree, history) -> tree, summed over kept events.
+    evaluated(history) -> `[]` int32, the events that one `climb` evaluates.
     """
 
     empty: Callable[[], History]
     push: Callable[[Array, History, Event, Array], History]
     update: Callable[..., tuple[History, Array]]
     log_density: Callable[[History, Array], Array]
-    value_and_grad: Callable[[History, Array], tuple[Array, Array]]
+    value_and_grad: Callable[..., tuple[Array, Array]]
+    climb: Callable[..., tuple[Array, Array]]
     reduce: Callable[[Callable[[Any, Event], Any], History], Any]
+    evaluated: Callable[[History], Array]
 
 
-def memory(model: Model, capacity: int, full: str) -> Memory:
-    """A memory of `capacity` events for a model; `full` is one of `POLICIES`."""
+def memory(model: Model, capacity: int, full: str, batch: int = 0) -> Memory:
+    """A memory of `capacity` events for a model; `full` is one of `POLICIES`.
+
+    batch: events behind each `climb`; 0 takes all.
+    """
     unknowns = unknowns_of(model)
     if full not in POLICIES:
         raise UsageError(f"full={full!r}: choose one of {', '.join(POLICIES)}")
     if capacity < 1:
         raise UsageError(f"capacity={capacity}: must be at least 1")
+    if batch < 0:
+        raise UsageError(f"batch={batch}: must be at least 1, or 0 for all events")
     ordered = bool(jax.tree.leaves(model.init_stats()))
+    if full == "auto":
+        small = unknowns.size // max(model.independent, 1) <= WIDEST
+        full = "fold" if small else ("forget" if ordered else "reservoir")
+    if batch and ordered:
+        raise UsageError(
+            f"batch={batch}: the events of {type(model).__name__} have an order: use batch=0"
+        )
     if full == "reservoir" and ordered:
         raise UsageError(f"full=reservoir loses the order that {type(model).__name__} needs")
     fold = full == "fold" and not unknowns.discrete
@@ -150,52 +171,64 @@ def memory(model: Model, capacity: int, full: str) -> Memory:
             return total
         return jax.tree.map(lambda x: x * scale(history), total)
 
-    def in_order(history: History) -> Event:
+    def in_order(history: History) -> Array:
+        """The slots `[rows]`, oldest event first."""
         index = jnp.arange(rows)
         first = jnp.where(history.seen > capacity, history.seen % capacity, 0)
-        order = jnp.where(index < capacity, (index + first) % capacity, index)
-        return jax.tree.map(lambda x: x[order], history.events)
+        return jnp.where(index < capacity, (index + first) % capacity, index)
 
     def reduce(function: Callable[[Any, Event], Any], history: History) -> Any:
         """Sum `function` over kept events, each with the stats that preceded it."""
-        if ordered:
 
-            def step(carry: tuple[Any, Any], event: Event) -> tuple[tuple[Any, Any], None]:
-                stats, total = carry
-                total = jax.tree.map(jnp.add, total, function(stats, event))
-                return (model.update_stats(stats, event), total), None
-
-            shape = jax.eval_shape(function, history.before, example_event(model))
-            zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shape)
-            (_, total), _ = jax.lax.scan(step, (history.before, zeros), in_order(history))
-            return scaled(history, total)
-
-        def block(events: Event) -> Any:
+        def block(events: Event, _: Any) -> Any:
             values = jax.vmap(lambda event: function((), event))(events)
             return jax.tree.map(lambda x: x.sum(0), values)
 
+        if ordered:
+            return in_turn(lambda stats, event, _: function(stats, event), history, None)
+        return in_blocks(block, history, None)
+
+    def in_turn(function: Callable[[Any, Event, Any], Any], history: History, shares: Any) -> Any:
+        """Sum `function(stats, event, row of shares)` over events in order."""
+
+        def step(carry: tuple[Any, Any], item: tuple[Event, Any]) -> tuple[tuple, None]:
+            stats, total = carry
+            event, share = item
+            total = jax.tree.map(jnp.add, total, function(stats, event, share))
+            return (model.update_stats(stats, event), total), None
+
+        order = in_order(history)
+        items = jax.tree.map(lambda x: x[order], (history.events, shares))
+        one_share = jax.tree.map(lambda x: x[0], shares)
+        shape = jax.eval_shape(function, history.before, example_event(model), one_share)
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shape)
+        return scaled(history, jax.lax.scan(step, (history.before, zeros), items)[0][1])
+
+    def in_blocks(block: Callable[[Event, Any], Any], history: History, shares: Any) -> Any:
+        """Sum `block(events, rows of shares)` over chunks of events in any order."""
+        everything = history.events, shares
         if rows == chunk:
-            return scaled(history, block(history.events))
+            return scaled(history, block(*everything))
 
         def body(i: Array, total: Any) -> Any:
             part = jax.tree.map(
-                lambda x: jax.lax.dynamic_slice_in_dim(x, i * chunk, chunk), history.events
+                lambda x: jax.lax.dynamic_slice_in_dim(x, i * chunk, chunk), everything
             )
-            return jax.tree.map(jnp.add, total, block(part))
+            return jax.tree.map(jnp.add, total, block(*part))
 
         used = jnp.minimum(history.seen, rows)
-        shape = jax.eval_shape(block, jax.tree.map(lambda x: x[:chunk], history.events))
+        shape = jax.eval_shape(block, *jax.tree.map(lambda x: x[:chunk], everything))
         zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shape)
         total = jax.lax.fori_loop(0, (used + chunk - 1) // chunk, body, zeros)
         return scaled(history, total)
 
-    def one(particles: Array, stats: Any, event: Event) -> Array:
-        def log_prob(u: Array) -> Array:
-            return likelihood(model, u, stats, event.action, event.observation)
-
+    def one_log(u: Array, stats: Any, event: Event) -> Array:
+        value = likelihood(model, u, stats, event.action, event.observation)
         # A masked slot holds zeros, for which the model need not be finite.
-        values = across(log_prob, particles)
-        return jnp.where(event.weight > 0, event.weight * values, 0.0)
+        return jnp.where(event.weight > 0, event.weight * value, 0.0)
+
+    def one(particles: Array, stats: Any, event: Event) -> Array:
+        return across(lambda u: one_log(u, stats, event), particles)
 
     def log_density(history: History, particles: Array) -> Array:
         total = reduce(lambda stats, event: one(particles, stats, event), history)
@@ -203,19 +236,55 @@ def memory(model: Model, capacity: int, full: str) -> Memory:
             total = total + normal_factor(history.precision, history.linear, particles)
         return total
 
-    def value_and_grad(history: History, particles: Array) -> tuple[Array, Array]:
-        def both(stats: Any, event: Event) -> tuple[Array, Array]:
-            values, pull = jax.vjp(lambda p: one(p, stats, event), particles)
-            return values, pull(jnp.ones_like(values))[0]
+    def both(particles: Array, stats: Any, event: Event, share: Any) -> tuple[Array, Array]:
+        values, pull = jax.vjp(lambda p: one(p, stats, event), particles)
+        weights = jnp.ones_like(values) if share is None else share
+        return values * weights, pull(weights)[0]
 
-        value, grad = reduce(both, history)
+    def both_of_block(particles: Array, events: Event, shares: Any) -> tuple[Array, Array]:
+        # Summed before the gradient is taken: [events, D, S] never exists.
+        def total(p: Array) -> Array:
+            if unknowns.size >= WIDE:  # events inside particles: twice as fast for one network
+                logs = across(lambda u: jax.vmap(lambda e: one_log(u, (), e))(events), p)
+            else:
+                logs = jax.vmap(lambda event: one(p, (), event))(events)
+            return jnp.sum(logs if shares is None else logs * shares, axis=0)
+
+        values, pull = jax.vjp(total, particles)
+        return values, pull(jnp.ones_like(values))[0]
+
+    def with_factor(history: History, particles: Array, pair: Any) -> tuple[Array, Array]:
+        value, grad = pair
         if fold:
             pushed = pushed_by(history.precision, particles)
             value += history.linear @ particles - 0.5 * jnp.sum(particles * pushed, axis=0)
             grad += history.linear[:, None] - pushed
         return value, grad
 
-    return Memory(empty, push, update, log_density, value_and_grad, reduce)
+    def value_and_grad(
+        history: History, particles: Array, shares: Any = None
+    ) -> tuple[Array, Array]:
+        if ordered:
+            pair = in_turn(lambda *item: both(particles, *item), history, shares)
+        else:
+            pair = in_blocks(lambda *items: both_of_block(particles, *items), history, shares)
+        return with_factor(history, particles, pair)
+
+    def climb(
+        key: Array, history: History, particles: Array, shares: Any = None
+    ) -> tuple[Array, Array]:
+        if not batch:
+            return value_and_grad(history, particles, shares)
+        used = jnp.minimum(history.seen, capacity)
+        slots = jax.random.randint(key, (batch,), 0, jnp.maximum(used, 1))
+        items = jax.tree.map(lambda x: x[slots], (history.events, shares))
+        pair = jax.tree.map(lambda x: x * (used / batch), both_of_block(particles, *items))
+        return with_factor(history, particles, scaled(history, pair))
+
+    def evaluated(history: History) -> Array:
+        return jnp.minimum(kept(history), batch) if batch else kept(history)
+
+    return Memory(empty, push, update, log_density, value_and_grad, climb, reduce, evaluated)
 
 
 def normal_factor(precision: Array, linear: Array, particles: Array) -> Array:

@@ -29,7 +29,7 @@ from .base import (
     provides,
 )
 from .curvature import curvature_of
-from .history import History, Memory, kept, memory, pushed_by
+from .history import WIDEST, History, Memory, kept, memory, pushed_by
 from .idle import nothing_to_refine
 from .motion import gaussian_motion
 from .trailing import across
@@ -43,7 +43,8 @@ TRUST = 3.0
 
 @dataclass(frozen=True)
 class Laplace(Options):
-    """structure: "full", "diagonal", or "auto" (the model's independent groups, which is exact).
+    """structure: "full", "diagonal", or "auto" (the model's independent groups, which is exact, but
+    diagonal where a group is wider than 256).
 
     particles: draws scored by a rule that needs draws. capacity, full: the memory behind
     `refine` (history.py). jitter: see point.
@@ -56,7 +57,7 @@ class Laplace(Options):
     structure: str = "auto"
     particles: int = 128
     capacity: int = 512
-    full: str = "fold"
+    full: str = "auto"
     jitter: float = 0.1
 
 
@@ -83,7 +84,9 @@ def build(model: Model, config: Laplace) -> Posterior:
             f"posterior laplace needs continuous unknowns; those of {type(model).__name__} are "
             "discrete: use exact or smc"
         )
-    shapes = {"full": 1, "diagonal": unknowns.size, "auto": model.independent}
+    wide = unknowns.size // model.independent > WIDEST
+    auto = unknowns.size if wide else model.independent
+    shapes = {"full": 1, "diagonal": unknowns.size, "auto": auto}
     if config.structure not in shapes:
         raise UsageError(f"structure={config.structure!r}: choose full, diagonal or auto")
     groups = shapes[config.structure]

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .base import Distribution, Model, UsageError, example
+from .base import Distribution, Model, UsageError, dist, example
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,9 @@ class Other:
 
 Kind = Finite | Scalar | Other
 
+COUNTED = (dist.BinomialLogits, dist.BinomialProbs, dist.Poisson)
+"""Exponential families of counts that have their mean as only parameter."""
+
 
 @lru_cache(maxsize=256)
 def outcome_kind(model: Model) -> Kind:
@@ -65,6 +68,13 @@ def _kind(model: Model, d: Distribution) -> Kind:
     if d.support is not None and not d.support.is_discrete:  # type: ignore[union-attr]
         return Scalar(type(d).__name__ == "Normal")
     return Other(())
+
+
+@lru_cache(maxsize=256)
+def counted(model: Model) -> bool:
+    """Whether a model's outcome is a count known by its mean alone (`COUNTED`)."""
+    with jax.ensure_compile_time_eval():
+        return isinstance(model.predict(*example(model)), COUNTED)
 
 
 def log_prob(d: Distribution, observation: jax.Array) -> jax.Array:

@@ -1,7 +1,6 @@
 """A point estimate: the maximum a posteriori value, climbed by Adam.
 
 Not here: any uncertainty. It is the one-draw base case that everything else is compared with.
-Source: Kingma and Ba (2015).
 """
 
 from __future__ import annotations
@@ -11,16 +10,17 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
+from .ascent import ascent
 from .base import Array, Belief, Event, Info, Model, Options, Posterior, Span, UsageError
-from .history import History, kept, memory
+from .history import History, memory
 from .unknowns import uniform_draws, unknowns_of
 
 
 @dataclass(frozen=True)
 class Point(Options):
-    """step_size: Adam's, in prior standard deviations. capacity, full: the memory (history.py).
+    """step_size: Adam's, in prior standard deviations. capacity, full, batch: the memory
+    (history.py).
 
     jitter: how far from the prior mean it starts, in prior standard deviations; a model with
     exchangeable parts has a saddle at the mean itself.
@@ -31,7 +31,8 @@ class Point(Options):
 
     step_size: float = 0.1
     capacity: int = 512
-    full: str = "fold"
+    full: str = "auto"
+    batch: int = 0
     jitter: float = 0.1
 
 
@@ -53,15 +54,15 @@ def build(model: Model, config: Point) -> Posterior:
             f"posterior point needs fixed continuous unknowns; those of {type(model).__name__} "
             f"are {what}: use smc or exact"
         )
-    store = memory(model, config.capacity, config.full)
-    adam = optax.scale_by_adam()
+    store = memory(model, config.capacity, config.full, config.batch)
+    climb = ascent(unknowns)
     center, spread = unknowns.gaussian()
 
     def init(key: Array) -> State:
         mean, sd = jnp.asarray(center, unknowns.dtype), jnp.asarray(spread, unknowns.dtype)
         guess = mean + config.jitter * sd * jax.random.normal(key, mean.shape)
         step_size = jnp.asarray(config.step_size, unknowns.dtype)
-        return State(guess, adam.init(guess), store.empty(), step_size)
+        return State(guess, climb.init(guess), store.empty(), step_size)
 
     def absorb(key: Array, state: State, events: Event) -> State:
         def step(history: History, item: tuple[Array, Event]) -> tuple[History, None]:
@@ -71,16 +72,13 @@ def build(model: Model, config: Point) -> Posterior:
         return state._replace(history=jax.lax.scan(step, state.history, (keys, events))[0])
 
     def refine(key: Array, state: State) -> tuple[State, Info]:
-        particles = state.guess[:, None]
-        value, grad = store.value_and_grad(state.history, particles)
+        value, grad = store.climb(key, state.history, state.guess[:, None])
         prior, prior_grad = jax.value_and_grad(unknowns.log_prior)(state.guess)
-        # Climbing in units of the prior's scale lets one step size serve every coordinate.
-        sd = jnp.asarray(spread, unknowns.dtype)
-        updates, moments = adam.update(sd * (grad[:, 0] + prior_grad), state.moments)
-        guess = state.guess + state.step_size * sd * jnp.asarray(updates)
+        gradient = grad[:, 0] + prior_grad
+        guess, moments = climb.step(state.guess, gradient, state.moments, state.step_size)
         healthy = jnp.all(jnp.isfinite(guess))
         guess = jnp.where(healthy, guess, state.guess)
-        work = kept(state.history).astype(guess.dtype)
+        work = store.evaluated(state.history).astype(guess.dtype)
         info = Info(work, healthy, {"log_posterior": value[0] + prior})
         return state._replace(guess=guess, moments=moments), info
 

@@ -14,14 +14,18 @@ from . import exact, laplace, point, smc
 from .base import Model, Options, Posterior, UsageError
 from .contract import check_model, check_posterior
 from .loading import Spec, call, configure, find, parse
+from .models.binomial import Binomial
 from .models.causal_pair import CausalPair
+from .models.death_process import DeathProcess
 from .models.discounting import Discounting
 from .models.drifting import Drifting
 from .models.finite import Finite
 from .models.linear import Linear
 from .models.location import Location
 from .models.logistic import Logistic
+from .models.mlp import MLP
 from .models.number_game import NumberGame
+from .models.poisson import Poisson
 
 POSTERIORS: dict[str, tuple[type, Any]] = {
     "exact": (exact.Exact, exact.build),
@@ -31,14 +35,18 @@ POSTERIORS: dict[str, tuple[type, Any]] = {
 }
 
 MODELS: dict[str, type[Model]] = {
+    "binomial": Binomial,
     "causal-pair": CausalPair,
+    "death-process": DeathProcess,
     "discounting": Discounting,
     "drifting": Drifting,
     "finite": Finite,
     "linear": Linear,
     "location": Location,
     "logistic": Logistic,
+    "mlp": MLP,
     "number-game": NumberGame,
+    "poisson": Poisson,
 }
 
 

@@ -42,7 +42,7 @@ class SMC(Options):
     ess: float = 0.5
     step_size: float = 1.0
     capacity: int = 512
-    full: str = "fold"
+    full: str = "auto"
 
 
 class State(NamedTuple):

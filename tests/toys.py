@@ -55,15 +55,15 @@ class Urns(Model):
 
 @dataclass(frozen=True)
 class Counts(Model):
-    """A Poisson count: an outcome without a bound, for which the score itself is used."""
+    """A geometric count: an outcome without a bound, for which the score itself is used."""
 
     actions = Vector(1)
 
     def prior(self) -> dict[str, Any]:
-        return {"log_rate": dist.Normal(0.0, 1.0)}
+        return {"log_odds": dist.Normal(0.0, 1.0)}
 
     def predict(self, params: Any, stats: Any, action: Any) -> Any:
-        return dist.Poisson(jnp.exp(params["log_rate"] * (1 + action[0])))
+        return dist.GeometricLogits(params["log_odds"] * (1 + action[0]))
 
 
 @dataclass(frozen=True)

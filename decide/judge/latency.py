@@ -60,7 +60,10 @@ def live_runs(agent: Agent, world: World, steps: int, seed: int, runs: int) -> L
                 seen = np.asarray(context(context_key, index, truth))
                 request = live.write_request(blank._replace(now=now, context=seen))
                 flat, spent = timed_decide(live, packed, request)
-                action = live.read_decision(flat).action
+                decision = live.read_decision(flat)
+                action = decision.action
+                if index < len(world.opening):
+                    action = decision.features[world.opening[index]]
                 truth, y = answer(answer_key, index, truth, action, jnp.asarray(now))
                 y = np.asarray(y)
                 event = live.write_event(Event(action, y, now, index, 1.0))  # type: ignore[arg-type]

@@ -28,6 +28,8 @@ from .regret import regrets
 
 JUDGE = 1_000_003
 """Folded into the seed, so that the judge's draws are never an agent's or a world's."""
+WHOLE = 2000
+"""Events up to which a backend remembers the whole run unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def agent_and_world(cell: Cell) -> tuple[Agent, World]:
         cell.proposer,
         cell.candidates,
         cell.explore,
-        cell.steps,
+        cell.steps if cell.steps <= WHOLE else None,
     )
     return agent, world
 
@@ -82,14 +84,13 @@ def quality(cell: Cell, first: int, count: int, wanted: Wanted) -> dict[str, Any
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(cell.seed), JUDGE), first)
     if world.model is not None and world.truth is not None:
         found |= _gain(world, cell, trace, key, wanted)
-        found |= regrets(world.model, trace)
         if wanted.joint:
             found["joint"] = joint_divergence(
                 agent, world, states, trace, jax.random.fold_in(key, 3), wanted.joint
             )
         if wanted.fidelity and kind(world.model) != "none":
             found |= fidelity(agent, world, cell, first, count)
-    return found
+    return found | regrets(world, trace)
 
 
 def _gain(world: World, cell: Cell, trace: Trace, key: jax.Array, wanted: Wanted) -> dict[str, Any]:

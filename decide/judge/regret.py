@@ -10,17 +10,23 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...posteriors.base import Draws, Model, provides
+from ...streams.worlds.base import World
 from ..loop.rollout import Trace
 from ..rules.information import expected_reward
 from .likelihood import unit_event
 
 
-def regrets(model: Model, trace: Trace) -> dict[str, Any]:
+def regrets(world: World, trace: Trace) -> dict[str, Any]:
     """Total regret `[N]` of each run, and that of choosing uniformly among its candidates `[N]`.
 
-    Empty for models without a reward.
+    Empty for worlds without a reward.
     """
-    if not provides(model, "reward"):
+    if world.pays is not None:
+        best = np.asarray(trace.best_pay, float)
+        lost = (best - np.asarray(trace.paid, float)).sum(1)
+        return {"regret": lost, "uniform": (best - np.asarray(trace.mean_pay, float)).sum(1)}
+    model = world.model
+    if model is None or not provides(model, "reward"):
         return {}
     lost, uniform = _regret(model)(trace.truth, trace.action, trace.observation, trace.features)
     return {"regret": np.asarray(lost, float), "uniform": np.asarray(uniform, float)}

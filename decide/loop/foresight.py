@@ -17,7 +17,7 @@ import numpy as np
 
 from ...posteriors.base import Array, Belief, Draws, Event, Gaussian, Model, provides
 from ...posteriors.curvature import curvature_of
-from ...posteriors.outcomes import Finite, log_probs, outcome_kind
+from ...posteriors.outcomes import Finite, counted, log_probs, outcome_kind
 from ...posteriors.trailing import across
 from ...posteriors.unknowns import likelihood, uniform_draws, unknowns_of
 from ..rules.base import JITTER, as_draws
@@ -100,7 +100,8 @@ def _direction(model: Model, mean: Array, stats: Any, event: Event) -> Array:
 
 def _one_predictor(model: Model) -> bool:
     kind = outcome_kind(model)
-    return (isinstance(kind, Finite) and len(kind.values) == 2) or provides(model, "linear")
+    two = isinstance(kind, Finite) and len(kind.values) == 2
+    return two or counted(model) or provides(model, "linear")
 
 
 def _nodes(key: Array, model: Model, belief: Belief, stats: Any, event: Event) -> Draws:

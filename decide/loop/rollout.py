@@ -17,7 +17,7 @@ import numpy as np
 from ...posteriors.base import Array, Event
 from ...streams.worlds.base import World
 from ..rules.information import belief_gain
-from .step import Agent, Request, blank_request, build_step
+from .step import Agent, Decision, Request, blank_request, build_step
 
 AGENT, TRUTH, CONTEXT, ANSWER, PROBE = range(5)
 """Purposes folded into a seed's key."""
@@ -30,7 +30,9 @@ class Trace(NamedTuple):
     propensity `[T]` of the chosen, predicted `[T]` its expected gain in nats under the belief,
     truth `[T, D]` (size 0 where unknown), work `[T]`, healthy `[T]`; probe_*: a candidate taken
     at random, what was predicted of it and what it would have answered (it is not learnt from).
-    Arrays of JAX inside a trace, of NumPy once rolled.
+    paid, best_pay, mean_pay `[T]`: what the chosen, the best and a random candidate pay in
+    expectation, 0 where the world does not say. Gains and probes are 0 where the world has no model
+    to judge them by. Arrays of JAX inside a trace, of NumPy once rolled.
     """
 
     action: Any
@@ -45,6 +47,9 @@ class Trace(NamedTuple):
     probe_action: Any
     probe_predicted: Any
     probe_observation: Any
+    paid: Any
+    best_pay: Any
+    mean_pay: Any
 
 
 def seed_key(seed: int | Array, stream: int | Array) -> Array:
@@ -57,6 +62,29 @@ def build_rollout(agent: Agent, world: World, steps: int) -> Callable[[Array], t
     """`run(key) -> (posterior state, Trace)`, not yet compiled."""
     step = build_step(agent)
     blank = blank_request(agent)
+
+    def opened(decision: Decision, index: Array) -> Decision:
+        """The world's own opening instead, where it has not ended yet."""
+        arms = jnp.asarray(world.opening, jnp.int32)
+        arm = arms[jnp.minimum(index, len(world.opening) - 1)]
+        index = jnp.where(index < len(world.opening), arm, decision.index)
+        return decision._replace(index=index, action=decision.features[index])
+
+    def probe(
+        key: Array, state: Any, truth: Any, decision: Decision, now: Array
+    ) -> tuple[Array, Array, Array, Array]:
+        """Gain predicted of the action; a random candidate, its predicted gain and its answer."""
+        which, belief_key, gain_key, aside = jax.random.split(key, 4)
+        offered = decision.features.shape[0]
+        aside_action = decision.features[jax.random.randint(which, (), 0, offered)]
+        if world.model is None:
+            zero = jnp.zeros(())
+            return zero, aside_action, zero, zero
+        belief = agent.posterior.belief(belief_key, state.posterior, now)
+        both = jnp.stack([decision.action, aside_action])
+        predicted = belief_gain(gain_key, agent.model, belief, state.stats, both, agent.particles)
+        _, answer = world.answer(aside, truth, aside_action, now)
+        return predicted[0], aside_action, predicted[1], answer
 
     def run(key: Array) -> tuple[Any, Trace]:
         state = step.init(jax.random.fold_in(key, AGENT))
@@ -72,21 +100,12 @@ def build_rollout(agent: Agent, world: World, steps: int) -> Callable[[Array], t
             request: Request = blank._replace(now=now, context=seen)
             decision = step.decide(state, request)
 
-            which, belief_key, gain_key, aside = jax.random.split(
-                jax.random.fold_in(probe_key, index), 4
-            )
-            offered = decision.features.shape[0]
-            probe = decision.features[jax.random.randint(which, (), 0, offered)]
-            belief = agent.posterior.belief(belief_key, state.posterior, now)
-            predicted = belief_gain(
-                gain_key,
-                agent.model,
-                belief,
-                state.stats,
-                jnp.stack([decision.action, probe]),
-                agent.particles,
-            )
-            _, probe_observation = world.answer(aside, truth, probe, now)
+            if world.opening:
+                decision = opened(decision, index)
+            pays = jnp.zeros(decision.features.shape[0])
+            if world.pays is not None:
+                pays = world.pays(truth, decision.features)
+            probed = probe(jax.random.fold_in(probe_key, index), state, truth, decision, now)
             truth, observation = world.answer(
                 jax.random.fold_in(answer_key, index), truth, decision.action, now
             )
@@ -98,13 +117,14 @@ def build_rollout(agent: Agent, world: World, steps: int) -> Callable[[Array], t
                 seen,
                 decision.features,
                 decision.propensity[decision.index],
-                predicted[0],
+                probed[0],
                 world.truth(truth) if world.truth else jnp.zeros(0),
                 learned.work,
                 learned.healthy,
-                probe,
-                predicted[1],
-                probe_observation,
+                *probed[1:],
+                pays[decision.index],
+                jnp.max(pays),
+                jnp.mean(pays),
             )
             return (state, truth), row
 

@@ -18,7 +18,14 @@ import numpy as np
 from jax.scipy.special import xlogy
 
 from ...posteriors.base import Array, Belief, Distribution, Draws, Gaussian, Model, provides
-from ...posteriors.outcomes import Finite, Scalar, log_prob, log_probs, outcome_kind
+from ...posteriors.outcomes import (
+    Finite,
+    Scalar,
+    counted,
+    log_prob,
+    log_probs,
+    outcome_kind,
+)
 from ...posteriors.trailing import across
 from ...posteriors.unknowns import unknowns_of
 from .base import JITTER, as_draws
@@ -176,6 +183,24 @@ def normal_reward(model: Model, action: Array, mean: Array, scale: Array) -> Arr
     return reduce(jnp.add, [w * model.reward(action, mean + scale * z) for z, w in terms])
 
 
+LATTICE = 32
+"""Counts that the expected reward of one without a bound is summed over."""
+
+
+def count_reward(model: Model, action: Array, d: Distribution) -> Array:
+    """Expected reward `[]` of an action whose outcome is a count of distribution `d`.
+
+    Summed over every count within `TAIL` standard deviations, or every second, third, ... where
+    there are more than `LATTICE`: sampling counts would take a hundred times as long.
+    """
+    mean, sd = jnp.asarray(d.mean), jnp.sqrt(jnp.asarray(d.variance))
+    stride = jnp.ceil(jnp.maximum(2 * TAIL * sd / (LATTICE - 1), 1.0))
+    low = jnp.maximum(jnp.floor(mean - TAIL * sd), 0.0)
+    counts = low + stride * jnp.arange(LATTICE)
+    share = jax.nn.softmax(jax.vmap(lambda y: log_prob(d, y))(counts))
+    return share @ jax.vmap(lambda y: model.reward(action, y))(counts)
+
+
 def linear_reward(key: Array, model: Model, belief: Gaussian, features: Array, count: int) -> Array:
     """Expected reward `[A, S]` under `count` draws of a linear-Gaussian model.
 
@@ -211,6 +236,8 @@ def expected_reward(key: Array, model: Model, draws: Draws, stats: Any, features
                 return jnp.sum(jnp.exp(log_probs(d, kind)) * pay)
             if isinstance(kind, Scalar) and kind.normal:
                 return normal_reward(model, action, d.mean, jnp.sqrt(d.variance))
+            if counted(model):
+                return count_reward(model, action, d)
             return jnp.mean(
                 jax.vmap(lambda k: model.reward(action, jnp.asarray(d.sample(k))))(keys)
             )

@@ -37,12 +37,16 @@ class Logistic(Model):
             size = self.arms * (self.features + 1)
         return {"weights": dist.Normal(0.0, self.scale).expand((size,)).to_event(1)}
 
-    def predict(self, params: Params, stats: Any, action: Array) -> Distribution:
+    def predictor(self, params: Params, action: Array) -> Array:
+        """`[]` x @ weights + offset, whatever the link makes of it."""
         if self.arms:
             x = arm_features(action, self.arms, self.features)
         else:
             x = vector_features(action, self.intercept)
-        return dist.Bernoulli(logits=x @ params["weights"] + self.offset)
+        return x @ params["weights"] + self.offset
+
+    def predict(self, params: Params, stats: Any, action: Array) -> Distribution:
+        return dist.Bernoulli(logits=self.predictor(params, action))
 
     def reward(self, action: Array, observation: Array) -> Array:
         return observation

@@ -19,10 +19,12 @@ from ...posteriors.unknowns import unknowns_of
 
 class World(NamedTuple):
     """init(key) -> state; context(key, state) -> `[C]`; answer(key, state, action, time) ->
-    (state, observation); truth(state) -> `u [D]` of `model` now.
+    (state, observation); truth(state) -> `u [D]` of `model` now; pays(state, features [A, size]) ->
+    `[A]`, what each action would pay in expectation.
 
     model: what truly generates the observations, where it is one of ours; the judge measures gain
-    about its unknowns. None (with truth None) where nothing of the kind is known.
+    about its unknowns. None (with truth None) where nothing of the kind is known; regret is then
+    taken from `pays`. opening: actions `[N]` (arms) taken before the rule is asked.
     """
 
     init: Callable[[Array], Any]
@@ -30,6 +32,8 @@ class World(NamedTuple):
     answer: Callable[[Array, Any, Array, Array], tuple[Any, Array]]
     truth: Callable[[Any], Array] | None
     model: Model | None
+    pays: Callable[[Any, Array], Array] | None = None
+    opening: tuple[int, ...] = ()
 
 
 class Simulated(NamedTuple):

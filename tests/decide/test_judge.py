@@ -27,6 +27,7 @@ from uncertain.posteriors.base import Draws, Posterior
 from uncertain.posteriors.models.finite import Finite
 from uncertain.posteriors.models.linear import Linear
 from uncertain.posteriors.registry import build_model
+from uncertain.streams.worlds.base import simulated
 
 CELL = Cell("finite", "finite", "exact", "eig", None, None, 0, 32, 0.0, 6, 0, 40)
 
@@ -222,7 +223,7 @@ def made_up(actions: np.ndarray) -> Trace:
     nothing = np.zeros((count, steps))
     return Trace(
         actions[..., None].astype(np.float32), nothing, None, features, None, None,
-        truth.astype(np.float32), None, None, None, None, None,
+        truth.astype(np.float32), None, None, None, None, None, None, None, None,
     )  # fmt: skip
 
 
@@ -230,20 +231,20 @@ def test_regret_of_the_best_and_of_uniform_choices() -> None:
     model = Linear(arms=ARMS, features=0)
     around = made_up(np.tile(np.arange(ARMS), (20, 2)))
     best = around.truth.argmax(-1)
-    found = regrets(model, made_up(best))
+    found = regrets(simulated(model), made_up(best))
     assert np.allclose(found["regret"], 0, atol=1e-5)
-    found = regrets(model, around)
+    found = regrets(simulated(model), around)
     # Every arm twice is what uniform choices pay on average.
     assert np.allclose(found["regret"], found["uniform"], rtol=1e-4)
     assert 100 * ratio(found["regret"], found["uniform"])["mean"] == pytest.approx(100, rel=1e-4)
-    worst = regrets(model, made_up(around.truth.argmin(-1)))
+    worst = regrets(simulated(model), made_up(around.truth.argmin(-1)))
     assert np.all(worst["regret"] > worst["uniform"])
     gaps = around.truth.max(-1) - around.truth.min(-1)
     assert np.allclose(worst["regret"], gaps.sum(1), rtol=1e-4)
 
 
 def test_no_reward_no_regret() -> None:
-    assert regrets(build_model("location"), made_up(np.zeros((1, 1), int))) == {}
+    assert regrets(simulated(build_model("location")), made_up(np.zeros((1, 1), int))) == {}
 
 
 # Joint prediction, fidelity, kinds of reference.

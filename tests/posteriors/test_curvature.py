@@ -11,11 +11,13 @@ from support import actions
 from toys import Coin, Counts, Scales, Urns
 from uncertain.posteriors.base import Event, Model, provides
 from uncertain.posteriors.curvature import curvature_of
-from uncertain.posteriors.outcomes import Finite, outcome_kind
+from uncertain.posteriors.outcomes import Finite, counted, outcome_kind
 from uncertain.posteriors.registry import build_model
 from uncertain.posteriors.unknowns import likelihood, unknowns_of
 
 NODES = 24
+FARTHEST = 8
+"""Counts are summed this many standard deviations beyond their mean, and as many more."""
 QUADRATURE = 2e-4
 """Relative rounding of float32 scores squared and summed."""
 
@@ -27,6 +29,9 @@ MODELS = {
     "two outcomes, unit interval": Coin(),
     "three outcomes": Urns(),
     "discounting": build_model("discounting"),
+    "binomial": build_model("binomial:arms=2:features=1"),
+    "poisson": build_model("poisson:arms=0:features=2:intercept=true"),
+    "death-process": build_model("death-process"),
 }
 
 
@@ -37,6 +42,9 @@ def outcomes(model: Model, u, action) -> tuple[np.ndarray, np.ndarray]:
     if isinstance(kind, Finite):
         values = kind.array
         return values, np.exp([float(d.log_prob(jnp.int32(v))) for v in values])
+    if counted(model):
+        values = np.arange(int(d.mean + FARTHEST * np.sqrt(d.variance)) + FARTHEST)
+        return values, np.exp(np.asarray(d.log_prob(values), float))
     nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
     scale = float(jnp.sqrt(d.variance))
     return float(d.mean) + scale * nodes, weights / weights.sum()
@@ -91,3 +99,18 @@ def test_unbounded_counts_use_the_score_itself() -> None:
     u, action = point(model, 5)
     score, rows = curvature_of(model)(u, (), event(action, 2.0))
     np.testing.assert_array_equal(rows, score[None, :])
+    # Negative control: a count of which more is known has information of its own.
+    known = MODELS["poisson"]
+    u, action = point(known, 5)
+    score, rows = curvature_of(known)(u, (), event(action, 7.0))
+    assert np.abs(rows - score[None, :]).max() > QUADRATURE
+
+
+def test_a_certain_count_has_finite_information() -> None:
+    for name, value, y in (("binomial", 200.0, 10.0), ("poisson", -200.0, 0.0)):
+        model = build_model(f"{name}:arms=1:features=0")
+        u = jnp.full(1, value)
+        score, rows = curvature_of(model)(u, (), event(jnp.zeros(1), y))
+        assert np.isfinite(score).all()
+        assert np.isfinite(rows).all()
+        assert np.abs(rows).max() < QUADRATURE

@@ -210,7 +210,7 @@ def test_reservoir_is_weighted_up_to_all_events() -> None:
 
 
 def test_refusals() -> None:
-    with pytest.raises(UsageError, match="choose one of fold, forget, reservoir"):
+    with pytest.raises(UsageError, match="choose one of auto, fold, forget, reservoir"):
         memory(LOGISTIC, 4, "drop")
     with pytest.raises(UsageError, match="capacity=0"):
         memory(LOGISTIC, 0, "fold")

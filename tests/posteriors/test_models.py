@@ -10,9 +10,11 @@ from scipy import special
 from scipy import stats as scipy_stats
 from support import actions, signature, simulate
 from uncertain.posteriors.base import Event, UsageError, provides
+from uncertain.posteriors.models.death_process import SHARPEST
 from uncertain.posteriors.models.number_game import TOP, NumberGame, concepts, rules
+from uncertain.posteriors.outcomes import Finite, Other, outcome_kind
 from uncertain.posteriors.registry import MODELS, build_model
-from uncertain.posteriors.unknowns import unknowns_of
+from uncertain.posteriors.unknowns import likelihood, unknowns_of
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
@@ -49,6 +51,84 @@ def test_logistic_is_the_logistic_function() -> None:
     weights = jnp.asarray([0.1, 0.2, 0.3, 0.4])
     d = model.predict({"weights": weights}, (), jnp.asarray([1.0, 2.0]))
     np.testing.assert_allclose(np.exp(d.log_prob(1)), special.expit(0.3 + 0.8 - 1.5), rtol=1e-5)
+
+
+def test_binomial_is_scipys() -> None:
+    model = build_model("binomial:arms=2:features=1:trials=7:offset=-0.5")
+    weights = jnp.asarray([0.1, 0.2, 0.3, 0.4])
+    d = model.predict({"weights": weights}, (), jnp.asarray([1.0, 2.0]))
+    chance = special.expit(0.3 + 0.8 - 0.5)
+    counts = np.arange(8)
+    expected = scipy_stats.binom(7, chance).logpmf(counts)
+    np.testing.assert_allclose(d.log_prob(counts), expected, rtol=1e-5)
+    assert outcome_kind(model) == Finite(tuple(counts.astype(float)))
+    assert model.reward(jnp.zeros(2), jnp.float32(3)) == 3
+
+
+def test_binomial_with_one_trial_is_logistic() -> None:
+    u = jnp.asarray([0.7, -1.2, 0.4])
+    action = jnp.asarray([1.0, -0.5])
+    one, other = (
+        [
+            likelihood(build_model(f"{name}:arms=0:features=2:intercept=true"), u, (), action, y)
+            for y in (jnp.float32(0), jnp.float32(1))
+        ]
+        for name in ("binomial:trials=1", "logistic")
+    )
+    np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+def test_poisson_is_scipys() -> None:
+    model = build_model("poisson:arms=0:features=2:offset=0.3")
+    d = model.predict({"weights": jnp.asarray([0.5, -1.0])}, (), jnp.asarray([1.0, 0.25]))
+    counts = np.arange(12)
+    expected = scipy_stats.poisson(np.exp(0.5 - 0.25 + 0.3)).logpmf(counts)
+    np.testing.assert_allclose(d.log_prob(counts), expected, rtol=1e-5)
+    assert outcome_kind(model) == Other(())
+    assert model.reward(jnp.zeros(2), jnp.float32(3)) == 3
+
+
+@pytest.mark.parametrize("predictor", [-1e6, 1e6])
+def test_poisson_rates_out_of_range_stay_finite(predictor: float) -> None:
+    model = build_model("poisson:arms=1:features=0")
+    for y in (0.0, 3.0):
+        u = jnp.asarray([predictor])
+        assert np.isfinite(likelihood(model, u, (), jnp.zeros(1), jnp.float32(y)))
+    assert model.predict({"weights": u}, (), jnp.zeros(1)).sample(jax.random.key(0)) >= 0
+
+
+def test_death_process_is_as_published() -> None:
+    model = build_model("death-process")
+    prior = model.prior()["theta"]
+    rates = np.asarray([0.05, 0.8, 3.0])
+    expected = scipy_stats.truncnorm(-1, np.inf, 1, 1).logpdf(rates)
+    np.testing.assert_allclose(prior.log_prob(rates), expected, rtol=1e-5)
+    counts = np.arange(51)
+    for theta in rates:
+        for time in (0.1, 1.0, 5.0):
+            d = model.predict({"theta": jnp.float32(theta)}, (), jnp.asarray([time]))
+            chances = scipy_stats.binom(50, -np.expm1(-theta * time)).pmf(counts)
+            # Terms of up to 50 x 15 cancel; float32's last place there is 6e-5.
+            np.testing.assert_allclose(np.exp(d.log_prob(counts)), chances, atol=6e-5)
+    # Nobody is ill at time 0 (or before); all are at last.
+    for time, ill in ((0.0, 0), (-3.0, 0), (1e4, 50)):
+        d = model.predict({"theta": jnp.float32(1)}, (), jnp.asarray([time]))
+        assert d.log_prob(ill) == pytest.approx(0, abs=1e-6)
+
+
+def test_death_process_looks_where_the_information_peaks() -> None:
+    def information(x: np.ndarray) -> np.ndarray:
+        """About log theta, at hazard x: (x e^-x)^2 / (e^-x (1 - e^-x)) a member, over x^2."""
+        return np.square(x) * np.exp(-x) / -np.expm1(-x)
+
+    x = np.linspace(0.5, 3, 25_001)
+    assert x[np.argmax(information(x))] == pytest.approx(SHARPEST, abs=1e-3)
+
+
+@pytest.mark.parametrize("text", ["binomial:trials=0", "death-process:population=0"])
+def test_counts_of_nobody_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="must be at least 1"):
+        build_model(text)
 
 
 def test_drifting_forgets_and_stays_stationary() -> None:
