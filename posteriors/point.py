@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 
 from .ascent import ascent
-from .base import Array, Belief, Event, Info, Model, Options, Posterior, Span, UsageError
+from .base import Array, Belief, Event, Info, Model, Options, Posterior, Span
 from .history import History, memory
-from .unknowns import uniform_draws, unknowns_of
+from .unknowns import fixed_continuous, uniform_draws
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,7 @@ class State(NamedTuple):
 
 def build(model: Model, config: Point) -> Posterior:
     """Climb the log posterior of the kept events."""
-    unknowns = unknowns_of(model)
-    if unknowns.discrete or model.latent:
-        what = "discrete" if unknowns.discrete else "moving"
-        raise UsageError(
-            f"posterior point needs fixed continuous unknowns; those of {type(model).__name__} "
-            f"are {what}: use smc or exact"
-        )
+    unknowns = fixed_continuous("point", model)
     store = memory(model, config.capacity, config.full, config.batch)
     climb = ascent(unknowns)
     center, spread = unknowns.gaussian()

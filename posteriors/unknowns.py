@@ -174,6 +174,18 @@ def unknowns_of(model: Model) -> Unknowns:
         return Unknowns(model)
 
 
+def fixed_continuous(posterior: str, model: Model) -> Unknowns:
+    """The coordinates of a model whose unknowns are continuous and stand still, else a refusal."""
+    unknowns = unknowns_of(model)
+    if unknowns.discrete or model.latent:
+        what = "discrete" if unknowns.discrete else "moving"
+        raise UsageError(
+            f"posterior {posterior} needs fixed continuous unknowns; those of "
+            f"{type(model).__name__} are {what}: use smc or exact"
+        )
+    return unknowns
+
+
 def likelihood(model: Model, u: Array, stats: object, action: Array, observation: Array) -> Array:
     """Log likelihood `[]` of one observation under flat coordinates `u [D]`."""
     params = unknowns_of(model).constrain(u)
