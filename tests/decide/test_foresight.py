@@ -82,7 +82,8 @@ def test_logistic_scores_are_those_of_many_draws():
 
     exact = np.log(np.exp(logs.sum(1)).mean())
     keys = jax.random.split(KEY, 200)
-    joint = jax.vmap(lambda k: foresee_jointly(k, LOGISTIC, gaussian(), (), block).coming)(keys)
+    many = jax.jit(jax.vmap(lambda k: foresee_jointly(k, LOGISTIC, gaussian(), (), block).coming))
+    joint = many(keys)
     # Estimated by few draws each time; their average likelihood is unbiased.
     values = np.exp(np.asarray(joint, float))
     error = values.std() / np.sqrt(len(values)) / values.mean()
