@@ -8,6 +8,7 @@ Source: Osband et al. (2022), dyadic sampling.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -34,10 +35,17 @@ def joint_divergence(
     agent: Agent, world: World, states: Any, trace: Trace, key: Array, tau: int
 ) -> np.ndarray:
     """Mean over blocks of log P*(y) - log E_belief prod p(y_t), in nats a block, `[N]`."""
+    keys = jax.random.split(key, len(trace.action))
+    many = _divergence(agent, world, trace.action.shape[1], tau)
+    out = many(keys, states, trace.truth[:, -1], trace.action, trace.observation)
+    return np.asarray(out, float)
+
+
+@lru_cache(maxsize=32)
+def _divergence(agent: Agent, world: World, steps: int, tau: int):
     truth_model = world.model
     assert truth_model is not None
     model = agent.model
-    steps = trace.action.shape[1]
 
     def run(key, state, truth, actions, observations):
         belief_key, draw_key, block_key = jax.random.split(key, 3)
@@ -66,11 +74,7 @@ def joint_divergence(
 
         return jnp.mean(jax.vmap(block)(jax.random.split(block_key, TESTS)))
 
-    keys = jax.random.split(key, len(trace.action))
-    truth = trace.truth[:, -1]
-    many = jax.jit(jax.vmap(run))
-    out = many(keys, states, truth, trace.action, trace.observation)
-    return np.asarray(out, float)
+    return jax.jit(jax.vmap(run))
 
 
 def after(model: Model, actions: Array, observations: Array) -> Any:

@@ -35,8 +35,13 @@ class Lived(NamedTuple):
     observations: np.ndarray
 
 
-def live_runs(agent: Agent, world: World, steps: int, seed: int, runs: int) -> Lived:
-    """Runs 0 to `runs` of the rollout's own seeds, live; the first is repeated as a warm-up."""
+def live_runs(
+    agent: Agent, world: World, steps: int, seed: int, runs: int, first: int = 0
+) -> Lived:
+    """Runs `first` to `first + runs` of the rollout's own seeds, live.
+
+    The first is repeated as a warm-up.
+    """
     live = build_live(agent)
     before = live.traces()
     blank = jax.tree.map(np.asarray, blank_request(agent))
@@ -50,7 +55,7 @@ def live_runs(agent: Agent, world: World, steps: int, seed: int, runs: int) -> L
     )
     decide, learn, actions, observations = [], [], [], []
     with quiet():
-        for run in [0, *range(runs)]:
+        for run in [first, *range(first, first + runs)]:
             key = seed_key(seed, run)
             packed = live.init(jax.random.fold_in(key, AGENT))
             truth = world.init(jax.random.fold_in(key, TRUTH))

@@ -38,6 +38,7 @@ class Wanted:
 
     reference: particles of the judge's own inference.
     samples 0 leaves the bounds to sPCE and sNMC, which are cheap where they do not saturate.
+    gain: off where nobody will look at it, because it is the dearest measure of all.
     """
 
     samples: int = 2000
@@ -45,6 +46,7 @@ class Wanted:
     spce: int | None = None
     joint: int | None = None
     fidelity: bool = False
+    gain: bool = True
 
 
 @lru_cache(maxsize=64)
@@ -83,7 +85,8 @@ def quality(cell: Cell, first: int, count: int, wanted: Wanted) -> dict[str, Any
     }
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(cell.seed), JUDGE), first)
     if world.model is not None and world.truth is not None:
-        found |= _gain(world, cell, trace, key, wanted)
+        if wanted.gain:
+            found |= _gain(world, cell, trace, key, wanted)
         if wanted.joint:
             found["joint"] = joint_divergence(
                 agent, world, states, trace, jax.random.fold_in(key, 3), wanted.joint
