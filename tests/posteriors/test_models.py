@@ -283,3 +283,69 @@ def test_optional_parts_are_what_models_say() -> None:
     assert provides(build_model("linear"), "linear")
     assert not provides(build_model("logistic"), "linear")
     assert not provides(build_model("discounting"), "reward")
+
+
+# A network.
+
+
+def forward(model, params, prefix, x):
+    """The network in NumPy, float64."""
+    layers = [np.asarray(params[f"{prefix}layer{i}"], float) for i in range(len(model.hidden))]
+    for weights in layers:
+        x = np.maximum(weights[:, :-1] @ x + weights[:, -1], 0.0)
+    head = np.asarray(params[f"{prefix}head"], float)
+    return head[:, :-1] @ x + head[:, -1]
+
+
+NETWORKS = [
+    "mlp:hidden=(4,3)",
+    "mlp:hidden=():arms=3",
+    "mlp:classes=3",
+    "mlp:hidden=(5,):arms=2:classes=2:prior_function=0.7",
+]
+
+
+@pytest.mark.parametrize("text", NETWORKS)
+def test_network_agrees_with_numpy(text: str) -> None:
+    model = build_model(text + ":scale=1.5")
+    unknowns = unknowns_of(model)
+    params = unknowns.constrain(unknowns.sample(jax.random.key(1), 1)[0])
+    for action in actions(model, np.random.default_rng(0), 4):
+        x = np.asarray(action[1:] if model.arms else action, float)
+        outputs = forward(model, params, "", x)
+        if model.prior_function:
+            outputs = outputs + 0.7 * forward(model, params, "prior_", x)
+        outputs = 1.5 * outputs.reshape(max(model.arms, 1), -1)
+        outputs = outputs[int(action[0]) if model.arms else 0]
+        d = model.predict(params, (), jnp.asarray(action))
+        if model.classes:
+            expected = special.softmax(outputs)
+            np.testing.assert_allclose(d.probs, expected, rtol=1e-4, atol=1e-6)
+        else:
+            np.testing.assert_allclose(d.mean, outputs[0], rtol=1e-4, atol=1e-5)
+
+
+def test_a_silent_unit_is_a_smaller_network() -> None:
+    model = build_model("mlp:features=2:hidden=(4,3)")
+    unknowns, units = unknowns_of(model), model.units()
+    assert units.shape == (unknowns.size,)
+    assert set(units) == set(range(-1, 7))
+    u = unknowns.sample(jax.random.key(2), 1)[0]
+    # Unit 5 is the second of the second layer.
+    params = unknowns.constrain(jnp.where(units == 5, 0.0, u))
+    full = {n: np.array(p) for n, p in unknowns.constrain(u).items()}
+    full["layer1"] = np.delete(full["layer1"], 1, axis=0)
+    full["head"] = np.delete(full["head"], 1, axis=1)
+    x = np.asarray([0.3, -0.8])
+    without = forward(model, full, "", x)
+    np.testing.assert_allclose(
+        model.predict(params, (), jnp.asarray(x)).mean, without[0], rtol=1e-5
+    )
+
+
+def test_head_and_anchors_are_names_of_unknowns() -> None:
+    model = build_model("mlp:hidden=(3,):prior_function=1.0")
+    names = set(unknowns_of(model).prior)
+    assert set(model.head) == {"head"}
+    assert set(model.anchors) == {"prior_layer0", "prior_head"} < names
+    assert not build_model("mlp").anchors

@@ -1,0 +1,111 @@
+"""Gradients from a memory: of minibatches, with shares, and for wide networks.
+
+Not here: what is kept (test_history.py).
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from filling import LOGISTIC, ROUNDING, direct, draws, fill
+from support import Z, block, simulate
+from uncertain.posteriors.base import UsageError
+from uncertain.posteriors.history import History, memory
+from uncertain.posteriors.registry import build_model
+from uncertain.posteriors.trailing import WIDE
+from uncertain.posteriors.unknowns import unknowns_of
+
+WIDE_MODEL = build_model("mlp:features=2:hidden=(16,10)")
+BATCHES = 4000
+
+
+def filled(capacity: int, full: str, batch: int = 0, n: int = 40):
+    store = memory(LOGISTIC, capacity, full, batch)
+    return store, fill(store, simulate(LOGISTIC, n), jnp.zeros(3))
+
+
+@pytest.mark.parametrize("full", ["forget", "reservoir", "fold"])
+def test_minibatches_are_unbiased(full: str) -> None:
+    particles = draws(LOGISTIC)
+    store, history = filled(24, full, batch=4)
+    whole, _ = filled(24, full)
+    value, grad = whole.value_and_grad(history, particles)
+
+    def error_of(history: History) -> np.ndarray:
+        many = jax.jit(jax.vmap(lambda key: store.climb(key, history, particles)))
+        values, grads = many(jax.random.split(jax.random.key(5), BATCHES))
+        found = np.concatenate([values[:, None], grads], axis=1).astype(float)
+        truth = np.concatenate([value[None], grad])
+        return np.abs(found.mean(0) - truth) / (found.std(0) / np.sqrt(BATCHES))
+
+    # Twenty comparisons at a total false-alarm rate of 1e-5.
+    bound = Z + 0.7
+    assert error_of(history).max() < bound
+    # Negative control: one event more that never was.
+    more = history._replace(events=history.events._replace(weight=history.events.weight * 1.2))
+    assert error_of(more).max() > bound
+
+
+def test_no_events_no_gradient() -> None:
+    store = memory(LOGISTIC, 8, "forget", 4)
+    value, grad = store.climb(jax.random.key(0), store.empty(), draws(LOGISTIC))
+    assert not np.any(value)
+    assert not np.any(grad)
+
+
+def test_shares_count_events_for_each_particle() -> None:
+    events = simulate(LOGISTIC, 20)
+    particles = draws(LOGISTIC)
+    store = memory(LOGISTIC, 20, "forget")
+    history = fill(store, events, jnp.zeros(3))
+    rows = history.events.weight.shape[0]
+    shares = np.random.default_rng(0).poisson(1.0, (rows, particles.shape[1])).astype(np.float32)
+    value, grad = store.value_and_grad(history, particles, jnp.asarray(shares))
+    for s in range(particles.shape[1]):
+        again = events._replace(weight=jnp.asarray(shares[:20, s]))
+        whole, _ = direct(LOGISTIC, again, particles[:, s : s + 1])
+        np.testing.assert_allclose(value[s], whole[0], rtol=ROUNDING)
+        alone = fill(store, again, jnp.zeros(3))
+        # A share of nothing is no event at all, and keeps no slot.
+        np.testing.assert_allclose(
+            grad[:, s],
+            store.value_and_grad(alone, particles[:, s : s + 1])[1][:, 0],
+            rtol=1e-3,
+            atol=1e-3,
+        )
+
+
+def test_a_wide_network_has_the_same_gradient() -> None:
+    unknowns = unknowns_of(WIDE_MODEL)
+    assert unknowns.size < WIDE
+    events = simulate(WIDE_MODEL, 10)
+    particles = draws(WIDE_MODEL, 3)
+    store = memory(WIDE_MODEL, 16, "forget")
+    history = fill(store, events, jnp.zeros(unknowns.size))
+    narrow = store.value_and_grad(history, particles)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("uncertain.posteriors.history.WIDE", 1)
+        patch.setattr("uncertain.posteriors.trailing.WIDE", 1)
+        wide = store.value_and_grad(history, particles)
+    for one, two in zip(narrow, wide, strict=True):
+        scale = np.abs(np.asarray(one)).max()
+        np.testing.assert_allclose(one / scale, two / scale, atol=1e-5)
+
+
+def test_batches_need_events_without_an_order() -> None:
+    with pytest.raises(UsageError, match="have an order: use batch=0"):
+        memory(build_model("causal-pair"), 8, "forget", 4)
+    with pytest.raises(UsageError, match="batch=-1"):
+        memory(LOGISTIC, 8, "forget", -1)
+
+
+def test_auto_folds_only_where_the_factor_is_small() -> None:
+    wide = build_model("mlp")
+    assert memory(LOGISTIC, 4, "auto").empty().linear.shape == (3,)
+    store = memory(wide, 4, "auto")
+    assert store.empty().linear.shape == (0,)
+    history = fill(store, block(simulate(wide, 12), 0, 12), jnp.zeros(unknowns_of(wide).size))
+    # A reservoir: the kept four stand for all twelve.
+    one = store.log_density(history, draws(wide, 1))
+    kept = memory(wide, 4, "forget").log_density(history, draws(wide, 1))
+    np.testing.assert_allclose(one, 3 * kept, rtol=1e-5)
