@@ -38,23 +38,31 @@ class Cell:
 
 
 class Row(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """One [[cells]] table."""
+    """One [[cells]] table; what it leaves out is the experiment's."""
 
     posterior: str
     rule: str | None = None
     particles: int | None = None
     refine: int | None = None
     proposer: str | None = None
+    world: str | None = None
+    model: str | None = None
+    steps: int | None = None
+    seeds: int | None = None
 
 
 class Grid(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The [grid] table: every combination is a cell."""
+    """The [grid] table, or one of several [[grids]]: every combination is a cell."""
 
     posterior: list[str] = []
     rule: list[str] = []
     particles: list[int] = []
     refine: list[int] = []
     proposer: list[str] = []
+    world: list[str] = []
+    model: list[str] = []
+    steps: list[int] = []
+    seeds: int | None = None
 
 
 class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -83,16 +91,19 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     workers: int = 0
     cells: list[Row] = []
     grid: Grid | None = None
+    grids: list[Grid] = []
 
     def resolved(self) -> list[Cell]:
         """The cells in order, duplicates (a grid over an option a backend lacks) left out."""
         from ...posteriors.registry import options_of, takes, usual
 
         rows = list(self.cells)
-        if self.grid is not None:
-            g = self.grid
+        for g in [*([self.grid] if self.grid else []), *self.grids]:
             rows += [
-                Row(posterior, rule, particles, refine, proposer)
+                Row(posterior, rule, particles, refine, proposer, world, model, steps, g.seeds)
+                for world in g.world or [None]
+                for model in g.model or [None]
+                for steps in g.steps or [None]
                 for posterior in g.posterior
                 for rule in g.rule or [None]
                 for particles in g.particles or [None]
@@ -112,9 +123,10 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
                 particles = None
             elif particles is None:
                 particles = usual(bare, "particles")
+            world = row.world or self.world
             cell = Cell(
-                self.world,
-                self.model or self.world,
+                world,
+                row.model or (None if row.world else self.model) or world,
                 bare,
                 rule,
                 row.proposer or self.proposer,
@@ -122,9 +134,9 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
                 refine,
                 self.candidates,
                 self.explore,
-                self.steps,
+                row.steps or self.steps,
                 self.seed,
-                self.seeds,
+                row.seeds or self.seeds,
             )
             found[cell] = None
         return list(found)
@@ -146,7 +158,9 @@ def check(experiment: Experiment, where: str) -> Experiment:
         raise UsageError(f"{where}: samples = 0 leaves no bound on the gain: also set spce")
     if not 0 <= experiment.explore <= 1:
         raise UsageError(f"{where}: explore = {experiment.explore}: must lie between 0 and 1")
-    if not experiment.cells and not (experiment.grid and experiment.grid.posterior):
+    if not any([experiment.cells, *(g.posterior for g in experiment.grids)]) and not (
+        experiment.grid and experiment.grid.posterior
+    ):
         raise UsageError(f"{where}: no cells; add a [[cells]] table with a posterior")
     return experiment
 
@@ -200,9 +214,8 @@ def explain(message: str, text: str) -> str:
     line = f":{lines[0]}" if leaf and lines else ""
     if unknown:
         inside = place[1] if place else ""
-        kind = (
-            Row if inside.startswith("cells") else Grid if inside.startswith("grid") else Experiment
-        )
+        kinds = {"cells": Row, "grid": Grid}
+        kind = next((k for name, k in kinds.items() if inside.startswith(name)), Experiment)
         hint = nearest(unknown[1], [f.name for f in msgspec.structs.fields(kind)])
         return f'{line}: no key "{unknown[1]}"{hint}'
     return f"{line}: {message}"
@@ -213,7 +226,7 @@ def toml(experiment: Experiment) -> str:
     lines = []
     for field in fields_of(experiment):
         value = getattr(experiment, field)
-        if field in ("cells", "grid") or value is None:
+        if field in ("cells", "grid", "grids") or value is None:
             continue
         lines.append(f"{field} = {value_text(value)}")
     for cell in experiment.resolved():
@@ -221,6 +234,11 @@ def toml(experiment: Experiment) -> str:
         for name in ("posterior", "rule", "particles", "refine", "proposer"):
             value = getattr(cell, name)
             if value is not None:
+                lines.append(f"{name} = {value_text(value)}")
+        for name in ("world", "model", "steps", "seeds"):
+            value = getattr(cell, name)
+            usual = getattr(experiment, name) or (cell.world if name == "model" else None)
+            if value != usual or (name == "model" and cell.world != experiment.world):
                 lines.append(f"{name} = {value_text(value)}")
     return "\n".join(lines) + "\n"
 

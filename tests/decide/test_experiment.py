@@ -119,3 +119,49 @@ def test_wrong_configurations_on_the_command_line(tmp_path) -> None:
     assert "mine.toml:2" in result.err
     assert "seeds" in result.err
     assert call("bench", "--config", "defalt").status == 2
+
+
+SEVERAL = """
+steps = 9
+[[cells]]
+posterior = "exact"
+[[cells]]
+posterior = "smc"
+world = "number-game"
+steps = 3
+[[grids]]
+posterior = ["smc", "exact"]
+world = ["finite", "number-game"]
+particles = [2, 4]
+seeds = 5
+"""
+
+
+def test_cells_may_have_a_world_of_their_own() -> None:
+    cells = decode('world = "finite"\n' + SEVERAL, "mine.toml").resolved()
+    said = [(c.world, c.model, c.posterior, c.particles, c.steps, c.seeds) for c in cells]
+    assert said[:2] == [
+        ("finite", "finite", "exact", None, 9, 32),
+        ("number-game", "number-game", "smc", 128, 3, 32),
+    ]
+    assert said[2:] == [
+        ("finite", "finite", "smc", 2, 9, 5),
+        ("finite", "finite", "smc", 4, 9, 5),
+        ("finite", "finite", "exact", None, 9, 5),
+        ("number-game", "number-game", "smc", 2, 9, 5),
+        ("number-game", "number-game", "smc", 4, 9, 5),
+        ("number-game", "number-game", "exact", None, 9, 5),
+    ]
+
+
+def test_several_worlds_survive_a_round_trip() -> None:
+    experiment = decode('world = "finite"\nmodel = "finite"\n' + SEVERAL, "mine.toml")
+    assert decode(toml(experiment), "again.toml").resolved() == experiment.resolved()
+
+
+def test_an_option_overrules_every_cell(tmp_path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('world = "finite"\n' + SEVERAL)
+    shown = call("bench", "--config", str(path), "--steps", "2", "--print-config")
+    steps = {cell.steps for cell in decode(shown.out, "shown").resolved()}
+    assert steps == {2}
