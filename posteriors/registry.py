@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from . import exact, laplace, point, smc
+from . import dropout, exact, laplace, point, smc
 from .base import Model, Options, Posterior, UsageError
 from .contract import check_model, check_posterior
 from .loading import Spec, call, configure, find, parse
@@ -28,6 +28,7 @@ from .models.number_game import NumberGame
 from .models.poisson import Poisson
 
 POSTERIORS: dict[str, tuple[type, Any]] = {
+    "dropout": (dropout.Dropout, dropout.build),
     "exact": (exact.Exact, exact.build),
     "laplace": (laplace.Laplace, laplace.build),
     "point": (point.Point, point.build),

@@ -18,6 +18,7 @@ from uncertain.posteriors.contract import check_model, check_posterior
 from uncertain.posteriors.registry import MODELS, POSTERIORS, build_model, build_posterior
 
 SMALL = {
+    "dropout": "dropout:capacity=20:particles=4",
     "exact": "exact:grid=12",
     "laplace": "laplace:capacity=20",
     "point": "point:capacity=20",
@@ -44,7 +45,7 @@ REFUSED = {
     ("point", "drifting"),
     ("point", "finite"),
     ("point", "number-game"),
-}
+} | {("dropout", model) for model in MODELS if model != "mlp"}
 EVERY = [(p, m) for p in sorted(POSTERIORS) for m in sorted(MODELS)]
 BUILT = [pair for pair in EVERY if pair not in REFUSED]
 
