@@ -7,14 +7,16 @@ from typing import Any
 
 from ...posteriors.base import Arms, Model, UsageError, provides
 from ...posteriors.loading import call, configure, find, parse
-from . import choosing, proposing
+from . import choosing, directed, proposing
 from .base import Rule, exploring
 
 RULES: dict[str, tuple[type, Any]] = {
     "eig": (choosing.EIG, choosing.eig),
     "greedy": (choosing.Greedy, choosing.greedy),
+    "ids": (directed.IDS, directed.ids),
     "random": (choosing.Random, choosing.random),
     "thompson": (choosing.Thompson, choosing.thompson),
+    "top-two": (directed.TopTwo, directed.top_two),
     "ucb": (choosing.UCB, choosing.ucb),
 }
 

@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 from uncertain.decide.loop.step import arm_features
 from uncertain.decide.rules.base import Candidates, best, draw, exploring
-from uncertain.decide.rules.registry import build_rule
+from uncertain.decide.rules.registry import RULES, build_rule
 from uncertain.posteriors.base import Draws, Gaussian, UsageError
 from uncertain.posteriors.models.finite import Finite
 from uncertain.posteriors.models.linear import Linear
@@ -101,7 +101,10 @@ def test_draw_never_takes_what_has_no_probability() -> None:
     assert frequent(made.index, share)
 
 
-@pytest.mark.parametrize("name", ["random", "greedy", "ucb", "thompson", "eig", "eig:about=best"])
+EVERY = [*sorted(RULES), "eig:about=best", "ids:about=all"]
+
+
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("explore", [0.0, 0.3])
 def test_propensities_are_frequencies(name: str, explore: float) -> None:
     valid = np.array([True, False, True])
@@ -163,7 +166,7 @@ def test_gain_per_cost() -> None:
     assert build_rule("eig", MODEL)(KEYS[0], DRAWS, MODEL, (), dear).index == plain.index
 
 
-@pytest.mark.parametrize("name", ["greedy", "ucb", "thompson", "eig:about=best"])
+@pytest.mark.parametrize("name", ["greedy", "ids", "thompson", "top-two", "ucb", "eig:about=best"])
 def test_rules_that_need_a_reward_say_so(name: str) -> None:
     with pytest.raises(UsageError, match=rf"{name.partition(':')[0]}.*Location"):
         build_rule(name, Location())
