@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from . import dropout, exact, laplace, point, smc
+from . import dropout, exact, laplace, point, smc, swag
 from .base import Model, Options, Posterior, UsageError
 from .contract import check_model, check_posterior
 from .loading import Spec, call, configure, find, parse
@@ -33,6 +33,7 @@ POSTERIORS: dict[str, tuple[type, Any]] = {
     "laplace": (laplace.Laplace, laplace.build),
     "point": (point.Point, point.build),
     "smc": (smc.SMC, smc.build),
+    "swag": (swag.Swag, swag.build),
 }
 
 MODELS: dict[str, type[Model]] = {

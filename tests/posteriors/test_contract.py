@@ -23,6 +23,7 @@ SMALL = {
     "laplace": "laplace:capacity=20",
     "point": "point:capacity=20",
     "smc": "smc:particles=12:capacity=20",
+    "swag": "swag:capacity=20:particles=4:rank=3",
 }
 """Options that keep a check quick: a memory that 1 000 events fill, few particles."""
 SMALL_MODELS = {"mlp": "mlp:hidden=(3,):arms=2"}
@@ -45,6 +46,10 @@ REFUSED = {
     ("point", "drifting"),
     ("point", "finite"),
     ("point", "number-game"),
+    ("swag", "causal-pair"),
+    ("swag", "drifting"),
+    ("swag", "finite"),
+    ("swag", "number-game"),
 } | {("dropout", model) for model in MODELS if model != "mlp"}
 EVERY = [(p, m) for p in sorted(POSTERIORS) for m in sorted(MODELS)]
 BUILT = [pair for pair in EVERY if pair not in REFUSED]
