@@ -49,6 +49,7 @@ class Environment:
     @property
     def data(self) -> BinaryIO:
         """Standard output for bytes."""
+        # Text files have a buffer; the protocol they are typed by does not say so.
         return self.stdout.buffer  # type: ignore[attr-defined]
 
     def say(self, text: str) -> None:

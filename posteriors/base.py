@@ -154,11 +154,6 @@ class Model:
 
     latent: tuple[str, ...] = ()
     """Names of the unknowns that move."""
-    head: tuple[str, ...] = ()
-    """Names of the unknowns in which the outcome's predictor is linear: a network's last layer."""
-    anchors: tuple[str, ...] = ()
-    """Names of the unknowns that only make a prior random, such as the weights of a prior function:
-    backends that train every guess alone leave each at its own prior draw."""
     if TYPE_CHECKING:  # plain attributes when run; a subclass may set or compute them
 
         @property
@@ -178,9 +173,24 @@ class Model:
         def independent(self) -> int:
             """Number of equal, contiguous groups of coordinates independent a posteriori."""
             ...
+
+        @property
+        def head(self) -> tuple[str, ...]:
+            """Names of the unknowns in which the outcome's predictor is linear: a last layer."""
+            ...
+
+        @property
+        def anchors(self) -> tuple[str, ...]:
+            """Names of the unknowns that only make a prior random: weights of a prior function.
+
+            Backends that train every guess alone leave each at its own prior draw.
+            """
+            ...
     else:
         blocks = ()
         independent = 1
+        head = ()
+        anchors = ()
 
     def prior(self) -> dict[str, Distribution]:
         """A distribution for every unknown; its support decides the unconstrained coordinates."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -65,7 +66,7 @@ def _kind(model: Model, d: Distribution) -> Kind:
     if d.has_enumerate_support:
         support = np.ravel(np.asarray(d.enumerate_support(expand=False)))
         return Finite(tuple(float(v) for v in support))
-    if d.support is not None and not d.support.is_discrete:  # type: ignore[union-attr]
+    if d.support is not None and not is_discrete(d):
         return Scalar(type(d).__name__ == "Normal")
     return Other(())
 
@@ -77,9 +78,15 @@ def counted(model: Model) -> bool:
         return isinstance(model.predict(*example(model)), COUNTED)
 
 
+def is_discrete(d: Distribution) -> bool:
+    """Whether a distribution's support is one of integers."""
+    support: Any = d.support  # NumPyro types it as a function from values, which has no such field
+    return bool(support.is_discrete)
+
+
 def log_prob(d: Distribution, observation: jax.Array) -> jax.Array:
     """Log probability `[]` of an observation, which travels as a float whatever its kind."""
-    if d.support is not None and d.support.is_discrete:  # type: ignore[union-attr]
+    if d.support is not None and is_discrete(d):
         observation = observation.astype(jnp.int32)
     return jnp.asarray(d.log_prob(observation))
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpyro.distributions import ExpandedDistribution, Independent, Normal, biject_to
 
 from .base import Array, Distribution, Draws, Model, Params, UsageError
-from .outcomes import log_prob
+from .outcomes import is_discrete, log_prob
 
 MOMENT_DRAWS = 4096
 """Prior draws behind the moments of a non-normal prior."""
@@ -30,7 +30,7 @@ class Unknowns:
         self.prior = model.prior()
         if not self.prior:
             raise UsageError(f"model {type(model).__name__} has no unknowns: nothing to learn")
-        kinds = {bool(d.support.is_discrete) for d in self.prior.values()}  # type: ignore[union-attr]
+        kinds = {is_discrete(d) for d in self.prior.values()}
         if len(kinds) > 1:
             raise UsageError(
                 f"model {type(model).__name__} mixes discrete and continuous unknowns: "

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from ..posteriors.base import UsageError
 
@@ -41,7 +41,8 @@ class Source:
         self._raw = raw
         self._file: BinaryIO = raw
         if magic == GZIP_MAGIC:
-            self._file = gzip.GzipFile(fileobj=raw)  # type: ignore[assignment]
+            # It reads as a binary file does, but is typed as no subclass of one.
+            self._file = cast(BinaryIO, gzip.GzipFile(fileobj=raw))
         self._kept: list[bytes] = []
         try:
             self.head = self._head()
@@ -53,7 +54,10 @@ class Source:
         if self.path != STANDARD:
             return open(self.path, "rb")
         file = stdin if stdin is not None else sys.stdin.buffer
-        return file if isinstance(file, io.BufferedReader) else io.BufferedReader(file)  # type: ignore[arg-type]
+        if isinstance(file, io.BufferedReader):
+            return file
+        # A test's stand-in for standard input is a raw stream in all but its type.
+        return io.BufferedReader(cast(io.RawIOBase, file))
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
@@ -130,7 +134,7 @@ def open_output(path: str, stdout: BinaryIO | None = None) -> BinaryIO:
         return stdout or sys.stdout.buffer
     try:
         if path.endswith(".gz"):
-            return gzip.open(path, "wb")  # type: ignore[return-value]
+            return cast(BinaryIO, gzip.open(path, "wb"))  # as above
         return open(path, "wb")
     except OSError as error:
         reason = error.strerror or str(error)

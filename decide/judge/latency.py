@@ -71,6 +71,7 @@ def live_runs(
                     action = decision.features[world.opening[index]]
                 truth, y = answer(answer_key, index, truth, action, jnp.asarray(now))
                 y = np.asarray(y)
+                # Host numbers in an event's place: they become one packed array.
                 event = live.write_event(Event(action, y, now, index, 1.0))  # type: ignore[arg-type]
                 packed, _, learnt = timed_learn(live, packed, event)
                 decide.append(spent)

@@ -79,6 +79,7 @@ QUICK = define_prng_impl(
     seed=_seed,
     split=_split,
     random_bits=_bits,
+    # JAX types it as taking a Python number; it is handed a traced one.
     fold_in=_fold_in,  # type: ignore[arg-type]
     name="threefry2x32_unrolled",
     tag="fru",

@@ -170,6 +170,7 @@ class Server:
     def _learn(self, record: Record, action: np.ndarray, now: float) -> dict[str, Any]:
         observation = np.asarray(self.encoder.observation(record))
         now = max(now, self._latest)
+        # Host numbers in an event's place: they become one packed array before JAX sees them.
         event = Event(action, observation, now, self.tally.learnt, record.weight)  # type: ignore[arg-type]
         flat = self._brought.write_event(event)
         if not np.isfinite(flat).all():

@@ -47,11 +47,11 @@ class MLP(Model):
         return Arms(self.arms, self.features) if self.arms else Vector(self.features)
 
     @property
-    def head(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def head(self) -> tuple[str, ...]:
         return ("head",)
 
     @property
-    def anchors(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def anchors(self) -> tuple[str, ...]:
         return tuple(n for n in self._shapes() if n.startswith("prior_"))
 
     @property
