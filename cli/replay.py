@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..decide.loop.building import agent_of
 from ..posteriors.base import Arms, UsageError
-from ..posteriors.loading import Spec, parse
 from .environment import Environment, ExitStatus, standard
 from .options import names
 from .replay_rows import percentiles, remarks, scores_of, table, versions
@@ -127,25 +126,6 @@ def reopener(path: str, options: Replay, environment: Environment) -> Callable[[
     return lambda: replace(log, records=iter(events))
 
 
-def fitted_model(text: str, log: Log) -> str:
-    """The model's spec with arms, features and intercept read off the log where not given."""
-    from ..posteriors.registry import MODELS
-
-    spec = parse(text)
-    fields = getattr(MODELS.get(spec.target), "__dataclass_fields__", {})
-    found: dict[str, Any] = {}
-    if {"arms", "features"} <= set(fields):
-        space = log.actions
-        if isinstance(space, Arms):
-            found = {"arms": space.count, "features": space.context}
-        else:
-            found = {"arms": 0, "features": space.size}
-            if "intercept" in fields:
-                found["intercept"] = True
-    settings = {**found, **dict(spec.settings)}
-    return str(Spec(spec.target, tuple(sorted(settings.items()))))
-
-
 def one(
     path: str,
     text: str,
@@ -161,11 +141,11 @@ def one(
     from ..decide.loop.replay import replay as scores
     from ..posteriors.base import provides
     from ..posteriors.outcomes import Finite, outcome_kind
-    from ..posteriors.registry import build_model
+    from ..posteriors.registry import build_model, fitted
     from ..streams.encode import Encoder
 
     log = opener()
-    resolved = fitted_model(options.model, log)
+    resolved = fitted(options.model, log.actions)
     model = build_model(resolved)
     if type(model.actions) is not type(log.actions):
         kinds = {True: "arms", False: "vectors"}

@@ -58,7 +58,7 @@ def simulate(options: Simulate, environment: Environment) -> int:
             f"-o log-{RUN}.ndjson"
         )
     world = build_world(options.world)
-    model = believed(options, world)
+    model = model_in(options, world)
     agent, _ = agent_of(
         model, options.posterior or cheapest(model), options.rule, options.particles,
         options.refine, options.proposer, options.candidates, options.explore,
@@ -79,15 +79,14 @@ def simulate(options: Simulate, environment: Environment) -> int:
     return ExitStatus.DONE
 
 
-def believed(options: Simulate, world: World) -> Model:
+def model_in(options: Simulate, world: World) -> Model:
     """The agent's model, which must act in the world's own space."""
     from ..posteriors.registry import build_model
+    from ..streams.worlds.registry import believed
 
-    if options.model is None:
-        if world.model is None:
-            raise UsageError(f"world {options.world} has no model of its own: name a --model")
+    if options.model is None and world.model is not None:
         return world.model
-    model = build_model(options.model)
+    model = build_model(believed(options.world, options.model))
     if world.model is not None and world.model.actions != model.actions:
         raise UsageError(
             f"world {options.world} takes {world.model.actions}, model {options.model} gives "

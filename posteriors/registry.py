@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from . import dropout, exact, laplace, point, smc, swag
-from .base import Model, Options, Posterior, UsageError
+from .base import Arms, Model, Options, Posterior, UsageError, Vector
 from .contract import check_model, check_posterior
 from .loading import Spec, call, configure, find, parse
 from .models.binomial import Binomial
@@ -87,6 +87,22 @@ def build_model(text: str) -> Model:
         raise UsageError(f"model {spec.target} is {type(found).__name__}, not a model")
     check_model(spec.target, model)
     return model
+
+
+def fitted(text: str, space: Arms | Vector) -> str:
+    """A model's spec with arms, features and intercept as the actions need where not given."""
+    spec = parse(text)
+    fields = getattr(MODELS.get(spec.target), "__dataclass_fields__", {})
+    found: dict[str, Any] = {}
+    if {"arms", "features"} <= set(fields):
+        if isinstance(space, Arms):
+            found = {"arms": space.count, "features": space.context}
+        else:
+            found = {"arms": 0, "features": space.size}
+            if "intercept" in fields:
+                found["intercept"] = True
+    settings = {**found, **dict(spec.settings)}
+    return str(Spec(spec.target, tuple(sorted(settings.items()))))
 
 
 def takes(text: str, field: str) -> bool:

@@ -21,6 +21,7 @@ import jax
 import numpy as np
 
 from ...posteriors.base import UsageError
+from ...streams.worlds.registry import believed, build_world
 from .experiment import Cell, Experiment
 from .latency import live_runs
 from .quality import Wanted, agent_and_world, quality
@@ -46,8 +47,20 @@ def plan(cells: list[Cell]) -> list[Cell]:
     """Cells whose quality is needed: the given ones, and a random baseline for each world."""
     wanted = dict.fromkeys(cells)
     for cell in cells:
-        wanted.setdefault(baseline_of(cell))
+        if gains(cell):
+            wanted.setdefault(baseline_of(cell))
     return list(wanted)
+
+
+def gains(cell: Cell) -> bool:
+    """Whether gain can be measured in a cell's world; elsewhere nothing is above random."""
+    return build_world(cell.world).model is not None
+
+
+def settled(experiment: Experiment) -> list[Cell]:
+    """The cells with their models as they are in the cells' worlds."""
+    found = [replace(c, model=believed(c.world, c.model)) for c in experiment.resolved()]
+    return list(dict.fromkeys(found))
 
 
 def pieces(cells: list[Cell], workers: int) -> list[tuple[Cell, int, int]]:
@@ -180,7 +193,7 @@ def bench(
 
     Everything that can be wrong with a cell is found before any work starts.
     """
-    cells = experiment.resolved()
+    cells = settled(experiment)
     for cell in cells:
         agent_and_world(cell)
     workers = experiment.workers or cores()
@@ -201,7 +214,7 @@ def bench(
         timing = None
         if experiment.live:
             timing = live_runs(agent, world, cell.steps, cell.seed, experiment.live).timing
-        baseline = runs[cell] if cell.rule == "random" else runs[baseline_of(cell)]
+        baseline = runs[cell] if cell.rule == "random" else runs.get(baseline_of(cell))
         records.append(
             record(cell, runs[cell], baseline, timing, experiment.spce, experiment.joint, workers)
         )

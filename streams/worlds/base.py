@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ...posteriors.base import Arms, Array, Event, Model
+from ...posteriors.base import Arms, Array, Event, Model, Vector
 from ...posteriors.motion import sampled_motion
 from ...posteriors.unknowns import unknowns_of
 
@@ -24,7 +24,9 @@ class World(NamedTuple):
 
     model: what truly generates the observations, where it is one of ours; the judge measures gain
     about its unknowns. None (with truth None) where nothing of the kind is known; regret is then
-    taken from `pays`. opening: actions `[N]` (arms) taken before the rule is asked.
+    taken from `pays`. opening: actions `[N]` (arms) taken before the rule is asked. actions: their
+    space, and usual: the spec of what an agent believes of it unless told otherwise, both needed
+    only where model is None.
     """
 
     init: Callable[[Array], Any]
@@ -34,6 +36,8 @@ class World(NamedTuple):
     model: Model | None
     pays: Callable[[Any, Array], Array] | None = None
     opening: tuple[int, ...] = ()
+    actions: Arms | Vector | None = None
+    usual: str | None = None
 
 
 class Simulated(NamedTuple):

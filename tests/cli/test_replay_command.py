@@ -3,8 +3,9 @@
 import json
 
 import pytest
-from uncertain.cli.replay import Replay, fitted_model, replay
+from uncertain.cli.replay import Replay, replay
 from uncertain.posteriors.base import UsageError
+from uncertain.posteriors.registry import fitted
 from uncertain.streams.formats import open_log
 from uncertain.streams.ndjson import encode, event_line
 
@@ -40,8 +41,8 @@ def test_a_row_for_each_posterior(tmp_path, capfdbinary):
 
 def test_what_is_given_is_kept(tmp_path):
     found = open_log(log(tmp_path))
-    assert fitted_model("linear:arms=5", found) == "linear:arms=5:features=2"
-    assert fitted_model("mine.py:build", found) == "mine.py:build"
+    assert fitted("linear:arms=5", found.actions) == "linear:arms=5:features=2"
+    assert fitted("mine.py:build", found.actions) == "mine.py:build"
 
 
 @pytest.mark.parametrize(

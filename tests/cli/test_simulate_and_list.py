@@ -9,9 +9,13 @@ from uncertain.cli.list import KINDS
 from uncertain.decide.rules.registry import PROPOSERS, RULES
 from uncertain.posteriors.registry import MODELS, POSTERIORS
 from uncertain.streams.formats import FORMATS
+from uncertain.streams.worlds.registry import WORLDS
+
+NEEDY = {"labelled"}
+"""Worlds that are nothing without a file."""
 
 
-@pytest.mark.parametrize("world", MODELS)
+@pytest.mark.parametrize("world", [*MODELS, *(name for name in WORLDS if name not in NEEDY)])
 def test_every_world_makes_events(world) -> None:
     result = call("simulate", world, "--steps", 3, "--candidates", 4)
     assert result.status == 0, result.err
@@ -55,8 +59,8 @@ def test_what_is_listed() -> None:
     assert {row["kind"] for row in rows} <= set(KINDS)
     named = {(row["kind"], row["name"]) for row in rows}
     for kind, registry in (
-        ("posteriors", POSTERIORS), ("models", MODELS), ("worlds", MODELS), ("rules", RULES),
-        ("proposers", PROPOSERS), ("formats", FORMATS),
+        ("posteriors", POSTERIORS), ("models", MODELS), ("worlds", {**MODELS, **WORLDS}),
+        ("rules", RULES), ("proposers", PROPOSERS), ("formats", FORMATS),
     ):  # fmt: skip
         assert {(kind, name) for name in registry} <= named
     assert all(row["what"] for row in rows)
