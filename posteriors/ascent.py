@@ -37,3 +37,9 @@ def ascent(unknowns: Unknowns) -> Ascent:
         return values + step_size * sd * jnp.asarray(updates), moments
 
     return Ascent(adam.init, step)
+
+
+def finite_only(gradient: Array) -> tuple[Array, Array]:
+    """`gradient [D, S]`, nothing for a particle where it is not finite; whether all were `[]`."""
+    sound = jnp.all(jnp.isfinite(gradient), axis=0)
+    return jnp.where(sound[None, :], gradient, 0.0), jnp.all(sound)

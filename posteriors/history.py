@@ -47,20 +47,28 @@ class Memory(NamedTuple):
 
     empty() -> history.
     push(key, history, event, guess [D]) -> history; an event of weight 0 changes nothing.
+    extend(key, history, events, guess [D]) -> history: push every event of a block.
+    place(key, history, event) -> (slot [], kept [] bool, the event that leaves), and
+    put(history, event, guess [D], *place) -> history: push in two steps, for a backend that keeps
+        something of its own beside every event.
     update(key, history, event, guess [D], particles [D, S], density [S], logs [S])
         -> (history, change [S]): push, and by how much it changes `log_density` at the particles,
         given that density before and the event's own weighted log likelihood.
     log_density(history, particles [D, S]) -> [S], log likelihood of what is kept or folded.
-    value_and_grad(history, particles [D, S], shares [rows, S]) -> ([S], [D, S]); shares, where
-        given, count each kept event that many times for each particle (not what was folded).
-    climb(key, history, particles, shares) -> the same, or its unbiased estimate from `batch`
-        events drawn at random.
+    value_and_grad(history, particles [D, S], shares [rows, S], noise [rows, S]) -> ([S], [D, S]);
+        where given, each particle counts each kept event `shares` times and sees it with `noise`
+        added to the observation (not what was folded).
+    climb(key, history, particles, shares, noise) -> the same, or its unbiased estimate from
+        `batch` events drawn at random.
     reduce(function(stats, event) -> tree, history) -> tree, summed over kept events.
     evaluated(history) -> `[]` int32, the events that one `climb` evaluates.
     """
 
     empty: Callable[[], History]
     push: Callable[[Array, History, Event, Array], History]
+    extend: Callable[[Array, History, Event, Array], History]
+    place: Callable[[Array, History, Event], tuple[Array, Array, Event]]
+    put: Callable[[History, Event, Array, Array, Array, Event], History]
     update: Callable[..., tuple[History, Array]]
     log_density: Callable[[History, Array], Array]
     value_and_grad: Callable[..., tuple[Array, Array]]
@@ -118,6 +126,13 @@ def memory(model: Model, capacity: int, full: str, batch: int = 0) -> Memory:
 
     def push(key: Array, history: History, event: Event, guess: Array) -> History:
         return put(history, event, guess, *place(key, history, event))
+
+    def extend(key: Array, history: History, events: Event, guess: Array) -> History:
+        def step(history: History, item: tuple[Array, Event]) -> tuple[History, None]:
+            return push(item[0], history, item[1], guess), None
+
+        keys = jax.random.split(key, events.weight.shape[0])
+        return jax.lax.scan(step, history, (keys, events))[0]
 
     def put(
         history: History, event: Event, guess: Array, slot: Array, keep: Array, gone: Event
@@ -188,25 +203,25 @@ def memory(model: Model, capacity: int, full: str, batch: int = 0) -> Memory:
             return in_turn(lambda stats, event, _: function(stats, event), history, None)
         return in_blocks(block, history, None)
 
-    def in_turn(function: Callable[[Any, Event, Any], Any], history: History, shares: Any) -> Any:
-        """Sum `function(stats, event, row of shares)` over events in order."""
+    def in_turn(function: Callable[[Any, Event, Any], Any], history: History, beside: Any) -> Any:
+        """Sum `function(stats, event, rows of what is kept beside it)` over events in order."""
 
         def step(carry: tuple[Any, Any], item: tuple[Event, Any]) -> tuple[tuple, None]:
             stats, total = carry
-            event, share = item
-            total = jax.tree.map(jnp.add, total, function(stats, event, share))
+            event, row = item
+            total = jax.tree.map(jnp.add, total, function(stats, event, row))
             return (model.update_stats(stats, event), total), None
 
         order = in_order(history)
-        items = jax.tree.map(lambda x: x[order], (history.events, shares))
-        one_share = jax.tree.map(lambda x: x[0], shares)
-        shape = jax.eval_shape(function, history.before, example_event(model), one_share)
+        items = jax.tree.map(lambda x: x[order], (history.events, beside))
+        one_row = jax.tree.map(lambda x: x[0], beside)
+        shape = jax.eval_shape(function, history.before, example_event(model), one_row)
         zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shape)
         return scaled(history, jax.lax.scan(step, (history.before, zeros), items)[0][1])
 
-    def in_blocks(block: Callable[[Event, Any], Any], history: History, shares: Any) -> Any:
-        """Sum `block(events, rows of shares)` over chunks of events in any order."""
-        everything = history.events, shares
+    def in_blocks(block: Callable[[Event, Any], Any], history: History, beside: Any) -> Any:
+        """Sum `block(events, rows of what is kept beside them)` over chunks in any order."""
+        everything = history.events, beside
         if rows == chunk:
             return scaled(history, block(*everything))
 
@@ -227,8 +242,15 @@ def memory(model: Model, capacity: int, full: str, batch: int = 0) -> Memory:
         # A masked slot holds zeros, for which the model need not be finite.
         return jnp.where(event.weight > 0, event.weight * value, 0.0)
 
-    def one(particles: Array, stats: Any, event: Event) -> Array:
-        return across(lambda u: one_log(u, stats, event), particles)
+    def one(particles: Array, stats: Any, event: Event, noise: Any = None) -> Array:
+        if noise is None:
+            return across(lambda u: one_log(u, stats, event), particles)
+        # Noise rides along as one more coordinate: `across` maps a single array.
+        seen = jnp.concatenate([particles, noise[None, :]])
+        return across(lambda v: one_log(v[:-1], stats, shifted(event, v[-1])), seen)
+
+    def shifted(event: Event, by: Array) -> Event:
+        return event._replace(observation=event.observation + by)
 
     def log_density(history: History, particles: Array) -> Array:
         total = reduce(lambda stats, event: one(particles, stats, event), history)
@@ -236,19 +258,28 @@ def memory(model: Model, capacity: int, full: str, batch: int = 0) -> Memory:
             total = total + normal_factor(history.precision, history.linear, particles)
         return total
 
-    def both(particles: Array, stats: Any, event: Event, share: Any) -> tuple[Array, Array]:
-        values, pull = jax.vjp(lambda p: one(p, stats, event), particles)
+    def both(particles: Array, stats: Any, event: Event, beside: Any) -> tuple[Array, Array]:
+        share, noise = beside
+        values, pull = jax.vjp(lambda p: one(p, stats, event, noise), particles)
         weights = jnp.ones_like(values) if share is None else share
         return values * weights, pull(weights)[0]
 
-    def both_of_block(particles: Array, events: Event, shares: Any) -> tuple[Array, Array]:
+    def both_of_block(particles: Array, events: Event, beside: Any) -> tuple[Array, Array]:
+        shares, noise = beside
+
         # Summed before the gradient is taken: [events, D, S] never exists.
         def total(p: Array) -> Array:
             if unknowns.size >= WIDE:  # events inside particles: twice as fast for one network
-                logs = across(lambda u: jax.vmap(lambda e: one_log(u, (), e))(events), p)
+                logs = across(each, p if noise is None else jnp.concatenate([p, noise]))
             else:
-                logs = jax.vmap(lambda event: one(p, (), event))(events)
+                logs = jax.vmap(lambda event, by: one(p, (), event, by))(events, noise)
             return jnp.sum(logs if shares is None else logs * shares, axis=0)
+
+        def each(v: Array) -> Array:
+            if noise is None:
+                return jax.vmap(lambda e: one_log(v, (), e))(events)
+            u, nudges = v[: unknowns.size], v[unknowns.size :]
+            return jax.vmap(lambda e, by: one_log(u, (), shifted(e, by)))(events, nudges)
 
         values, pull = jax.vjp(total, particles)
         return values, pull(jnp.ones_like(values))[0]
@@ -262,29 +293,33 @@ def memory(model: Model, capacity: int, full: str, batch: int = 0) -> Memory:
         return value, grad
 
     def value_and_grad(
-        history: History, particles: Array, shares: Any = None
+        history: History, particles: Array, shares: Any = None, noise: Any = None
     ) -> tuple[Array, Array]:
+        beside = shares, noise
         if ordered:
-            pair = in_turn(lambda *item: both(particles, *item), history, shares)
+            pair = in_turn(lambda *item: both(particles, *item), history, beside)
         else:
-            pair = in_blocks(lambda *items: both_of_block(particles, *items), history, shares)
+            pair = in_blocks(lambda *items: both_of_block(particles, *items), history, beside)
         return with_factor(history, particles, pair)
 
     def climb(
-        key: Array, history: History, particles: Array, shares: Any = None
+        key: Array, history: History, particles: Array, shares: Any = None, noise: Any = None
     ) -> tuple[Array, Array]:
         if not batch:
-            return value_and_grad(history, particles, shares)
+            return value_and_grad(history, particles, shares, noise)
         used = jnp.minimum(history.seen, capacity)
         slots = jax.random.randint(key, (batch,), 0, jnp.maximum(used, 1))
-        items = jax.tree.map(lambda x: x[slots], (history.events, shares))
+        items = jax.tree.map(lambda x: x[slots], (history.events, (shares, noise)))
         pair = jax.tree.map(lambda x: x * (used / batch), both_of_block(particles, *items))
         return with_factor(history, particles, scaled(history, pair))
 
     def evaluated(history: History) -> Array:
         return jnp.minimum(kept(history), batch) if batch else kept(history)
 
-    return Memory(empty, push, update, log_density, value_and_grad, climb, reduce, evaluated)
+    return Memory(
+        empty, push, extend, place, put, update, log_density, value_and_grad, climb, reduce,
+        evaluated,
+    )  # fmt: skip
 
 
 def normal_factor(precision: Array, linear: Array, particles: Array) -> Array:

@@ -147,7 +147,8 @@ def convert(kind: str, target: str, key: str, value: Any, field: dataclasses.Fie
     if wanted is tuple and not isinstance(value, tuple):
         return (value,)
     if wanted is str and not isinstance(value, str):
-        return str(value)
+        # "none" and "true" were words until `literal` took them for Python's.
+        return str(value).lower() if value is None or isinstance(value, bool) else str(value)
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
         raise UsageError(f"{kind} {target}: {key}={value!r} should be {wanted.__name__}")
     return value

@@ -18,7 +18,9 @@ from uncertain.posteriors.contract import check_model, check_posterior
 from uncertain.posteriors.registry import MODELS, POSTERIORS, build_model, build_posterior
 
 SMALL = {
+    "bonus": "bonus:capacity=20",
     "dropout": "dropout:capacity=20:particles=4",
+    "ensemble": "ensemble:particles=6:capacity=20",
     "exact": "exact:grid=12",
     "laplace": "laplace:capacity=20",
     "point": "point:capacity=20",
@@ -32,6 +34,14 @@ KINDS = {"causal-pair", "discounting", "drifting", "linear", "location", "mlp", 
 """A model of every kind (discrete or not, with an order, moving, linear, with a network's layers):
 every rule of the contract is run on these, and the start-up check on all others too."""
 REFUSED = {
+    ("bonus", "causal-pair"),
+    ("bonus", "drifting"),
+    ("bonus", "finite"),
+    ("bonus", "number-game"),
+    ("ensemble", "causal-pair"),
+    ("ensemble", "drifting"),
+    ("ensemble", "finite"),
+    ("ensemble", "number-game"),
     ("exact", "binomial"),
     ("exact", "drifting"),
     ("exact", "linear"),
