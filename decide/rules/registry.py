@@ -7,7 +7,7 @@ from typing import Any
 
 from ...posteriors.base import Arms, Model, UsageError, provides
 from ...posteriors.loading import call, configure, find, parse
-from . import choosing, directed, proposing
+from . import batches, choosing, directed, proposing
 from .base import Rule, exploring
 
 RULES: dict[str, tuple[type, Any]] = {
@@ -64,6 +64,25 @@ def build_rule(text: str, model: Model, explore: float = 0.0, particles: int | N
     extra = {} if particles is None else {"particles": particles}
     rule = _build("rule", RULES, text, model, extra)
     return exploring(rule, explore) if explore > 0 else rule
+
+
+@lru_cache(maxsize=256)
+def build_batch(
+    text: str, model: Model, count: int, explore: float = 0.0, particles: int | None = None
+) -> Rule:
+    """As `build_rule`, choosing `count` distinct actions at once (batches.py)."""
+    rule = build_rule(text, model, explore, particles)
+    spec = parse(text)
+    if spec.target != "eig":
+        return batches.one_by_one(rule, count)
+    extra = {} if particles is None else {"particles": particles}
+    config = configure("rule", "eig", choosing.EIG, {**extra, **dict(spec.settings)})
+    return batches.jointly(config, model, count, explore)
+
+
+def informs(text: str) -> bool:
+    """Whether a rule's scores are expected gains in nats (a unit of cost, with per_cost)."""
+    return parse(text).target in ("eig", "ids")
 
 
 @lru_cache(maxsize=256)
