@@ -60,7 +60,8 @@ REFUSED = {
     ("swag", "drifting"),
     ("swag", "finite"),
     ("swag", "number-game"),
-} | {("dropout", model) for model in MODELS if model != "mlp"}
+}
+REFUSED |= {("dropout", model) for model in MODELS if model != "mlp"}
 EVERY = [(p, m) for p in sorted(POSTERIORS) for m in sorted(MODELS)]
 BUILT = [pair for pair in EVERY if pair not in REFUSED]
 
