@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from . import bonus, dropout, ensemble, exact, laplace, point, smc, swag
+from . import bonus, dropout, ensemble, exact, laplace, point, smc, svgd, swag
 from .base import Arms, Model, Options, Posterior, UsageError, Vector
 from .contract import check_model, check_posterior
 from .loading import Spec, call, configure, find, parse
@@ -35,6 +35,7 @@ POSTERIORS: dict[str, tuple[type, Any]] = {
     "laplace": (laplace.Laplace, laplace.build),
     "point": (point.Point, point.build),
     "smc": (smc.SMC, smc.build),
+    "svgd": (svgd.SVGD, svgd.build),
     "swag": (swag.Swag, swag.build),
 }
 

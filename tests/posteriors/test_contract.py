@@ -25,6 +25,7 @@ SMALL = {
     "laplace": "laplace:capacity=20",
     "point": "point:capacity=20",
     "smc": "smc:particles=12:capacity=20",
+    "svgd": "svgd:particles=6:capacity=20",
     "swag": "swag:capacity=20:particles=4:rank=3",
 }
 """Options that keep a check quick: a memory that 1 000 events fill, few particles."""
@@ -60,6 +61,10 @@ REFUSED = {
     ("swag", "drifting"),
     ("swag", "finite"),
     ("swag", "number-game"),
+    ("svgd", "causal-pair"),
+    ("svgd", "drifting"),
+    ("svgd", "finite"),
+    ("svgd", "number-game"),
 }
 REFUSED |= {("dropout", model) for model in MODELS if model != "mlp"}
 EVERY = [(p, m) for p in sorted(POSTERIORS) for m in sorted(MODELS)]
