@@ -70,11 +70,8 @@ def climbing(unknowns: Unknowns, store: Memory, jitter: float) -> Climbing:
         return Guess(values, climb.init(values), store.empty())
 
     def keep(key: Array, guess: Guess, events: Event) -> Guess:
-        def one(history: History, item: tuple[Array, Event]) -> tuple[History, None]:
-            return store.push(item[0], history, item[1], guess.values), None
-
-        keys = jax.random.split(key, events.weight.shape[0])
-        return guess._replace(history=jax.lax.scan(one, guess.history, (keys, events))[0])
+        history = store.extend(key, guess.history, events, guess.values)
+        return guess._replace(history=history)
 
     def step(
         guess: Guess, value: Array, gradient: Array, step_size: Array, climbs: int = 1

@@ -102,13 +102,19 @@ def test_rules_go_where_it_has_not_been(rule: str, novelty: str) -> None:
     arm = np.repeat([0.0, 1.0], [40, 4])
     offered = Candidates(arm_features(2, jnp.zeros(0)), jnp.ones(2, bool), jnp.ones(2))
 
+    paid = np.where(arm == 0, 0.1, 0.0)
+    belief = belief_of(f"bonus:novelty={novelty}", model, arm[:, None], paid)
+    rule_of = build_rule(rule, model)
+
+    @jax.jit
+    def choices(belief: Gaussian):
+        keys = jax.random.split(jax.random.key(0), 500)
+        return jax.vmap(lambda key: rule_of(key, belief, model, (), offered).index)(keys)
+
     def rare(scale: float) -> float:
         """How often the rarely tried arm is chosen."""
-        text = f"bonus:novelty={novelty}:scale={scale}"
-        belief = belief_of(text, model, arm[:, None], np.where(arm == 0, 0.1, 0.0))
-        choose = build_rule(rule, model)
-        made = jax.jit(jax.vmap(lambda key: choose(key, belief, model, (), offered)))
-        return float(np.mean(made(jax.random.split(jax.random.key(0), 500)).index))
+        narrow = belief._replace(covariance=scale**2 * belief.covariance)
+        return float(np.mean(choices(narrow)))
 
     chosen = rare(1.0)
     assert (0.2 < chosen < 0.5) if rule == "thompson" else chosen > 0.9
