@@ -147,7 +147,8 @@ class Encoder:
         if isinstance(self.space, Arms):
             features[:, 0] = np.arange(self.capacity)
             features[:, 1:] = self.context(record)
-            for offer in self.names if offers is None else offers:
+            offers = list(self.names) if offers is None else offers
+            for offer, price in zip(offers, self.costs(record), strict=True):
                 if isinstance(offer, list) or (isinstance(offer, Candidate) and offer.x):
                     raise record.where.error(
                         "actions", "have features of their own, the model has arms",
@@ -155,7 +156,7 @@ class Encoder:
                     )  # fmt: skip
                 arm = self.offered_arm(record, offer)
                 valid[arm], ids[arm] = True, _id(offer)
-                cost[arm] = offer.cost if isinstance(offer, Candidate) else 1.0
+                cost[arm] = price
             return Offered(features, valid, cost, ids)
         offers = offers or []
         if len(offers) > self.capacity:
@@ -164,11 +165,28 @@ class Encoder:
                 f"{len(offers)} candidates, room for {self.capacity}",
                 "raise --candidates",
             )
-        for i, offer in enumerate(offers):
+        for i, (offer, price) in enumerate(zip(offers, self.costs(record), strict=True)):
             features[i] = self._vector(record, self._own(record, i), f"actions[{i}]")
             valid[i], ids[i] = True, i if _id(offer) is None else _id(offer)
-            cost[i] = offer.cost if isinstance(offer, Candidate) else 1.0
+            cost[i] = price
         return Offered(features, valid, cost, ids)
+
+    def costs(self, record: Record) -> list[float]:
+        """What each listed candidate costs, or each arm where none are listed; 1 unless given."""
+        offers = record.actions
+        if offers is None:
+            offers = list(self.names) if isinstance(self.space, Arms) else []
+        own = [offer.cost if isinstance(offer, Candidate) else None for offer in offers]
+        if record.cost is None:
+            return [1.0 if price is None else price for price in own]
+        if any(price is not None for price in own):
+            raise record.where.error("cost", "given twice", "leave it out here or in actions")
+        if len(record.cost) != len(own):
+            raise record.where.error(
+                "cost", f"expected {len(own)} numbers, got {len(record.cost)}",
+                "give one for each action",
+            )  # fmt: skip
+        return record.cost
 
     def observation(self, record: Record) -> float | list[float]:
         """`y`, checked against what the model can observe."""

@@ -17,10 +17,9 @@ from ..posteriors.base import UsageError
 from ..posteriors.loading import nearest
 from .files import Source
 from .log import Log, infer
-from .record import Offer, Record, Where
+from .record import Offer, Positive, Record, Where
 
 Probability = Annotated[float, msgspec.Meta(gt=0, le=1)]
-Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 
 
@@ -37,6 +36,7 @@ class Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     r: float | None = None
     deadline: Positive | None = None
     weight: NotNegative = 1.0
+    cost: list[Positive] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,9 @@ def decode(line: bytes, where: Where) -> Record:
         raise explain(error, line, where) from error
     y = float(f.y) if isinstance(f.y, bool) else f.y
     return Record(
-        f.id, where, f.t, f.x, f.actions, f.action, f.propensity, y, f.r, f.deadline, f.weight
-    )
+        f.id, where, f.t, f.x, f.actions, f.action, f.propensity, y, f.r, f.deadline, f.weight,
+        f.cost,
+    )  # fmt: skip
 
 
 def explain(error: Exception, line: bytes, where: Where) -> UsageError:

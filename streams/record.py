@@ -5,7 +5,7 @@ Not here: how any format spells it, or how a model wants it (encode.py).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -32,12 +32,16 @@ class Where(NamedTuple):
         return UsageError(printable(": ".join(part for part in parts if part)))
 
 
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+
+
 class Candidate(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """One action on offer. id: arm or label; x: its own features; cost: in the user's units."""
+    """One action on offer. id: arm or label; x: its own features; cost: in the user's units, 1
+    where nobody says."""
 
     id: str | int | None = None
     x: list[float] | None = None
-    cost: float = 1.0
+    cost: Positive | None = None
 
 
 Offer = str | int | Candidate | list[float]
@@ -52,7 +56,8 @@ class Record(msgspec.Struct, gc=False):
     id: the user's own. where: its place. t: seconds, any origin. x: context numbers. actions:
     candidates. action: an arm's name or index, or a vector. propensity: probability with which
     the action was chosen. y: observation. r: reward; where absent the model's own. deadline:
-    seconds allowed for the decision. weight: how many times the event counts.
+    seconds allowed for the decision. weight: how many times the event counts. cost: of each
+    candidate, or of each arm where none are listed.
     """
 
     id: str | int
@@ -66,6 +71,7 @@ class Record(msgspec.Struct, gc=False):
     r: float | None = None
     deadline: float | None = None
     weight: float = 1.0
+    cost: list[float] | None = None
 
     @property
     def kind(self) -> str:

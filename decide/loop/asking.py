@@ -34,11 +34,15 @@ class Asking:
                 raise record.where.error("actions", "missing", "list them, or name a --proposer")
             request = self._blank_made._replace(now=now, ahead=ahead)
             if self.arms:
-                return request._replace(context=np.asarray(self.encoder.context(record)))
-            if record.x:
-                raise record.where.error(
-                    "x", "means nothing without actions", "list the actions or leave it out"
-                )
+                request = request._replace(context=np.asarray(self.encoder.context(record)))
+                if record.cost is None:
+                    return request
+                return request._replace(cost=np.asarray(self.encoder.costs(record)))
+            for name in ("x", "cost"):
+                if getattr(record, name):
+                    raise record.where.error(
+                        name, "means nothing without actions", "list the actions or leave it out"
+                    )
             return request
         if not record.actions:
             raise record.where.error(
@@ -80,7 +84,7 @@ class Asking:
 def too_large(record: Record) -> UsageError:
     """Which field of a record does not fit the model's floating-point numbers."""
     real = np.float32
-    for name in ("t", "x", "action", "y", "weight"):
+    for name in ("t", "x", "action", "y", "weight", "cost"):
         value = getattr(record, name)
         if isinstance(value, float | list) and not np.isfinite(np.asarray(value, real)).all():
             return record.where.error(name, f"too large for {real.__name__}", "rescale it")

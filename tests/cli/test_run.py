@@ -107,6 +107,25 @@ def test_names_and_listed_arms() -> None:
     assert rest[2] == {"id": 4, "action": "b", "propensity": None}
 
 
+def test_gain_per_cost_of_what_a_request_says() -> None:
+    ask = ("run", "--quiet", "--model", "linear:features=0", "--arms", "a,b,c", "--rule")
+    given = lines(
+        {"id": 1, "cost": [4, 1, 4]},
+        {"id": 2, "actions": ["c", "a"], "cost": [1, 4]},
+        {"id": 3, "actions": [{"id": "b", "cost": 4}, "c"]},
+    )
+    rows = call(*ask, "eig:per_cost=true", stdin=given).rows
+    # All arms are alike but for what they cost.
+    assert [row["action"] for row in rows] == ["b", "c", "c"]
+    bits = 0.5 * math.log(1 + 1 / 0.25)
+    assert rows[0]["scores"] == pytest.approx([bits / 4, bits, bits / 4], rel=1e-5)
+    assert rows[1]["scores"] == pytest.approx([bits, bits / 4], rel=1e-5)
+    assert [row["gain"] for row in rows] == pytest.approx([bits] * 3, rel=1e-5)
+    # Negative control: without per_cost, cost is nobody's business.
+    plain_rows = call(*ask, "eig", stdin=given).rows
+    assert plain_rows[0]["scores"] == pytest.approx([bits] * 3, rel=1e-5)
+
+
 def test_a_model_of_ones_own_makes_or_is_given_candidates(examples) -> None:
     given = lines(
         {"id": 1},
@@ -127,6 +146,8 @@ def test_a_model_of_ones_own_makes_or_is_given_candidates(examples) -> None:
         ({"id": 1, "actions": [[1, 2]]}, "expected 1 numbers, got 2"),
         ({"id": 1, "actions": ["a"]}, "has no features"),
         ({"id": 1, "x": [1]}, "means nothing without actions"),
+        ({"id": 1, "cost": [1]}, "cost: means nothing without actions"),
+        ({"id": 1, "actions": [[1]], "cost": [1, 2]}, "cost: expected 1 numbers, got 2"),
     ):
         result = call("run", *model, "--rule", "eig", "--quiet", stdin=lines(wrong))
         assert (result.status, len(result.errors)) == (2, 1)

@@ -31,6 +31,9 @@ LINES = {
     "vector for arms": ('{"id":1,"x":[1,2],"action":[1,2],"propensity":1,"y":0}', "arms"),
     "vector outcome": ('{"id":1,"x":[1,2],"action":0,"propensity":1,"y":[0]}', "y: is a vector"),
     "propensity": ('{"id":1,"x":[1,2],"action":0,"propensity":2,"y":0}', "propensity"),
+    "costs": ('{"id":1,"x":[1,2],"cost":[1,2]}', "cost: expected 3 numbers, got 2"),
+    "no cost": ('{"id":1,"x":[1,2],"cost":[1,2,0]}', "cost[2]: expected float > 0"),
+    "dear": ('{"id":1,"x":[1,2],"cost":[1,2,1e300]}', "cost: too large"),
     "repeated id": ('{"id":"good","x":[1,2]}', "already waiting"),
     "not UTF-8": (b'{"id":"\xff"}', "UTF-8"),
 }

@@ -34,6 +34,24 @@ def test_candidates_over_arms_stand_at_their_index():
     assert encoder.candidates(record(x=[1.0])).valid.all()
 
 
+def test_costs_follow_the_list_or_the_arms():
+    encoder = Encoder(Arms(3), BINARY, ("red", "green", "blue"))
+    assert encoder.candidates(record(cost=[1.0, 2.0, 3.0])).cost.tolist() == [1, 2, 3]
+    listed = record(actions=["blue", "red"], cost=[2.0, 5.0])
+    assert encoder.candidates(listed).cost.tolist() == [5, 1, 2]
+    vectors = Encoder(Vector(1), BINARY, capacity=3)
+    offered = vectors.candidates(record(actions=[[1.0], [2.0]], cost=[4.0, 0.5]))
+    assert offered.cost.tolist() == [4, 0.5, 1]
+    for space, fields, words in (
+        (encoder, {"cost": [1.0]}, "cost: expected 3 numbers, got 1"),
+        (encoder, {"actions": ["red"], "cost": [1.0, 2.0]}, "cost: expected 1 numbers, got 2"),
+        (vectors, {"actions": [[1.0]], "cost": [1.0, 2.0]}, "cost: expected 1 numbers, got 2"),
+        (encoder, {"actions": [Candidate("red", cost=2.0)], "cost": [1.0]}, "cost: given twice"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            space.candidates(record(**fields))
+
+
 def test_candidates_over_vectors():
     encoder = Encoder(Vector(3), BINARY, capacity=3)
     logged = record(actions=[[1.0, 2.0], Candidate("b", [3.0, 4.0], 5.0)], action="b", x=[9.0])

@@ -25,14 +25,14 @@ def test_kinds_are_told_apart():
 def test_every_field_arrives():
     line = (
         b'{"id":"a","t":1.5,"x":[1,2],"actions":["l",{"id":"r","cost":2}],"action":"r",'
-        b'"propensity":0.25,"y":true,"r":-1,"deadline":0.01,"weight":2}'
+        b'"propensity":0.25,"y":true,"r":-1,"deadline":0.01,"weight":2,"cost":[1,2.5]}'
     )
     record = decode(line, HERE)
     assert record.id == "a"
     assert (record.t, record.x) == (1.5, [1.0, 2.0])
     assert record.actions == ["l", Candidate("r", None, 2.0)]
     assert (record.action, record.propensity, record.y, record.r) == ("r", 0.25, 1.0, -1.0)
-    assert (record.deadline, record.weight) == (0.01, 2.0)
+    assert (record.deadline, record.weight, record.cost) == (0.01, 2.0, [1.0, 2.5])
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,9 @@ def test_every_field_arrives():
         (b'{"id":1,"x":[1,null]}', ["x[1]"]),
         (b'{"id":1,"propensity":0}', ["propensity", "> 0"]),
         (b'{"id":1,"weight":-1}', ["weight", ">= 0"]),
+        (b'{"id":1,"cost":[1,0]}', ["cost[1]", "> 0"]),
+        (b'{"id":1,"cost":2}', ["cost", "expected array"]),
+        (b'{"id":1,"actions":[{"id":1,"cost":-1}]}', ["actions[0].cost", "> 0"]),
         (b'{"id":1,"actions":[{"idd":1}]}', ["actions[0]", 'did you mean "id"']),
         (b'{"id":"\xff"}', ["UTF-8"]),
     ],
