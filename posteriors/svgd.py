@@ -66,8 +66,7 @@ def build(model: Model, config: SVGD) -> Posterior:
         value, gradient = store.climb(key, state.history, state.particles)
         logs, pull = jax.vjp(lambda u: across(unknowns.log_prior, u), state.particles)
         gradient, finite = finite_only(gradient + pull(jnp.ones_like(logs))[0])
-        points = state.particles / spread
-        direction = stein(points, spread * gradient, bandwidth(points)) / spread
+        direction = stein(state.particles / spread, spread * gradient) / spread
         particles, moments = climb.step(state.particles, direction, state.moments, state.step_size)
         healthy = finite & jnp.all(jnp.isfinite(particles))
         work = (config.particles * store.evaluated(state.history)).astype(particles.dtype)
@@ -89,21 +88,26 @@ def squares(points: Array) -> Array:
     return jnp.maximum(norms[:, None] + norms[None, :] - 2 * gram, 0.0)
 
 
-def bandwidth(points: Array) -> Array:
-    """h `[]` of the kernel exp(-distance^2 / h): median distance^2 / log S; 1 where S is 1."""
-    count = points.shape[1]
+def bandwidth(apart: Array) -> Array:
+    """h `[]` of the kernel exp(-distance^2 / h) for squared distances `[S, S]`.
+
+    The median distance, squared, over log S; 1 where S is 1.
+    """
+    count = apart.shape[0]
     if count == 1:
-        return jnp.ones((), points.dtype)
-    median = jnp.median(jnp.sqrt(squares(points)[np.tril_indices(count, -1)]))
+        return jnp.ones((), apart.dtype)
+    median = jnp.median(jnp.sqrt(apart[np.tril_indices(count, -1)]))
     # Particles that have all fallen together leave a kernel of no width.
-    return jnp.maximum(jnp.square(median) / np.log(count), jnp.finfo(points.dtype).tiny)
+    return jnp.maximum(jnp.square(median) / np.log(count), jnp.finfo(apart.dtype).tiny)
 
 
-def stein(points: Array, gradient: Array, width: Array) -> Array:
+def stein(points: Array, gradient: Array) -> Array:
     """Direction `[D, S]` for `points [D, S]` and the gradient there of the log density.
 
-    The mean over j of k(j, i) gradient(j) + 2 k(j, i) (i - j) / width.
+    The mean over j of k(j, i) gradient(j) + 2 k(j, i) (i - j) / h.
     """
-    kernel = jnp.exp(-squares(points) / width)
-    apart = points * jnp.sum(kernel, axis=0)[None, :] - points @ kernel
-    return (gradient @ kernel + 2 / width * apart) / points.shape[1]
+    apart = squares(points)
+    width = bandwidth(apart)
+    kernel = jnp.exp(-apart / width)
+    push = points * jnp.sum(kernel, axis=0)[None, :] - points @ kernel
+    return (gradient @ kernel + 2 / width * push) / points.shape[1]

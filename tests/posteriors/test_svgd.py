@@ -11,7 +11,7 @@ import pytest
 from blackjax.vi.svgd import median_heuristic
 from support import simulate
 from uncertain.posteriors.registry import build_model, build_posterior
-from uncertain.posteriors.svgd import bandwidth, stein
+from uncertain.posteriors.svgd import bandwidth, squares, stein
 from uncertain.posteriors.unknowns import likelihood, unknowns_of
 
 ROUNDING = 1e-9
@@ -37,9 +37,9 @@ def test_direction_is_that_of_blackjax(count: int) -> None:
         peer = blackjax.svgd(slope, optax.sgd(1.0))
         moved = peer.step(peer.init(particles, {"length_scale": width})).particles
         points, gradient = particles.T, jax.vmap(slope)(particles).T
-        found = stein(points, gradient, bandwidth(points))
-        alone = found - stein(points, 0 * gradient, bandwidth(points))
-        return width, bandwidth(points), moved - particles, found.T, alone.T
+        found = stein(points, gradient)
+        alone = found - stein(points, 0 * gradient)
+        return width, bandwidth(squares(points)), moved - particles, found.T, alone.T
 
     width, mine, expected, found, alone = map(np.asarray, both())
     assert expected.dtype == np.float64
@@ -53,7 +53,7 @@ def test_direction_is_that_of_blackjax(count: int) -> None:
 @pytest.mark.parametrize("count", [1, 2])
 def test_particles_on_one_spot_stay_finite(count: int) -> None:
     points = jnp.ones((3, count))
-    found = stein(points, 2 * points, bandwidth(points))
+    found = stein(points, 2 * points)
     np.testing.assert_allclose(found, 2.0)
 
 
