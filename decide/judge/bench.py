@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -23,12 +24,14 @@ import numpy as np
 from ...posteriors.base import UsageError
 from ...streams.worlds.registry import believed, build_world
 from .experiment import Cell, Experiment
-from .latency import live_runs
+from .latency import Lived, live_runs
 from .quality import Wanted, agent_and_world, quality
 from .record import mark_frontier, record
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share of the whole bench that is finished."""
+Measure = Callable[[Cell, int, int, Wanted], dict[str, Any]]
+"""`quality`, or what does the same."""
 QUALITY_SHARE = 0.85
 """Roughly how much of a bench's time goes into quality."""
 
@@ -101,51 +104,68 @@ def setting(name: str) -> Any:
 
 
 def run_quality(
-    cells: list[Cell], wanted: Wanted, workers: int, progress: Progress
+    cells: list[Cell],
+    wanted: Wanted,
+    workers: int,
+    progress: Progress,
+    pool: ProcessPoolExecutor | None = None,
+    measure: Measure = quality,
 ) -> dict[Cell, dict[str, Any]]:
-    """Quality of every cell, its runs in order."""
+    """Quality of every cell, its runs in order. pool: workers to use, its own unless given."""
+    if workers > 1 and pool is None:
+        with crew(workers) as pool:
+            return run_quality(cells, wanted, workers, progress, pool, measure)
     work = pieces(cells, workers)
     results: dict[tuple[Cell, int], dict[str, Any]] = {}
-    if workers == 1:
+    if pool is None:
         for done, (cell, first, count) in enumerate(work):
             progress(describe(cell), QUALITY_SHARE * done / len(work))
-            results[cell, first] = quality(cell, first, count, wanted)
+            results[cell, first] = measure(cell, first, count, wanted)
         return gathered(cells, results)
+    try:
+        jobs: dict[Future, tuple[Cell, int]] = {
+            pool.submit(measure, cell, first, count, wanted): (cell, first)
+            for cell, first, count in work
+        }
+        for done, future in enumerate(as_finished(jobs, progress, len(work)), start=1):
+            results[jobs[future]] = future.result()
+            progress("gain", QUALITY_SHARE * done / len(work))
+    except BrokenProcessPool as error:
+        raise UsageError(
+            "a worker process died, perhaps for want of memory; try --workers 1 or fewer "
+            "--particles"
+        ) from error
+    return gathered(cells, results)
+
+
+@contextmanager
+def crew(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Worker processes for quality, ended at once however the block ends."""
     # One thread a worker: they would otherwise fight over the same cores.
     held = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(ONE_THREAD)
+    pool = ProcessPoolExecutor(
+        workers,
+        multiprocessing.get_context("spawn"),
+        start_worker,
+        (
+            setting("jax_compilation_cache_dir"),
+            setting("jax_enable_x64"),
+        ),
+    )
     try:
-        pool = ProcessPoolExecutor(
-            workers,
-            multiprocessing.get_context("spawn"),
-            start_worker,
-            (
-                setting("jax_compilation_cache_dir"),
-                setting("jax_enable_x64"),
-            ),
-        )
         try:
-            jobs: dict[Future, tuple[Cell, int]] = {
-                pool.submit(quality, cell, first, count, wanted): (cell, first)
-                for cell, first, count in work
-            }
-            for done, future in enumerate(as_finished(jobs, progress, len(work)), start=1):
-                results[jobs[future]] = future.result()
-                progress("gain", QUALITY_SHARE * done / len(work))
-        except BrokenProcessPool as error:
-            raise UsageError(
-                "a worker process died, perhaps for want of memory; try --workers 1 or fewer "
-                "--particles"
-            ) from error
+            # Starts them all, with the environment as it is now.
+            pool.submit(int)
         finally:
-            stop(pool)
+            for name, value in held.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+        yield pool
     finally:
-        for name, value in held.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-    return gathered(cells, results)
+        stop(pool)
 
 
 ONE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "OPENBLAS_NUM_THREADS": "1"}
@@ -197,31 +217,45 @@ def bench(
     for cell in cells:
         agent_and_world(cell)
     workers = experiment.workers or cores()
-    wanted = Wanted(
+    runs = run_quality(plan(cells), wanted_of(experiment), workers, progress)
+    records: list[dict[str, Any]] = []
+    for done, cell in enumerate(cells):
+        progress(
+            "latency, " + describe(cell), QUALITY_SHARE + (1 - QUALITY_SHARE) * done / len(cells)
+        )
+        baseline = runs[cell] if cell.rule == "random" else runs.get(baseline_of(cell))
+        records.append(timed(cell, runs[cell], baseline, experiment, workers)[0])
+        mark_frontier(records)
+        finished(records)
+    progress("done", 1.0)
+    return records
+
+
+def wanted_of(experiment: Experiment) -> Wanted:
+    """What an experiment asks of the quality of each cell."""
+    return Wanted(
         experiment.samples,
         experiment.reference,
         experiment.spce,
         experiment.joint,
         experiment.fidelity,
     )
-    runs = run_quality(plan(cells), wanted, workers, progress)
-    records: list[dict[str, Any]] = []
-    for done, cell in enumerate(cells):
-        progress(
-            "latency, " + describe(cell), QUALITY_SHARE + (1 - QUALITY_SHARE) * done / len(cells)
-        )
-        agent, world = agent_and_world(cell)
-        timing = None
-        if experiment.live:
-            timing = live_runs(agent, world, cell.steps, cell.seed, experiment.live).timing
-        baseline = runs[cell] if cell.rule == "random" else runs.get(baseline_of(cell))
-        records.append(
-            record(cell, runs[cell], baseline, timing, experiment.spce, experiment.joint, workers)
-        )
-        mark_frontier(records)
-        finished(records)
-    progress("done", 1.0)
-    return records
+
+
+def timed(
+    cell: Cell,
+    runs: dict[str, Any],
+    baseline: dict[str, Any] | None,
+    experiment: Experiment,
+    workers: int,
+) -> tuple[dict[str, Any], Lived | None]:
+    """A cell's live runs, None where none are wanted, and its record."""
+    agent, world = agent_and_world(cell)
+    lived = None
+    if experiment.live:
+        lived = live_runs(agent, world, cell.steps, cell.seed, experiment.live)
+    timing = lived.timing if lived else None
+    return record(cell, runs, baseline, timing, experiment.spce, experiment.joint, workers), lived
 
 
 def describe(cell: Cell) -> str:
