@@ -34,47 +34,20 @@ def bench(
     ] = None,
     model: o.Model = None,
     posterior: o.Posteriors = None,
-    particles: Annotated[
-        list[str] | None,
-        typer.Option("--particles", metavar="S,S", help="Draws of belief, a row each."),
-    ] = None,
-    refine: Annotated[
-        list[str] | None,
-        typer.Option("--refine", metavar="K,K", help="Refine steps after each event, a row each."),
-    ] = None,
+    particles: o.ParticlesGrid = None,
+    refine: o.RefineGrid = None,
     rule: o.Rules = None,
     proposer: o.Proposer = None,
     candidates: o.Candidates = None,
-    steps: Annotated[
-        int | None, typer.Option("--steps", min=1, metavar="N", help="Events a run.")
-    ] = None,
-    seeds: Annotated[
-        int | None, typer.Option("--seeds", min=1, metavar="N", help="Runs a cell.")
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option("--seed", min=0, max=2**32 - 1, metavar="N", help="Seed of everything."),
-    ] = None,
+    steps: o.Steps = None,
+    seeds: o.Seeds = None,
+    seed: o.OwnSeed = None,
     explore: o.Explore = None,
-    live: Annotated[
-        int | None,
-        typer.Option("--live", min=0, metavar="N", help="Live runs a cell, which time it."),
-    ] = None,
-    spce: Annotated[
-        int | None,
-        typer.Option("--spce", min=1, metavar="L", help="Also sPCE and sNMC with L prior draws."),
-    ] = None,
-    samples: Annotated[
-        int | None,
-        typer.Option("--samples", min=0, metavar="L", help="Draws behind the ACE and VNMC bounds."),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option("--workers", min=0, metavar="N", help="Processes for gain; 0 is one a core."),
-    ] = None,
-    fidelity: Annotated[
-        bool, typer.Option("--fidelity", help="Also choices against a reference's, on one history.")
-    ] = False,
+    live: o.Live = None,
+    spce: o.Spce = None,
+    samples: o.Samples = None,
+    workers: o.Workers = None,
+    fidelity: o.Fidelity = False,
     joint: Annotated[
         int | None,
         typer.Option(

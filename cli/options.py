@@ -82,6 +82,39 @@ Seed = Annotated[
     int,
     typer.Option("--seed", min=0, max=2**32 - 1, metavar="N", help="Seed of everything random."),
 ]
+ParticlesGrid = Annotated[
+    list[str] | None,
+    typer.Option("--particles", metavar="S,S", help="Draws of belief, a row each."),
+]
+RefineGrid = Annotated[
+    list[str] | None,
+    typer.Option("--refine", metavar="K,K", help="Refine steps after each event, a row each."),
+]
+Steps = Annotated[int | None, typer.Option("--steps", min=1, metavar="N", help="Events a run.")]
+Seeds = Annotated[int | None, typer.Option("--seeds", min=1, metavar="N", help="Runs a cell.")]
+OwnSeed = Annotated[
+    int | None,
+    typer.Option("--seed", min=0, max=2**32 - 1, metavar="N", help="Seed of everything."),
+]
+Live = Annotated[
+    int | None,
+    typer.Option("--live", min=0, metavar="N", help="Live runs a cell, which time it."),
+]
+Spce = Annotated[
+    int | None,
+    typer.Option("--spce", min=1, metavar="L", help="Also sPCE and sNMC with L prior draws."),
+]
+Samples = Annotated[
+    int | None,
+    typer.Option("--samples", min=0, metavar="L", help="Draws behind the ACE and VNMC bounds."),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", min=0, metavar="N", help="Processes for gain; 0 is one a core."),
+]
+Fidelity = Annotated[
+    bool, typer.Option("--fidelity", help="Also choices against a reference's, on one history.")
+]
 NoCache = Annotated[
     bool,
     typer.Option(
