@@ -36,13 +36,14 @@ def joint_divergence(
 ) -> np.ndarray:
     """Mean over blocks of log P*(y) - log E_belief prod p(y_t), in nats a block, `[N]`."""
     keys = jax.random.split(key, len(trace.action))
-    many = _divergence(agent, world, trace.action.shape[1], tau)
+    many = compiled_divergence(agent, world, trace.action.shape[1], tau)
     out = many(keys, states, trace.truth[:, -1], trace.action, trace.observation)
     return np.asarray(out, float)
 
 
 @lru_cache(maxsize=32)
-def _divergence(agent: Agent, world: World, steps: int, tau: int):
+def compiled_divergence(agent: Agent, world: World, steps: int, tau: int):
+    """The same over many runs, compiled once an agent."""
     truth_model = world.model
     assert truth_model is not None
     model = agent.model
