@@ -14,7 +14,7 @@ from difflib import get_close_matches
 
 import typer
 
-from . import command_bench, command_streams, command_worlds
+from . import command_bench, command_streams, command_tune, command_worlds
 from .app import Job, app
 from .environment import Environment, ExitStatus, standard
 
@@ -123,7 +123,7 @@ def silence(environment: Environment) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), environment.stdout.fileno())
 
 
-COMMANDS = (command_bench, command_streams, command_worlds)
+COMMANDS = (command_bench, command_tune, command_streams, command_worlds)
 """Imported for what they add to the application, in the order in which help shows them."""
 
 __all__ = ["execute", "main"]
