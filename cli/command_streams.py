@@ -18,6 +18,7 @@ from .app import Job, app, bound, examples
     epilog=examples(
         "uncertain run --model linear:arms=10:features=16 --rule thompson < requests.ndjson",
         "uncertain run log.ndjson --model examples/dose.py:Dose --posterior smc --rule eig",
+        "uncertain run --model finite --posterior exact --rule eig --until-gain 0.01",
     ),
 )
 def run(
@@ -46,6 +47,27 @@ def run(
             help="Decisions that may wait for their observation; the oldest beyond is dropped.",
         ),
     ] = 10_000,
+    batch: Annotated[
+        int, typer.Option("--batch", min=1, metavar="Q", help="Distinct actions a decision.")
+    ] = 1,
+    until_gain: Annotated[
+        float | None,
+        typer.Option(
+            "--until-gain",
+            min=0.0,
+            metavar="NATS",
+            help="Stop once no action is expected to gain as much.",
+        ),
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            "--budget",
+            min=0.0,
+            metavar="N",
+            help="Stop after N decisions, or once requests' costs add up to N.",
+        ),
+    ] = None,
     seed: o.Seed = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No notes on standard error.")] = False,
     no_cache: o.NoCache = False,
@@ -62,7 +84,8 @@ def run(
 
         chosen = Run(
             file, str(model), str(posterior), str(rule), o.names([arms] if arms else None),
-            particles, refine, proposer, candidates or 1, explore or 0.0, horizon, seed, quiet,
+            particles, refine, proposer, candidates or 1, explore or 0.0, horizon, batch,
+            until_gain, budget, seed, quiet,
         )  # fmt: skip
         return run(chosen, context.obj)
 

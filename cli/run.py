@@ -17,6 +17,8 @@ from .environment import Environment, ExitStatus
 
 if TYPE_CHECKING:
     from ..decide.loop.serve import Server, Tally
+    from ..decide.loop.step import Agent
+    from ..decide.loop.waiting import Waiting
 
 MICROSECONDS = 1e-3
 """In one nanosecond."""
@@ -37,6 +39,9 @@ class Run:
     candidates: int = 32
     explore: float = 0.0
     horizon: int = 10_000
+    batch: int = 1
+    until_gain: float | None = None
+    budget: float | None = None
     seed: int = 0
     quiet: bool = False
 
@@ -56,6 +61,9 @@ def run(options: Run, environment: Environment) -> int:
     writer = Writer(environment.data, live=True)
     for record in records(Source(options.file, environment.stdin)):
         writer.write(server.answer(record))
+        if server.stopped is not None:
+            tell(f"stopped: {server.stopped}")
+            break
     for line in summary(server.tally, server.waiting):
         tell(line)
     return ExitStatus.DONE
@@ -64,6 +72,8 @@ def run(options: Run, environment: Environment) -> int:
 def prepared(options: Run) -> Server:
     """The agent, compiled and at its prior."""
     from ..decide.loop.serve import Server
+    from ..decide.loop.stopping import Stopping
+    from ..decide.rules.registry import informs
     from ..posteriors.outcomes import outcome_kind
     from ..posteriors.registry import build_model
     from ..streams.encode import Encoder
@@ -77,6 +87,13 @@ def prepared(options: Run) -> Server:
         model, options.posterior, options.rule, options.particles, options.refine,
         options.proposer, options.candidates, options.explore,
     )  # fmt: skip
+    if options.until_gain is not None and not informs(options.rule):
+        raise UsageError(
+            f"--until-gain needs a rule that says what it expects to gain; {options.rule} does "
+            "not: use eig or ids"
+        )
+    if options.batch > 1:
+        agent = with_batch(agent, options)
     capacity = 0 if isinstance(space, Arms) else options.candidates
     encoder = Encoder(space, outcome_kind(model), options.arms, capacity, bool(model.latent))
     rule = parse(options.rule)
@@ -85,10 +102,29 @@ def prepared(options: Run) -> Server:
         encoder,
         options.seed,
         spec,
-        informs=rule.target == "eig",
+        informs=informs(options.rule),
         per_cost=bool(dict(rule.settings).get("per_cost", False)),
         horizon=options.horizon,
+        batch=options.batch,
+        stopping=Stopping(options.until_gain, options.budget),
     )
+
+
+def with_batch(agent: Agent, options: Run) -> Agent:
+    """The agent, its rule choosing several actions at once."""
+    from ..decide.loop.step import candidate_count
+    from ..decide.rules.registry import build_batch
+    from ..posteriors.outcomes import Other, outcome_kind
+
+    count, model = options.batch, agent.model
+    if count > candidate_count(agent):
+        known = "arms" if isinstance(model.actions, Arms) else "candidates"
+        raise UsageError(f"--batch {count}: there are {candidate_count(agent)} {known}")
+    kind = outcome_kind(model)
+    if isinstance(kind, Other) and kind.shape:
+        raise UsageError(f"--batch {count}: model {options.model} observes a vector each time")
+    rule = build_batch(options.rule, model, count, options.explore, options.particles)
+    return agent._replace(rule=rule)
 
 
 def with_arms(text: str, arms: tuple[str, ...]) -> str:
@@ -103,7 +139,7 @@ def with_arms(text: str, arms: tuple[str, ...]) -> str:
     return str(Spec(spec.target, tuple(sorted(settings.items()))))
 
 
-def summary(tally: Tally, waiting: int) -> list[str]:
+def summary(tally: Tally, waiting: Waiting) -> list[str]:
     """What was done, for a person: counts, and latency in microseconds."""
     lines = [f"{tally.decided} decisions, {tally.learnt} events learnt"]
     for name, taken in (("decide", tally.decide), ("learn", tally.learn)):
@@ -115,8 +151,8 @@ def summary(tally: Tally, waiting: int) -> list[str]:
             )
     for count, what in (
         (tally.unmatched, "observations of an id that was not waiting: not learnt"),
-        (tally.dropped, "decisions dropped unanswered: beyond --horizon"),
-        (waiting, "decisions still without an observation"),
+        (waiting.dropped, "decisions dropped unanswered: beyond --horizon"),
+        (len(waiting), "decisions still without an observation"),
         (tally.unhealthy, "updates not healthy (not finite or rejected)"),
     ):
         if count:

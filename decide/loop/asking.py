@@ -1,19 +1,45 @@
-"""What a client asks, as the arrays of a request, and the choice back in the client's own words.
+"""What a client asks and answers, as arrays, and the choice back in the client's own words.
 
 Not here: deciding (serve.py), or the checks of single fields (streams/encode.py).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import msgspec
 import numpy as np
 
 from ...posteriors.base import Arms, UsageError
 from ...streams.encode import Encoder
 from ...streams.record import Candidate, Record
-from .step import Agent, Request, blank_request
+from .step import Agent, Decision, Request, blank_request
+
+
+class Rows(NamedTuple):
+    """A decision on the host, one row an action: index and its propensity `[q]`, action
+    `[q, size]`, scores `[q, A]`."""
+
+    # As in Choice.
+    index: np.ndarray  # pyright: ignore[reportIncompatibleMethodOverride]
+    propensity: np.ndarray
+    action: np.ndarray
+    scores: np.ndarray
+
+    def first(self, count: int) -> Rows:
+        """The first `count` rows, in arrays of their own."""
+        return Rows(*(x[:count].copy() for x in self))
+
+
+def rows_of(decision: Decision, offered: int) -> Rows:
+    """The rows of a decision, of a batch or not, out of `offered` candidates: there are no more."""
+    index = np.atleast_1d(decision.index)
+    action, scores, propensity = (
+        np.atleast_2d(x) for x in (decision.action, decision.scores, decision.propensity)
+    )
+    own = propensity[np.arange(len(index)), index]
+    return Rows(index, own, action, scores).first(offered)
 
 
 class Asking:
@@ -27,8 +53,11 @@ class Asking:
         self._blank_made = jax.tree.map(np.asarray, blank_request(agent))
         self._blank_brought = jax.tree.map(np.asarray, blank_request(agent, self.given))
 
-    def request(self, record: Record, now: float, ahead: int) -> Request:
-        """The request as host arrays; raises UsageError where it does not fit the model."""
+    def request(self, record: Record, now: float, ahead: int, batch: int = 1) -> Request:
+        """The request as host arrays; raises UsageError where it does not fit the model.
+
+        batch: actions wanted, of which at least as many must be offered.
+        """
         if record.actions is None:
             if not self._can_make:
                 raise record.where.error("actions", "missing", "list them, or name a --proposer")
@@ -49,12 +78,38 @@ class Asking:
                 "actions", "no candidates", "offer at least one, or leave the field out"
             )
         offered = self.encoder.candidates(record)
+        if offered.valid.sum() < batch:
+            raise record.where.error(
+                "actions", f"{offered.valid.sum()} candidates for a batch of {batch}", "offer more"
+            )
         request = self._blank_brought._replace(
             now=now, valid=offered.valid, cost=offered.cost, ahead=ahead
         )
         if self.arms:
             return request._replace(context=offered.features[0, 1:])
         return request._replace(features=offered.features)
+
+    def observed(self, record: Record, count: int, batch: bool) -> list[Any]:
+        """What followed each of `count` actions; `y` lists one an action for a batch."""
+        if not batch:
+            return [self.encoder.observation(record)]
+        if not isinstance(record.y, list) or len(record.y) != count:
+            got = len(record.y) if isinstance(record.y, list) else "one alone"
+            raise record.where.error(
+                "y", f"expected a list of {count}, got {got}", "give one for each action"
+            )
+        apart = (msgspec.structs.replace(record, y=y) for y in record.y)
+        return [self.encoder.observation(one) for one in apart]
+
+    def said(self, record: Record, rows: Rows, batch: bool) -> dict[str, Any]:
+        """The chosen actions, their propensities and scores in the client's own words."""
+        chosen = zip(rows.index.tolist(), rows.action, strict=True)
+        actions = [self.named(record, index, action) for index, action in chosen]
+        propensities = rows.propensity.tolist()
+        scores = [self.ordered(record, row) for row in rows.scores]
+        if batch:
+            return {"actions": actions, "propensities": propensities, "scores": scores}
+        return {"action": actions[0], "propensity": propensities[0], "scores": scores[0]}
 
     def named(self, record: Record, index: int, action: np.ndarray) -> Any:
         """The chosen action in the client's own words."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,22 +17,17 @@ import numpy as np
 from ...posteriors.base import Event
 from ...streams.encode import Encoder
 from ...streams.record import DECISION, EVENT, REQUEST, Record
-from .asking import Asking, too_large
+from .asking import Asking, rows_of, too_large
 from .live import build_live, timed_decide, timed_learn
 from .scoring import belief_shape, build_foresight
 from .step import Agent
+from .stopping import Stopping
+from .waiting import Pending, Waiting
 
 KEPT = 100_000
 """Latencies remembered for the summary: a stream may have no end, memory has."""
 SECOND = 1e9
 """In nanoseconds; dividing by it keeps short decimals short."""
-
-
-class Pending(NamedTuple):
-    """A decision waiting for its observation: action `[size]` as the model sees it, its time."""
-
-    action: Any
-    time: float
 
 
 @dataclass
@@ -42,7 +37,6 @@ class Tally:
     decided: int = 0
     learnt: int = 0
     unmatched: int = 0
-    dropped: int = 0
     unhealthy: int = 0
     decide: deque[int] = field(default_factory=lambda: deque(maxlen=KEPT))
     learn: deque[int] = field(default_factory=lambda: deque(maxlen=KEPT))
@@ -54,6 +48,8 @@ class Server:
     Requests to a model with continuous actions may list up to `encoder.capacity` candidates.
     posterior, seed: said in every reply. informs: whether the rule's scores are expected gains in
     nats, a unit of cost if `per_cost`. horizon: decisions that may wait; beyond it the oldest go.
+    batch: actions that the agent's rule chooses at once, 1 for a rule of single ones. stopping:
+    when to ask no more; once `stopped` says why, nothing else should be answered.
     """
 
     def __init__(
@@ -65,10 +61,14 @@ class Server:
         informs: bool = False,
         per_cost: bool = False,
         horizon: int = 10_000,
+        batch: int = 1,
+        stopping: Stopping | None = None,
     ) -> None:
         begin = time.perf_counter()
         self.encoder, self.posterior, self.seed = encoder, posterior, seed
-        self.informs, self.per_cost, self.horizon = informs, per_cost, horizon
+        self.informs, self.per_cost = informs, per_cost
+        self.batch, self.stopping = batch, stopping or Stopping()
+        self.stopped: str | None = None
         self.tally = Tally()
         self._asking = Asking(agent, encoder)
         # Arms are always the same; candidates in a continuous space are made here or brought.
@@ -78,15 +78,10 @@ class Server:
         self._packed = self._brought.init(jax.random.key(seed))
         shape = belief_shape(agent)
         self.draws = len(shape.log_weights) if hasattr(shape, "log_weights") else agent.particles
-        self._waiting: dict[str | int, Pending] = {}
+        self.waiting = Waiting(horizon)
         self._ahead = 0
         self._latest = 0.0
         self.compile = time.perf_counter() - begin
-
-    @property
-    def waiting(self) -> int:
-        """Decisions without an observation so far."""
-        return len(self._waiting)
 
     def traces(self) -> int:
         """How often anything was traced; constant once made, however many lines follow."""
@@ -101,60 +96,58 @@ class Server:
                 return self._decide(record)
             if kind == EVENT:
                 action, now = np.asarray(self.encoder.action(record)), self.encoder.time(record)
-                self._waiting.pop(record.id, None)
-                return self._learn(record, action, now)
+                observed = [self.encoder.observation(record)]
+                reply = self._learn(record, action[None], observed, now)
+                self.waiting.done(record.id)
+                return reply
             if kind == DECISION:
                 action, now = np.asarray(self.encoder.action(record)), self.encoder.time(record)
-                self._new(record)
-                self._wait(record, Pending(action, now))
+                self.waiting.refuse_known(record)
+                self.waiting.add(record.id, Pending(action[None], now, batch=False))
                 return {"id": record.id, "action": record.action, "propensity": record.propensity}
-            pending = self._waiting.get(record.id)
+            pending = self.waiting.get(record.id)
             if pending is None:
                 self.tally.unmatched += 1
                 return reply_learnt(record, None, None, None)
             now = pending.time if record.t is None else self.encoder.time(record)
-            reply = self._learn(record, pending.action, now)
-            del self._waiting[record.id]
+            observed = self._asking.observed(record, len(pending.actions), pending.batch)
+            reply = self._learn(record, pending.actions, observed, now)
+            self.waiting.done(record.id)
             return reply
 
-    def _new(self, record: Record) -> None:
-        if record.id in self._waiting:
-            raise record.where.error(
-                "id", f"{record.id!r} is already waiting for its observation", "use a new id"
-            )
-
-    def _wait(self, record: Record, pending: Pending) -> None:
-        if len(self._waiting) >= self.horizon:
-            del self._waiting[next(iter(self._waiting))]
-            self.tally.dropped += 1
-        self._waiting[record.id] = pending
-
     def _decide(self, record: Record) -> dict[str, Any]:
-        self._new(record)
+        self.waiting.refuse_known(record)
         # A request may be late too; beliefs are not carried backwards.
         now = max(self.encoder.time(record), self._latest)
-        request = self._asking.request(record, now, self._ahead)
+        request = self._asking.request(record, now, self._ahead, self.batch)
+        cost = np.asarray(request.cost)
+        valid = np.asarray(request.valid) & self.stopping.affordable(cost)
+        if not valid.any():
+            self.stopped = self.stopping.exhausted()
+            none: dict[str, Any] = {"action": None, "propensity": None}
+            if self.batch > 1:
+                none = {"actions": [], "propensities": []}
+            return {"id": record.id, **none, **reply_stopped(self.stopped)}
         live = self._made if record.actions is None else self._brought
-        flat = live.write_request(request)
+        flat = live.write_request(request._replace(valid=valid))
         if not np.isfinite(flat).all():
             raise too_large(record)
         out, taken = timed_decide(live, self._packed, flat)
-        decision = live.read_decision(out)
-        index, scores, action = int(decision.index), np.asarray(decision.scores), decision.action
-        gain = None
+        rows = rows_of(live.read_decision(out), int(valid.sum()))
+        gains = rows.scores * cost[None, :] if self.per_cost else rows.scores
         if self.informs:
-            gain = float(scores[index]) * (float(request.cost[index]) if self.per_cost else 1.0)
-        # A copy: the action would otherwise keep the whole result alive while it waits.
-        self._wait(record, Pending(action.copy(), now))
-        self.tally.decided += 1
+            self.stopped = self.stopping.too_little(gains[0][valid])
+        if self.stopped is None:
+            rows = rows.first(self.stopping.pay(cost[rows.index]))
+            self.waiting.add(record.id, Pending(rows.action, now, self.batch > 1))
+            self.tally.decided += 1
+        expected = gains[np.arange(len(rows.index)), rows.index].sum()
         self.tally.decide.append(taken)
         seconds = taken / SECOND
         reply = {
             "id": record.id,
-            "action": self._asking.named(record, index, np.asarray(action)),
-            "propensity": float(decision.propensity[index]),
-            "scores": self._asking.ordered(record, scores),
-            "gain": gain,
+            **self._asking.said(record, rows, self.batch > 1),
+            "gain": float(expected) if self.informs else None,
             "posterior": self.posterior,
             "draws": self.draws,
             "latency": {"decide": seconds},
@@ -165,27 +158,36 @@ class Server:
         if record.deadline is not None:
             reply["deadline_met"] = seconds <= record.deadline
         self._ahead += 1
-        return reply
+        return reply if self.stopped is None else reply | reply_stopped(self.stopped)
 
-    def _learn(self, record: Record, action: np.ndarray, now: float) -> dict[str, Any]:
-        observation = np.asarray(self.encoder.observation(record))
+    def _learn(
+        self, record: Record, actions: np.ndarray, observed: list[Any], now: float
+    ) -> dict[str, Any]:
+        """Learn from one event, or the events of a batch in their order: sums in the reply."""
         now = max(now, self._latest)
-        # Host numbers in an event's place: they become one packed array before JAX sees them.
-        event = Event(action, observation, now, self.tally.learnt, record.weight)  # type: ignore[arg-type]
-        flat = self._brought.write_event(event)
-        if not np.isfinite(flat).all():
-            raise too_large(record)
-        nll = gain = None
-        if self._score is not None:
-            log_prob, gain = np.asarray(self._score(self._packed, flat)).tolist()
-            nll = -log_prob
-        self._packed, report, taken = timed_learn(self._brought, self._packed, flat)
-        if not self._brought.read_learned(report).healthy:
-            self.tally.unhealthy += 1
-        self.tally.learnt += 1
-        self.tally.learn.append(taken)
+        flats = []
+        for number, (action, y) in enumerate(zip(actions, observed, strict=True)):
+            # Host numbers in an event's place: they become one packed array before JAX sees them.
+            id = self.tally.learnt + number
+            event = Event(action, np.asarray(y), now, id, record.weight)  # type: ignore[arg-type]
+            flats.append(self._brought.write_event(event))
+            if not np.isfinite(flats[-1]).all():
+                raise too_large(record)
+        log_prob, gain, total = 0.0, 0.0, 0
+        for flat in flats:
+            if self._score is not None:
+                scores = np.asarray(self._score(self._packed, flat)).tolist()
+                log_prob, gain = log_prob + scores[0], gain + scores[1]
+            self._packed, report, taken = timed_learn(self._brought, self._packed, flat)
+            if not self._brought.read_learned(report).healthy:
+                self.tally.unhealthy += 1
+            self.tally.learnt += 1
+            self.tally.learn.append(taken)
+            total += taken
         self._latest, self._ahead = now, 0
-        return reply_learnt(record, gain, nll, taken / SECOND)
+        if self._score is None:
+            return reply_learnt(record, None, None, total / SECOND)
+        return reply_learnt(record, gain, -log_prob, total / SECOND)
 
 
 def reply_learnt(
@@ -193,6 +195,11 @@ def reply_learnt(
 ) -> dict[str, Any]:
     """The answer to an observation; nulls where its id was not waiting and nothing was learnt."""
     return {"id": record.id, "realised_gain": gain, "nll": nll, "latency": {"learn": seconds}}
+
+
+def reply_stopped(reason: str) -> dict[str, Any]:
+    """What is added to the last answer of all: its action is not to be done."""
+    return {"stop": True, "reason": reason}
 
 
 __all__ = ["Server", "Tally"]

@@ -20,6 +20,8 @@ from uncertain.posteriors.base import Draws, Gaussian
 from uncertain.posteriors.models.causal_pair import CausalPair
 from uncertain.posteriors.models.finite import Finite
 from uncertain.posteriors.models.linear import Linear
+from uncertain.posteriors.models.location import Location
+from uncertain.posteriors.unknowns import uniform_draws, unknowns_of
 
 KEY = jax.random.key(0)
 ROUNDING = 2e-5
@@ -130,6 +132,21 @@ def test_linear_batches_are_the_determinant() -> None:
     gains = np.asarray(choice.scores)[np.arange(4), picked]
     assert gains.sum() == pytest.approx(exact, rel=1e-4)
     assert np.all(np.diff(gains) <= 0)
+
+
+def test_scalar_answers_are_sampled() -> None:
+    model = Location()
+    draws = uniform_draws(unknowns_of(model).sample(KEY, 32))
+    features = jnp.asarray([[0.0, 0.0], [0.0, 0.0], [1.0, -1.0]])
+    offered = Candidates(features, jnp.ones(3, bool), jnp.ones(3))
+    choice = chosen("eig", model, 3, draws, offered)
+    picked = np.asarray(choice.index).tolist()
+    scores = np.asarray(choice.scores)
+    assert sorted(picked) == [0, 1, 2]
+    assert np.isfinite(scores).all()
+    # A place measured once tells clearly less the second time.
+    again = max(picked.index(0), picked.index(1))
+    assert scores[again, picked[again]] < 0.8 * scores[0, picked[again]]
 
 
 def test_collapsed_models_imagine_what_was_counted() -> None:

@@ -22,15 +22,15 @@ def test_nothing_is_traced_again(listed: bool) -> None:
         server.answer(Record(i, where, y=float(i % 2)))
     assert server.traces() == before
     assert server.tally.learnt == EVENTS
-    assert server.waiting == 0
+    assert len(server.waiting) == 0
 
 
 def test_what_waits_is_bounded() -> None:
     server = prepared(Run(model="linear:arms=3:features=2", horizon=10))
     for i in range(50):
         server.answer(Record(i, Where("test", i + 1), x=[1.0, 2.0]))
-    assert server.waiting == 10
-    assert server.tally.dropped == 40
+    assert len(server.waiting) == 10
+    assert server.waiting.dropped == 40
 
 
 def test_a_refused_line_changes_nothing() -> None:
