@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from . import bonus, dropout, ensemble, epinet, exact, laplace, point, smc, svgd, swag
+from . import bonus, dropout, ensemble, epinet, exact, hmc, laplace, point, smc, svgd, swag
 from .base import Arms, Model, Options, Posterior, UsageError, Vector
 from .contract import check_model, check_posterior
 from .loading import Spec, call, configure, find, parse
@@ -33,6 +33,7 @@ POSTERIORS: dict[str, tuple[type, Any]] = {
     "ensemble": (ensemble.Ensemble, ensemble.build),
     "epinet": (epinet.Epinet, epinet.build),
     "exact": (exact.Exact, exact.build),
+    "hmc": (hmc.HMC, hmc.build),
     "laplace": (laplace.Laplace, laplace.build),
     "point": (point.Point, point.build),
     "smc": (smc.SMC, smc.build),
