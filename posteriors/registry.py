@@ -10,7 +10,20 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from . import bonus, dropout, ensemble, epinet, exact, hmc, laplace, point, smc, svgd, swag
+from . import (
+    bonus,
+    dropout,
+    ensemble,
+    epinet,
+    exact,
+    hmc,
+    laplace,
+    point,
+    smc,
+    svgd,
+    swag,
+    variational,
+)
 from .base import Arms, Model, Options, Posterior, UsageError, Vector
 from .contract import check_model, check_posterior
 from .loading import Spec, call, configure, find, parse
@@ -39,6 +52,7 @@ POSTERIORS: dict[str, tuple[type, Any]] = {
     "smc": (smc.SMC, smc.build),
     "svgd": (svgd.SVGD, svgd.build),
     "swag": (swag.Swag, swag.build),
+    "variational": (variational.Variational, variational.build),
 }
 
 MODELS: dict[str, type[Model]] = {

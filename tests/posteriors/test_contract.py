@@ -29,6 +29,7 @@ SMALL = {
     "smc": "smc:particles=12:capacity=20",
     "svgd": "svgd:particles=6:capacity=20",
     "swag": "swag:capacity=20:particles=4:rank=3",
+    "variational": "variational:capacity=20:samples=4",
 }
 """Options that keep a check quick: a memory that 1 000 events fill, few particles."""
 SMALL_MODELS = {"mlp": "mlp:hidden=(3,):arms=2"}
@@ -75,6 +76,10 @@ REFUSED = {
     ("svgd", "drifting"),
     ("svgd", "finite"),
     ("svgd", "number-game"),
+    ("variational", "causal-pair"),
+    ("variational", "drifting"),
+    ("variational", "finite"),
+    ("variational", "number-game"),
 }
 REFUSED |= {("dropout", model) for model in MODELS if model != "mlp"}
 EVERY = [(p, m) for p in sorted(POSTERIORS) for m in sorted(MODELS)]
