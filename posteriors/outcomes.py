@@ -84,6 +84,15 @@ def is_discrete(d: Distribution) -> bool:
     return bool(support.is_discrete)
 
 
+def sampled(key: jax.Array, d: Distribution) -> jax.Array:
+    """One outcome drawn from `d`, under a key of any kind."""
+    if d.support is not None and is_discrete(d) and not d.has_enumerate_support:
+        # JAX draws counts without a bound from Threefry keys alone; one is made of any other.
+        data = jax.random.bits(key, (2,), jnp.uint32)
+        key = jax.random.wrap_key_data(data, impl="threefry2x32")
+    return jnp.asarray(d.sample(key))
+
+
 def log_prob(d: Distribution, observation: jax.Array) -> jax.Array:
     """Log probability `[]` of an observation, which travels as a float whatever its kind."""
     if d.support is not None and is_discrete(d):

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from ...posteriors.base import Array, Belief, Draws, Event, Gaussian, Model
 from ...posteriors.laplace import contract
-from ...posteriors.outcomes import Finite, log_probs, outcome_kind
+from ...posteriors.outcomes import Finite, log_probs, outcome_kind, sampled
 from ...posteriors.trailing import across
 from ...posteriors.unknowns import likelihood, normalise, unknowns_of
 from .base import Candidates, Choice, Rule, as_draws, best, exploring
@@ -162,7 +162,7 @@ def _sampled(key: Array, model: Model, past: Imagined, action: Array) -> Imagine
         guess_key, outcome_key = jax.random.split(key)
         guess = past.values[jax.random.categorical(guess_key, log_weights)]
         d = model.predict(unknowns_of(model).constrain(guess), stats, action)
-        y = jnp.asarray(d.sample(outcome_key)).astype(log_weights.dtype)
+        y = sampled(outcome_key, d).astype(log_weights.dtype)
         logs = across(lambda u: likelihood(model, u, stats, action, y), past.values.T)
         return normalise(log_weights + logs), _seen(model, stats, action, y)
 

@@ -25,6 +25,7 @@ from ...posteriors.outcomes import (
     log_prob,
     log_probs,
     outcome_kind,
+    sampled,
 )
 from ...posteriors.trailing import across
 from ...posteriors.unknowns import unknowns_of
@@ -126,7 +127,7 @@ def _nested(key, model, particles, weights, stats, features, groups) -> Array:
 
     def one(action: Array) -> Array:
         def term(key: Array, index: Array) -> Array:
-            y = jnp.asarray(_predict(model, particles[:, index], stats, action).sample(key))
+            y = sampled(key, _predict(model, particles[:, index], stats, action))
             logs = across(lambda u: log_prob(_predict(model, u, stats, action), y), particles)
             overall = jax.nn.logsumexp(logs, b=weights)
             if groups is None:
@@ -238,9 +239,7 @@ def expected_reward(key: Array, model: Model, draws: Draws, stats: Any, features
                 return normal_reward(model, action, d.mean, jnp.sqrt(d.variance))
             if counted(model):
                 return count_reward(model, action, d)
-            return jnp.mean(
-                jax.vmap(lambda k: model.reward(action, jnp.asarray(d.sample(k))))(keys)
-            )
+            return jnp.mean(jax.vmap(lambda k: model.reward(action, sampled(k, d)))(keys))
 
         return across(reward, particles)
 

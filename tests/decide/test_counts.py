@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from scipy import special, stats
 from support import Z
+from toys import Counts
 from uncertain.decide.loop.foresight import foresee
-from uncertain.decide.rules.information import expected_reward
+from uncertain.decide.loop.noise import QUICK
+from uncertain.decide.rules.information import expected_gain, expected_reward
 from uncertain.posteriors.base import Draws, Event, Gaussian
 from uncertain.posteriors.models.binomial import Binomial
 from uncertain.posteriors.models.poisson import Poisson
@@ -60,6 +62,16 @@ def test_a_reward_with_a_kink_is_the_sum_over_counts() -> None:
 def test_expected_count_of_trials() -> None:
     expected = 10 * special.expit(LOG_RATES)
     np.testing.assert_allclose(paid(Binomial(arms=1, features=0)), expected, rtol=2e-4)
+
+
+@pytest.mark.parametrize("model", [Poisson(arms=1, features=0), Counts()])
+@pytest.mark.parametrize("kind", [QUICK, "rbg", "threefry2x32"], ids=["quick", "rbg", "threefry"])
+def test_gain_of_a_count_under_every_kind_of_key(model: Any, kind: Any) -> None:
+    """Live decisions and the judge have keys of their own, which JAX draws no Poisson from."""
+    draws = uniform_draws(jnp.asarray([[-1.0], [0.5]]))
+    actions = jnp.zeros((1, model.actions.size))
+    gain = expected_gain(jax.random.key(1, impl=kind), model, draws, (), actions)
+    assert 0.01 < gain[0] < np.log(2)
 
 
 @pytest.mark.parametrize(
