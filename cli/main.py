@@ -14,7 +14,14 @@ from difflib import get_close_matches
 
 import typer
 
-from . import command_bench, command_streams, command_tune, command_worlds
+from . import (
+    command_bench,
+    command_results,
+    command_streams,
+    command_sweep,
+    command_tune,
+    command_worlds,
+)
 from .app import Job, app
 from .environment import Environment, ExitStatus, standard
 
@@ -26,7 +33,13 @@ def main() -> None:
     """Run the process's own command line."""
     # OpenBLAS reads this when NumPy is imported; its threads stall if another core is busy.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    sys.exit(execute(sys.argv[1:], standard()))
+    status = execute(sys.argv[1:], standard())
+    if status == ExitStatus.INTERRUPTED:
+        # JAX stopped in the middle of compiling crashes about half of the ordinary endings.
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def execute(arguments: Sequence[str], environment: Environment) -> int:
@@ -101,6 +114,7 @@ def users_own(error: Exception) -> str | None:
 
 def parser_message(error: Exception) -> str:
     """What the command-line parser refused, with the nearest option and where to look."""
+    # Every error of the parser has it; their common class is private to the library.
     message = error.format_message()  # type: ignore[attr-defined]
     context = getattr(error, "ctx", None)
     if wrong := getattr(error, "option_name", None):
@@ -123,7 +137,14 @@ def silence(environment: Environment) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), environment.stdout.fileno())
 
 
-COMMANDS = (command_bench, command_tune, command_streams, command_worlds)
+COMMANDS = (
+    command_bench,
+    command_sweep,
+    command_results,
+    command_tune,
+    command_streams,
+    command_worlds,
+)
 """Imported for what they add to the application, in the order in which help shows them."""
 
 __all__ = ["execute", "main"]

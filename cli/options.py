@@ -166,3 +166,13 @@ def seconds(option: str, text: str | None) -> float | None:
             f"{text!r} is no duration; write 5ms, 300us or 0.1s", param_hint=option
         )
     return float(found[1]) * UNITS[found[2] or ""]
+
+
+def share(option: str, text: str | None) -> tuple[int, int]:
+    """`2/8` as (2, 8), the whole as (1, 1)."""
+    part, _, parts = (text or "1/1").partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise typer.BadParameter(
+            f"{text!r} is no part of a whole; write 1/4, 2/4, 3/4, 4/4", param_hint=option
+        )
+    return int(part), int(parts)

@@ -44,8 +44,12 @@ class Done(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Entry:
-    """An intact entry. values: its keys' bytes, already checked against their digests."""
+    """An intact entry. values: its keys' bytes, already checked against their digests.
 
+    attempt: its name, which begins with when it was written. seconds: spent on it.
+    """
+
+    attempt: str
     seconds: float
     values: Mapping[str, bytes]
 
@@ -135,7 +139,7 @@ class Store:
         if attempts is None:
             attempts = self.attempts(kind, key).get(key, [])
         for attempt in attempts:
-            entry = self._intact(f"{kind}/{key}/{attempt}/", key)
+            entry = self._intact(f"{kind}/{key}/{attempt}/", key, attempt)
             if entry is not None:
                 return entry
         return None
@@ -147,7 +151,7 @@ class Store:
             if entry is not None:
                 yield key, entry
 
-    def _intact(self, prefix: str, key: str) -> Entry | None:
+    def _intact(self, prefix: str, key: str, attempt: str) -> Entry | None:
         try:
             done = msgspec.json.decode(self._values([prefix + DONE])[0] or b"", type=Done)
         except msgspec.DecodeError:
@@ -162,7 +166,7 @@ class Store:
         # An entry moved to another's key is no result of that other.
         if RECORD not in whole or digest(whole.get(IDENTITY, b""))[:KEY_DIGITS] != key:
             return None
-        return Entry(done.seconds, whole)
+        return Entry(attempt, done.seconds, whole)
 
     def _values(self, names: list[str]) -> list[bytes | None]:
         with self._told("read", "check the path and its rights"):

@@ -28,6 +28,8 @@ from .bench import (
 from .experiment import Cell
 from .latency import Lived
 from .ledger import Finished, Ledger
+from .quality import Wanted, quality
+from .trials import forget
 from .turns import alone, busy
 
 Yielded = Generator[Finished, None, None]
@@ -49,6 +51,14 @@ def in_groups(cells: list[Cell], ledger: Ledger, progress: Progress) -> Yielded:
             waiting = [cell for cell in group if not ledger.done(cell)]
             if waiting:
                 yield from finish(waiting, ledger, workers, pool, part)
+                forget()
+
+
+def once(cell: Cell, first: int, count: int, wanted: Wanted) -> dict[str, Any]:
+    """A worker's quality: it will not see the cell again, so it keeps no program of it."""
+    found = quality(cell, first, count, wanted)
+    forget()
+    return found
 
 
 def finish(
@@ -63,7 +73,8 @@ def finish(
     runs = {cell: found for cell, found in kept.items() if found is not None}
     with busy(lambda: progress("waiting for a sweep that is timing", 0.0)):
         missing = [cell for cell in wanted if cell not in runs]
-        runs |= run_quality(missing, wanted_of(experiment), workers, progress, pool)
+        measure = once if pool is not None else quality
+        runs |= run_quality(missing, wanted_of(experiment), workers, progress, pool, measure)
     for cell in kept:
         if cell in missing:
             ledger.keep_baseline(cell, runs[cell])

@@ -1,0 +1,170 @@
+"""Results wherever they lie, a store or NDJSON, as rows to pick, order and name columns of.
+
+Not here: how they are shown (show.py), or compared (compare.py).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .bench import flat
+from .environment import Environment
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Row = dict[str, Any]
+CONDITION = re.compile(r"\s*([\w.]+)\s*(!=|>=|<=|=|>|<)\s*(.*?)\s*")
+NOTHING = ("", "none", "null")
+"""How a missing value is spelt in a condition."""
+
+
+def no_arrays() -> dict[str, np.ndarray]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Result:
+    """A cell's record, with its arrays where it comes from a store."""
+
+    record: Row
+    arrays: Callable[[], dict[str, np.ndarray]] = no_arrays
+
+
+def load(place: str, environment: Environment) -> list[Result]:
+    """All results in a store (a folder or URL) or an NDJSON file, `-` being standard input."""
+    from ..posteriors.base import UsageError
+
+    stored = "://" in place or os.path.isdir(place)
+    results = of_store(place, environment) if stored else of_file(place, environment)
+    if not results:
+        raise UsageError(
+            f"{place}: no finished cell in it; fill it with uncertain sweep … --out {place}"
+            if stored
+            else f"{place}: no result in it; uncertain bench … --export-json {place} writes some"
+        )
+    return results
+
+
+def of_store(place: str, environment: Environment) -> list[Result]:
+    from ..decide.judge.ledger import CELLS
+    from ..streams.store import Store
+
+    store = Store(place)
+    entries = [entry for _, entry in store.entries(CELLS)]
+    if damaged := len(store.attempts(CELLS)) - len(entries):
+        environment.say(f"{place}: left out {damaged} damaged cells; uncertain sweep mends them")
+    entries.sort(key=lambda entry: (place_of(entry.record), entry.attempt))
+    return [Result(entry.record, entry.arrays) for entry in entries]
+
+
+def place_of(record: Row) -> list[tuple[bool, Any]]:
+    """What cells are ordered by: a store knows no order of its own."""
+    names = ("world", "model", "steps", "seeds", "posterior", "rule", "particles", "refine")
+    return [(record[name] is not None, record[name]) for name in names]
+
+
+def of_file(place: str, environment: Environment) -> list[Result]:
+    import msgspec
+
+    from ..posteriors.base import UsageError
+    from ..streams.files import Source
+
+    source = Source(place, environment.stdin)
+    found = []
+    for number, line in enumerate(source, 1):
+        if not line.strip():
+            continue
+        try:
+            row = msgspec.json.decode(line)
+        except msgspec.DecodeError as error:
+            raise UsageError(f"{source.name}:{number}: not JSON ({error})") from error
+        if not isinstance(row, dict) or not isinstance(row.get("config"), dict):
+            raise UsageError(
+                f"{source.name}:{number}: no result of bench or sweep; write them with "
+                "--export-json or show --format ndjson"
+            )
+        found.append(Result(row))
+    return found
+
+
+def columns_of(rows: Iterable[Row]) -> list[str]:
+    """Dotted columns of all rows; what is null here and has parts there is only its parts."""
+    names = list(dict.fromkeys(name for row in rows for name in flat(row)))
+    parents = {name[:at] for name in names for at, c in enumerate(name) if c == "."}
+    return [name for name in names if name not in parents]
+
+
+def known(name: str, columns: list[str]) -> str:
+    """A column's name, or UsageError with the nearest."""
+    from ..posteriors.base import UsageError
+    from ..posteriors.loading import nearest
+
+    if name not in columns:
+        raise UsageError(f'no column "{name}"{nearest(name, columns)}')
+    return name
+
+
+def where(rows: list[Row], conditions: Iterable[str]) -> list[Row]:
+    """The rows that meet all conditions, `posterior=smc`, `particles>=32`."""
+    columns = columns_of(rows)
+    for text in conditions:
+        from ..posteriors.base import UsageError
+
+        found = CONDITION.fullmatch(text)
+        if not found:
+            raise UsageError(f"--where {text!r}: write column=value, or one of != >= <= > <")
+        name = known(found[1], columns)
+        rows = [row for row in rows if holds(name, flat(row).get(name), found[2], found[3])]
+    return rows
+
+
+def holds(name: str, value: Any, operator: str, text: str) -> bool:
+    """Whether a value meets a condition; a spec equals its name alone, too."""
+    from ..posteriors.base import UsageError
+
+    if operator in ("=", "!="):
+        return equal(name, value, text) == (operator == "=")
+    if value is None:
+        return False
+    if isinstance(value, str | bool | list):
+        raise UsageError(f"--where {name}{operator}{text}: {name} is no number; use = or !=")
+    bound = number(name, text)
+    return {">=": value >= bound, "<=": value <= bound, ">": value > bound, "<": value < bound}[
+        operator
+    ]
+
+
+def equal(name: str, value: Any, text: str) -> bool:
+    if value is None or text.lower() in NOTHING:
+        return value is None and text.lower() in NOTHING
+    if isinstance(value, bool):
+        return str(value).lower() == text.lower()
+    if isinstance(value, int | float):
+        return value == number(name, text)
+    return text in (str(value), str(value).partition(":")[0])
+
+
+def number(name: str, text: str) -> float:
+    from ..posteriors.base import UsageError
+
+    try:
+        return float(text)
+    except ValueError as error:
+        raise UsageError(f"--where: {name} is a number, {text!r} is none") from error
+
+
+def ordered(rows: list[Row], names: Iterable[str]) -> list[Row]:
+    """Rows by columns, the first foremost; `-name` is descending, and what is missing is last."""
+    columns = columns_of(rows)
+    for name in reversed(list(names)):
+        column = known(name.removeprefix("-"), columns)
+        filled = [row for row in rows if flat(row).get(column) is not None]
+        empty = [row for row in rows if flat(row).get(column) is None]
+        filled.sort(key=lambda row, column=column: flat(row)[column], reverse=name[0] == "-")
+        rows = filled + empty
+    return rows

@@ -1,0 +1,163 @@
+"""The body of `uncertain sweep`: a grid in, a store of finished cells out.
+
+Not here: the sweep itself (decide/judge/sweep.py), or showing a store (show.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from .bench import BenchOptions, chosen, ndjson
+from .bench_table import duration
+from .environment import Environment, ExitStatus
+
+if TYPE_CHECKING:
+    from ..decide.judge.ledger import Finished
+    from ..decide.judge.sweep import Planned
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """source: a configuration or world. shard: (part, parts). grid: as bench takes it."""
+
+    source: str
+    out: str
+    shard: tuple[int, int]
+    dry_run: bool
+    grid: BenchOptions
+
+
+def sweep(options: SweepOptions, environment: Environment) -> ExitStatus:
+    """Compute and keep the cells that the store lacks, or say which those are."""
+    from ..decide.judge.ledger import Ledger
+    from ..decide.judge.sweep import Shard, survey
+    from ..decide.judge.sweep import sweep as compute
+    from ..streams.store import Store
+
+    experiment = chosen(sourced(options))
+    ledger = Ledger(Store(options.out), experiment)
+    shard = Shard(*options.shard)
+    if options.dry_run:
+        planned = survey(ledger, shard)
+        show(planned, environment)
+        environment.say(estimate(planned))
+        return ExitStatus.DONE
+    began = environment.clock()
+    with progress(environment) as (report, tell):
+
+        def finished(one: Finished, done: int, total: int) -> None:
+            spent = environment.clock() - began
+            tell(f"{done}/{total} {told(one)}{remaining(spent, done / total)}")
+
+        planned = compute(ledger, shard, finished, report)
+    there = sum(one.finished for one in planned)
+    environment.say(
+        f"{len(planned)} cells in {options.out}, {there} of them were there already; "
+        f"uncertain show {options.out}"
+    )
+    return ExitStatus.DONE
+
+
+def sourced(options: SweepOptions) -> BenchOptions:
+    """The grid's options with the source as what it is; a world goes before a configuration."""
+    from ..decide.judge.experiment import built_in
+    from ..posteriors.loading import parse
+    from ..posteriors.registry import MODELS
+    from ..streams.worlds.registry import WORLDS
+
+    world = parse(options.source).target in {**MODELS, **WORLDS}
+    if options.source.endswith(".toml") or (not world and options.source in built_in()):
+        return replace(options.grid, config=options.source)
+    return replace(options.grid, world=options.source)
+
+
+def told(one: Finished) -> str:
+    """A finished cell in a few words."""
+    from ..decide.judge.bench import describe
+
+    gain, total = one.record["gain"], one.record["total"]
+    found = [f"gain {gain['lower']['mean']:.1f} nats"] if gain else []
+    found += [f"p99 {duration(total['p99'])}"] if total else []
+    return f"{one.cell.world} {describe(one.cell)}: {', '.join(found) or 'finished'}"
+
+
+def remaining(spent: float, share: float) -> str:
+    """What is left if the rest goes as the share of it so far, `, about 3 min left`."""
+    if not 0 < share < 1:
+        return ""
+    return f", about {rough(spent * (1 - share) / share)} left"
+
+
+def rough(seconds: float) -> str:
+    """40 s, 3 min, 5 h."""
+    for unit, scale in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * scale:
+            return f"{seconds / scale:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def estimate(planned: list[Planned]) -> str:
+    """How many cells there are, and how long those that are missing may take."""
+    missing = [one for one in planned if not one.finished]
+    counted = f"{len(planned)} cells, {len(planned) - len(missing)} finished"
+    if not missing:
+        return counted
+    sure = all(one.measured for one in missing)
+    how = "as finished cells took" if sure else "a guess: no cell is finished yet"
+    total = rough(sum(one.seconds for one in missing))
+    return f"{counted}, {len(missing)} to compute in about {total} ({how})"
+
+
+def show(planned: list[Planned], environment: Environment) -> None:
+    """The grid, a table on a terminal and NDJSON elsewhere."""
+    rows: list[dict[str, Any]] = [
+        {"key": one.key, "finished": one.finished, "seconds": one.seconds, **asdict(one.cell)}
+        for one in planned
+    ]
+    console = environment.console()
+    if console is None:
+        environment.data.write(ndjson(rows))
+        return
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    names = {"finished": "", "particles": "S", "refine": "k"}
+    shown = ("finished", "world", "posterior", "rule", "particles", "refine", "steps", "seeds",
+             "seconds")  # fmt: skip
+    for name in shown:
+        left = name in ("finished", "world", "posterior", "rule")
+        grid.add_column(names.get(name, name), justify="left" if left else "right")
+    for row in rows:
+        text = {name: "–" if row[name] is None else str(row[name]) for name in shown}
+        text["finished"] = "✓" if row["finished"] else ""
+        text["seconds"] = f"{'' if row['finished'] else '~'}{row['seconds']:.0f}"
+        grid.add_row(*text.values())
+    console.print(grid)
+
+
+@contextmanager
+def progress(environment: Environment) -> Iterator[tuple[Callable[[str, float], None], Tell]]:
+    """(report(text, share), tell(line)): a bar with time left on a terminal, lines everywhere."""
+    if not environment.stderr_is_terminal:
+        yield (lambda text, share: None), environment.say
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    began = environment.clock()
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(), TextColumn("{task.fields[left]}"),
+    )  # fmt: skip
+    with Progress(*columns, console=environment.messages(), transient=True) as bar:
+        task = bar.add_task("reading the store", total=1.0, left="")
+
+        def report(text: str, share: float) -> None:
+            left = remaining(environment.clock() - began, share).removeprefix(", ")
+            bar.update(task, description=text, completed=share, left=left)
+
+        yield report, lambda line: bar.console.print(line, highlight=False, markup=False)
