@@ -13,7 +13,6 @@ from .environment import Environment, ExitStatus
 
 if TYPE_CHECKING:
     from ..decide.judge.experiment import Experiment
-    from ..decide.judge.trials import Trials
     from ..decide.judge.tuning import Search
 
 TAU = 10
@@ -84,8 +83,11 @@ def tune(options: TuneOptions, environment: Environment) -> ExitStatus:
             environment.data.flush()
 
     try:
-        with unkept(), progress(environment) as report:
-            spend(searches, trials, found, report)
+        with progress(environment) as report:
+            report("compiling the judge", 0.0)
+            trials.warm(specs[0])
+            with unkept():
+                spend(searches, found, report)
     finally:
         # Whatever ended it, what was found until then is shown.
         if rows:
@@ -100,13 +102,10 @@ def tune(options: TuneOptions, environment: Environment) -> ExitStatus:
 
 def spend(
     searches: list[Search],
-    trials: Trials,
     found: Callable[..., None],
     report: Callable[[str, float], None],
 ) -> None:
     """The defaults of all, so that a budget too small for one is known soon; then each search."""
-    report("compiling the judge", 0.0)
-    trials.warm(searches[0].posterior)
     for search in searches:
         report(f"{search.posterior}, its defaults", 0.0)
         search.first()

@@ -57,7 +57,7 @@ class Measure:
 
 
 MEASURES = {
-    Goal.GAIN: Measure("lower", True, "gain (its lower bound, ACE, where not exact)", "nats"),
+    Goal.GAIN: Measure("lower", True, "gain (its lower bound where not exact)", "nats"),
     Goal.REGRET: Measure("regret", False, "regret", "of reward"),
     Goal.JOINT: Measure("joint", False, "joint KL", "nats a block"),
 }
