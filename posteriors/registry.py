@@ -39,6 +39,7 @@ from .models.logistic import Logistic
 from .models.mlp import MLP
 from .models.number_game import NumberGame
 from .models.poisson import Poisson
+from .models.testbed import Testbed
 
 POSTERIORS: dict[str, tuple[type, Any]] = {
     "bonus": (bonus.Bonus, bonus.build),
@@ -68,6 +69,7 @@ MODELS: dict[str, type[Model]] = {
     "mlp": MLP,
     "number-game": NumberGame,
     "poisson": Poisson,
+    "testbed": Testbed,
 }
 
 

@@ -32,7 +32,7 @@ SMALL = {
     "variational": "variational:capacity=20:samples=4",
 }
 """Options that keep a check quick: a memory that 1 000 events fill, few particles."""
-SMALL_MODELS = {"mlp": "mlp:hidden=(3,):arms=2"}
+SMALL_MODELS = {"mlp": "mlp:hidden=(3,):arms=2", "testbed": "testbed:hidden=(3,)"}
 """Likewise for models."""
 KINDS = {"causal-pair", "discounting", "drifting", "linear", "location", "mlp", "number-game"}
 """A model of every kind (discrete or not, with an order, moving, linear, with a network's layers):
@@ -57,6 +57,7 @@ REFUSED = {
     ("exact", "logistic"),
     ("exact", "poisson"),
     ("exact", "mlp"),
+    ("exact", "testbed"),
     ("hmc", "causal-pair"),
     ("hmc", "drifting"),
     ("hmc", "finite"),
