@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 
 import typer
@@ -36,8 +37,8 @@ def main() -> None:
     status = execute(sys.argv[1:], standard())
     if status == ExitStatus.INTERRUPTED:
         # JAX stopped in the middle of compiling crashes about half of the ordinary endings.
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+        with suppress(OSError):
+            sys.stdout.flush()
         os._exit(status)
     sys.exit(status)
 
