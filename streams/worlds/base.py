@@ -26,7 +26,7 @@ class World(NamedTuple):
     about its unknowns. None (with truth None) where nothing of the kind is known; regret is then
     taken from `pays`. opening: actions `[N]` (arms) taken before the rule is asked. actions: their
     space, and usual: the spec of what an agent believes of it unless told otherwise, both needed
-    only where model is None.
+    only where model is None. notes: what was left out on the way here, for people.
     """
 
     init: Callable[[Array], Any]
@@ -38,6 +38,7 @@ class World(NamedTuple):
     opening: tuple[int, ...] = ()
     actions: Arms | Vector | None = None
     usual: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Simulated(NamedTuple):

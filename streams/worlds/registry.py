@@ -12,9 +12,11 @@ from ...posteriors.base import Model, UsageError
 from ...posteriors.loading import call, find, parse
 from ...posteriors.registry import MODELS, build_model, fitted
 from .base import World, simulated
+from .labelled import labelled
 from .wheel import wheel
 
 WORLDS: dict[str, Any] = {
+    "labelled": labelled,
     "wheel": wheel,
 }
 

@@ -1,0 +1,162 @@
+"""Rows of features with a class or rewards each: numbers standardised, texts one column a value.
+
+Not here: what a choice pays (payoff.py), or in which order rows come (labelled.py).
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ...posteriors.base import UsageError
+from ...posteriors.loading import nearest
+from ..columns import Columns, read_columns
+from ..record import Where
+
+CONTEXTS = ("contexts", "features")
+"""Arrays of an npz that may hold the features."""
+REWARDS = "rewards"
+LEVELS = 100
+"""Most different texts of a column that is still taken for categories, and most classes."""
+
+
+class Rows(NamedTuple):
+    """features `[N, C]`; labels `[N]` into `classes`; rewards `[N, A]`.
+
+    labels is None and classes are empty where nothing names a class, rewards are None where the
+    file has none. where(row) -> its place. notes: what was left out, for people.
+    """
+
+    features: np.ndarray
+    labels: np.ndarray | None
+    classes: tuple[str, ...]
+    rewards: np.ndarray | None
+    where: Callable[[int], Where]
+    notes: tuple[str, ...]
+
+
+def read_rows(path: str, label: str, drop: Sequence[str], numeric: bool) -> Rows:
+    """The rows of a CSV, Parquet or npz file.
+
+    label: the column (or array) that names each row's class. drop: columns that are no features.
+    numeric: refuse texts among the features, instead of a column for each of their values.
+    """
+    if path.lower().endswith(".npz"):
+        return arrays(path, label)
+    table = read_columns(path)
+    named = list(table.values)
+    if not label:
+        raise UsageError(f"{table.file}: name its classes with label=COLUMN{nearest('', named)}")
+    for name in (label, *drop):
+        if name not in table.values:
+            raise UsageError(f'{table.file}:1: no column "{name}"{nearest(name, named)}')
+    labels, classes = indexed(table.values[label], table.file, label)
+    parts, notes = [], []
+    for name, values in table.values.items():
+        if name == label or name in drop:
+            continue
+        if len(set(values.tolist())) == 1:
+            notes.append(f'{table.file}: column "{name}" is always {values[0]} and was left out')
+        elif values.dtype.kind == "f":
+            parts.append(standardised(values[:, None]))
+        else:
+            parts.append(one_hot(table, name, values, numeric))
+    if not parts:
+        raise UsageError(
+            f'{table.file}: no column beside "{label}" that varies; a context needs at least one'
+        )
+    features = np.concatenate(parts, axis=1)
+    return Rows(features, labels, classes, None, table.where, tuple(notes))
+
+
+def indexed(values: np.ndarray, file: str, label: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Each row's class as a number, and the classes' names in order."""
+    distinct, labels = np.unique(values, return_inverse=True)
+    if len(distinct) > LEVELS:
+        raise UsageError(
+            f'{file}: "{label}" has {len(distinct)} different values, at most {LEVELS} classes are '
+            "taken; name a column of classes"
+        )
+    if len(distinct) < 2:
+        raise UsageError(f'{file}: "{label}" is always {distinct[0]}; classes need to be two')
+    numbered = distinct.dtype.kind in "fiu"
+    names = tuple(f"{value:g}" if numbered else str(value) for value in distinct)
+    return labels.astype(np.int32), names
+
+
+def standardised(values: np.ndarray) -> np.ndarray:
+    """Columns `[N, C]` of mean 0 and standard deviation 1."""
+    return (values - values.mean(0)) / values.std(0)
+
+
+def one_hot(table: Columns, name: str, values: np.ndarray, numeric: bool) -> np.ndarray:
+    """A column of 0 and 1 for each text `[N, values]`."""
+    distinct, index = np.unique(values, return_inverse=True)
+    if numeric or len(distinct) > LEVELS:
+        row = next(i for i, text in enumerate(values) if not is_number(text))
+        what = f"{str(values[row])!r} is no number" if values[row] else "empty"
+        if not numeric:
+            what += f", and {len(distinct)} different texts are no categories"
+        raise table.where(row).error(name, what, f"correct it, or leave it out with drop={name}")
+    return np.eye(len(distinct))[index]
+
+
+def is_number(text: str) -> bool:
+    try:
+        return bool(np.isfinite(float(text if "_" not in text else "")))
+    except ValueError:
+        return False
+
+
+def arrays(path: str, label: str) -> Rows:
+    """An npz with `contexts [N, C]`, and `rewards [N, A]` or classes `[N]` under `label`."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = {name: file[name] for name in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UsageError(f"{path}: cannot be read as npz ({reason}); check the path") from error
+
+    def one(names: Sequence[str], rank: int) -> np.ndarray:
+        name = next((n for n in names if n in found), None)
+        if name is None:
+            raise UsageError(f'{path}: no array "{names[0]}"{nearest(names[0], list(found))}')
+        values = found[name]
+        if values.ndim != rank or not len(values):
+            shape = list(values.shape)
+            raise UsageError(f"{path}: {name} has shape {shape}; it needs {rank} axes and rows")
+        return values
+
+    def where(row: int) -> Where:
+        return Where(path, row + 1)
+
+    def finite(values: np.ndarray, name: str) -> np.ndarray:
+        if values.dtype.kind not in "fiub":
+            raise UsageError(f"{path}: {name} holds {values.dtype}; it needs numbers")
+        bad = ~np.isfinite(values.astype(float))
+        if bad.any():
+            raise where(int(np.argmax(bad.any(1)))).error(name, "not finite", "correct the row")
+        return values.astype(float)
+
+    contexts = finite(one(CONTEXTS, 2), "contexts")
+    varies = contexts.std(0) > 0
+    notes = tuple(
+        f"{path}: contexts[:, {i}] is always {contexts[0, i]:g} and was left out"
+        for i in np.flatnonzero(~varies)
+    )
+    if not varies.any():
+        raise UsageError(f"{path}: no column of contexts varies; a context needs at least one")
+    features = standardised(contexts[:, varies])
+    labels, classes, rewards = None, (), None
+    if label:
+        labels, classes = indexed(one((label,), 1), path, label)
+    else:
+        rewards = finite(one((REWARDS,), 2), REWARDS)
+    other = labels if rewards is None else rewards
+    assert other is not None
+    if len(other) != len(features):
+        raise UsageError(f"{path}: {len(features)} contexts, {len(other)} rows to pay for them")
+    return Rows(features, labels, classes, rewards, where, notes)
