@@ -173,10 +173,10 @@ ONE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "OPENBLAS_NUM_T
 
 def stop(pool: ProcessPoolExecutor) -> None:
     """End a pool now: after an interrupt its workers have nobody to work for."""
-    processes = list((pool._processes or {}).values())
-    pool.shutdown(wait=False, cancel_futures=True)
-    for process in processes:
+    for process in list((pool._processes or {}).values()):
         process.terminate()
+    # Waited for, or its semaphores would outlive a process that ends without ceremony.
+    pool.shutdown(cancel_futures=True)
 
 
 def as_finished(jobs: dict[Future, Any], progress: Progress, total: int) -> Iterator[Future]:
