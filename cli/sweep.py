@@ -153,11 +153,13 @@ def progress(environment: Environment) -> Iterator[tuple[Callable[[str, float], 
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
         TimeElapsedColumn(), TextColumn("{task.fields[left]}"),
     )  # fmt: skip
-    with Progress(*columns, console=environment.messages(), transient=True) as bar:
+    # Drawn when there is news only: a thread that draws would run beside what is being timed.
+    shown = Progress(*columns, console=environment.messages(), transient=True, auto_refresh=False)
+    with shown as bar:
         task = bar.add_task("reading the store", total=1.0, left="")
 
         def report(text: str, share: float) -> None:
             left = remaining(environment.clock() - began, share).removeprefix(", ")
-            bar.update(task, description=text, completed=share, left=left)
+            bar.update(task, description=text, completed=share, left=left, refresh=True)
 
         yield report, lambda line: bar.console.print(line, highlight=False, markup=False)
