@@ -215,7 +215,7 @@ def progress(environment: Environment):
     from contextlib import contextmanager
 
     @contextmanager
-    def bar():
+    def drawn():
         if not environment.stderr_is_terminal:
             yield lambda text, share: None
             return
@@ -225,11 +225,15 @@ def progress(environment: Environment):
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
         )  # fmt: skip
-        with Progress(*columns, console=environment.messages(), transient=True) as shown:
+        # Drawn when there is news only: a thread that draws would run beside what is being timed.
+        bar = Progress(*columns, console=environment.messages(), transient=True, auto_refresh=False)
+        with bar as shown:
             task = shown.add_task("compiling", total=1.0)
-            yield lambda text, share: shown.update(task, description=text, completed=share)
+            yield lambda text, share: shown.update(
+                task, description=text, completed=share, refresh=True
+            )
 
-    return bar()
+    return drawn()
 
 
 def gates(options: BenchOptions, records: Records, environment: Environment) -> ExitStatus:
