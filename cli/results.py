@@ -94,9 +94,12 @@ def of_file(place: str, environment: Environment) -> list[Result]:
 
 def columns_of(rows: Iterable[Row]) -> list[str]:
     """Dotted columns of all rows; what is null here and has parts there is only its parts."""
-    names = list(dict.fromkeys(name for row in rows for name in flat(row)))
-    parents = {name[:at] for name in names for at, c in enumerate(name) if c == "."}
-    return [name for name in names if name not in parents]
+    seen: dict[str, bool] = {}
+    for row in rows:
+        for name, value in flat(row).items():
+            seen[name] = seen.get(name, False) or value is not None
+    parents = {name[:at] for name in seen for at, character in enumerate(name) if character == "."}
+    return [name for name, said in seen.items() if said or name not in parents]
 
 
 def known(name: str, columns: list[str]) -> str:

@@ -67,7 +67,7 @@ def finish(
     """One group's cells, each yielded as soon as its latency is known."""
     began = time.perf_counter()
     experiment = ledger.experiment
-    wanted = plan(group)
+    wanted = plan(group, experiment.gain)
     # Random actions may have been judged already, for another group, shard or day.
     kept = {cell: ledger.baseline(cell) for cell in wanted if cell not in group}
     runs = {cell: found for cell, found in kept.items() if found is not None}
@@ -79,7 +79,8 @@ def finish(
         if cell in missing:
             ledger.keep_baseline(cell, runs[cell])
     each = (time.perf_counter() - began) / len(group)
-    with alone(lambda: progress("waiting for other sweeps", QUALITY_SHARE)):
+    clear = alone(lambda: progress("waiting for other sweeps", QUALITY_SHARE))
+    with clear if experiment.live else nullcontext():
         for done, cell in enumerate(group):
             progress(
                 "latency, " + describe(cell),

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from console import Result, call
+from uncertain.cli.results import columns_of
 from uncertain.decide.judge.experiment import Cell
 from uncertain.decide.judge.latency import Timing
 from uncertain.decide.judge.ledger import CELLS
@@ -43,7 +44,7 @@ def filled(place: Path, gain: float = 0.0, slower: float = 1.0, **changes: Any) 
         runs = {"lower": lower, "upper": lower + 0.1, "work": np.ones(SEEDS),
                 "failures": np.zeros(SEEDS, int)}  # fmt: skip
         timing = Timing(seconds[0].ravel(), seconds[1].ravel(), 1.0, 0)
-        made = record(one, runs, {"lower": np.zeros(SEEDS)}, timing, None, None, 1)
+        made = record(one, runs, {"lower": np.zeros(SEEDS)}, timing, None, (), 1)
         arrays = {"lower": lower, "decide": seconds[0], "learn": seconds[1]}
         store.commit(CELLS, {"cell": str(one), "gain": gain}, made, arrays)
     return str(place)
@@ -132,6 +133,11 @@ def test_columns_and_formats_hold_the_same(store: str, tmp_path: Path) -> None:
 def io_file(store: str, file: Path) -> Path:
     assert call("show", store, "-o", file).out == ""
     return file
+
+
+def test_what_is_null_here_and_has_parts_there_is_only_its_parts() -> None:
+    rows = [{"a": None, "b": 2}, {"a": {"c": 1}, "b": {"c": 1}}]
+    assert columns_of(rows) == ["b", "a.c", "b.c"]
 
 
 def test_damaged_cells_are_told_of(tmp_path: Path) -> None:
