@@ -58,7 +58,7 @@ class Measure:
 
 MEASURES = {
     Goal.GAIN: Measure("lower", True, "gain (its lower bound where not exact)", "nats"),
-    Goal.REGRET: Measure("regret", False, "regret", "of reward"),
+    Goal.REGRET: Measure("regret", False, "regret", "units of reward"),
     Goal.JOINT: Measure("joint", False, "joint KL", "nats a block"),
 }
 
