@@ -12,7 +12,7 @@ import numpy as np
 from ...posteriors.base import Draws, Model, provides
 from ...streams.worlds.base import World
 from ..loop.rollout import Trace
-from ..rules.information import expected_reward
+from ..rules.rewards import expected_reward
 from .likelihood import unit_event
 
 

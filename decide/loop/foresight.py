@@ -21,7 +21,8 @@ from ...posteriors.outcomes import Finite, counted, log_probs, outcome_kind
 from ...posteriors.trailing import across
 from ...posteriors.unknowns import likelihood, uniform_draws, unknowns_of
 from ..rules.base import JITTER, as_draws
-from ..rules.information import expected_reward, spread_along
+from ..rules.information import spread_along
+from ..rules.rewards import expected_reward
 
 NODES = 32
 """Gauss-Hermite nodes along the direction of an event."""

@@ -1,7 +1,7 @@
 """The rules: random, greedy, ucb, thompson and eig.
 
 Each factory returns `choose(key, belief, model, stats, candidates) -> Choice`. Not here: the
-information and reward they score with (information.py), or where candidates come from.
+information and reward they score with (information.py, rewards.py), or where candidates come from.
 Sources: Lindley (1956), eig; Thompson (1933); Lai and Robbins (1985), ucb.
 """
 
@@ -24,13 +24,8 @@ from ...posteriors.base import (
 )
 from ...posteriors.unknowns import unknowns_of
 from .base import Candidates, Choice, Rule, as_draws, best, draw
-from .information import (
-    belief_gain,
-    expected_gain,
-    expected_reward,
-    linear_gaussian,
-    linear_reward,
-)
+from .information import belief_gain, expected_gain, linear_gaussian
+from .rewards import expected_reward, linear_reward
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Rules that pay for information only what it is worth: ids and top-two.
 
 Each factory returns `choose(key, belief, model, stats, candidates) -> Choice`, its propensity exact
-given the draws. Not here: the information and reward they weigh (information.py).
+given the draws. Not here: the information and reward they weigh (information.py, rewards.py).
 Sources: Russo and Van Roy (2014, 2018), information-directed sampling; Russo (2016, 2020), top-two
 Thompson sampling.
 """
@@ -16,7 +16,8 @@ import jax.numpy as jnp
 from ...posteriors.base import Array, Model, UsageError
 from .base import Candidates, Choice, Rule, as_draws, best, draw
 from .choosing import best_under_each, needs_reward, rewards
-from .information import belief_gain, expected_gain, expected_reward
+from .information import belief_gain, expected_gain
+from .rewards import expected_reward
 
 WORTHLESS = 1e-6
 """Gains up to this many nats are rounding: what a point estimate is left with."""

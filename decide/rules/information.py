@@ -1,20 +1,19 @@
-"""Expected information gain of candidate actions, in nats, and expected reward.
+"""Expected information gain of candidate actions, in nats.
 
 The gain is the mutual information between the unknowns and the next observation under a belief:
-enumerated for finite outcomes, integrated on a grid for scalar ones, closed-form for a Gaussian
-belief on a linear model, nested Monte Carlo otherwise. Not here: choosing.
+enumerated for finite outcomes, integrated on a grid for scalar ones, summed over cells of counts
+for those without a bound, closed-form for a Gaussian belief on a linear model, nested Monte Carlo
+otherwise. Not here: choosing, or reward (rewards.py).
 Sources: Lindley (1956); Houlsby et al. (2011) for the entropy form; Rainforth et al. (2018) for
 nested Monte Carlo.
 """
 
 from __future__ import annotations
 
-from functools import reduce
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.scipy.special import xlogy
 
 from ...posteriors.base import Array, Belief, Distribution, Draws, Gaussian, Model, provides
@@ -29,7 +28,7 @@ from ...posteriors.outcomes import (
 )
 from ...posteriors.trailing import across
 from ...posteriors.unknowns import unknowns_of
-from .base import JITTER, as_draws
+from .base import as_draws
 
 NODES = 64
 """Grid points of the outcome integral."""
@@ -41,6 +40,8 @@ about 1e-8 nats. Where the draws are spread wider, the noise is widened to this:
 with more noise never tells more, so the gain stays a lower bound."""
 NEGLIGIBLE = 1e-6
 """Draws of less weight than this do not stretch the grid."""
+CELLS = 128
+"""Cells of counts, as wide in standard deviations for small counts as for large."""
 NESTED = 64
 """Outcomes sampled a candidate by nested Monte Carlo."""
 
@@ -60,20 +61,27 @@ def expected_gain(
         gain = _finite(model, kind, particles, weights, stats, features, groups)
     elif isinstance(kind, Scalar):
         gain = _scalar(model, kind, particles, weights, stats, features, groups)
+    elif counted(model):
+        gain = _counts(model, particles, weights, stats, features, groups)
     else:
         gain = _nested(key, model, particles, weights, stats, features, groups)
     return jnp.maximum(gain, 0.0)
 
 
-def _predict(model: Model, u: Array, stats: Any, action: Array) -> Distribution:
+def predict_at(model: Model, u: Array, stats: Any, action: Array) -> Distribution:
+    """The outcome's distribution under flat coordinates `u [D]`."""
     return model.predict(unknowns_of(model).constrain(u), stats, action)
 
 
 def _finite(model, kind, particles, weights, stats, features, groups) -> Array:
     def one(action: Array) -> Array:
-        return across(lambda u: log_probs(_predict(model, u, stats, action), kind), particles)
+        return across(lambda u: log_probs(predict_at(model, u, stats, action), kind), particles)
 
-    p = jnp.exp(jax.vmap(one)(features))  # [A, K, S]
+    return _summed(jnp.exp(jax.vmap(one)(features)), weights, groups)
+
+
+def _summed(p: Array, weights: Array, groups: Array | None) -> Array:
+    """Gain `[A]` from the probabilities `[A, K, S]` of finitely many outcomes."""
     overall = -jnp.sum(xlogy(mean := p @ weights, mean), axis=1)
     if groups is None:
         return overall - (-jnp.sum(xlogy(p, p), axis=1)) @ weights
@@ -91,7 +99,7 @@ def _grouped(p: Array, weights: Array, groups: Array) -> tuple[Array, Array]:
 def _scalar(model, kind, particles, weights, stats, features, groups) -> Array:
     def one(action: Array) -> Array:
         def moments(u: Array) -> tuple[Array, Array]:
-            d = _predict(model, u, stats, action)
+            d = predict_at(model, u, stats, action)
             return d.mean, jnp.sqrt(d.variance)
 
         mean, sd = across(moments, particles)
@@ -107,7 +115,7 @@ def _scalar(model, kind, particles, weights, stats, features, groups) -> Array:
             single = 0.5 * jnp.log(2 * jnp.pi * jnp.e * jnp.square(wide))
         else:
             p = across(
-                lambda u: jnp.exp(jax.vmap(_predict(model, u, stats, action).log_prob)(nodes)),
+                lambda u: jnp.exp(jax.vmap(predict_at(model, u, stats, action).log_prob)(nodes)),
                 particles,
             )
             single = -spacing * jnp.sum(xlogy(p, p), axis=0)
@@ -120,6 +128,42 @@ def _scalar(model, kind, particles, weights, stats, features, groups) -> Array:
     return jax.vmap(one)(features)
 
 
+def _counts(model, particles, weights, stats, features, groups) -> Array:
+    """Cells even in the square root of a count, whose standard deviation hardly changes.
+
+    A small count has a cell of its own; a cell of several is as probable as its middle one times
+    their number. Where a cell is too wide for a draw, the draw's noise is widened (`COARSEST`).
+    """
+
+    def one(action: Array) -> Array:
+        def moments(u: Array) -> tuple[Array, Array]:
+            d = predict_at(model, u, stats, action)
+            return jnp.asarray(d.mean), jnp.sqrt(jnp.asarray(d.variance))
+
+        mean, sd = across(moments, particles)
+        heard = weights > NEGLIGIBLE
+        low = jnp.min(jnp.where(heard, jnp.maximum(mean - TAIL * sd, 0.0), jnp.inf))
+        high = jnp.max(jnp.where(heard, mean + TAIL * sd, 0.0)) + 1
+        low, high = jnp.sqrt(jnp.floor(low)), jnp.sqrt(jnp.ceil(high))
+        step = (high - low) / CELLS
+        # A count is in the cell whose edges it lies between; rounding must not lose the first.
+        edges = jnp.ceil(jnp.square(low + step * jnp.arange(CELLS + 1)) - 1e-4)
+        inside = jnp.diff(edges)
+        middle = jnp.maximum(jnp.floor((edges[:-1] + edges[1:] - 1) / 2), 0.0)
+        number = jnp.where(inside > 0, jnp.log(jnp.maximum(inside, 1.0)), -jnp.inf)
+        # The square root of a Poisson count has a standard deviation of a half.
+        sharp = jnp.square(COARSEST / jnp.maximum(2 * step, COARSEST))
+
+        def shares(u: Array) -> Array:
+            d = predict_at(model, u, stats, action)
+            logs = jax.vmap(lambda y: log_prob(d, y))(middle)
+            return jax.nn.softmax(sharp * logs + number)
+
+        return across(shares, particles)
+
+    return _summed(jax.vmap(one)(features), weights, groups)
+
+
 def _nested(key, model, particles, weights, stats, features, groups) -> Array:
     pick_key, outcome_key = jax.random.split(key)
     picked = jax.random.categorical(pick_key, jnp.log(weights), shape=(NESTED,))
@@ -127,8 +171,8 @@ def _nested(key, model, particles, weights, stats, features, groups) -> Array:
 
     def one(action: Array) -> Array:
         def term(key: Array, index: Array) -> Array:
-            y = sampled(key, _predict(model, particles[:, index], stats, action))
-            logs = across(lambda u: log_prob(_predict(model, u, stats, action), y), particles)
+            y = sampled(key, predict_at(model, particles[:, index], stats, action))
+            logs = across(lambda u: log_prob(predict_at(model, u, stats, action), y), particles)
             overall = jax.nn.logsumexp(logs, b=weights)
             if groups is None:
                 return logs[index] - overall
@@ -170,77 +214,3 @@ def spread_along(belief: Gaussian, x: Array) -> Array:
     """Variance `[]` of `x @ u` under a Gaussian belief."""
     blocks = x.reshape(belief.covariance.shape[:2])
     return jnp.einsum("bi,bij,bj->", blocks, belief.covariance, blocks)
-
-
-HERMITE = 8
-"""Gauss-Hermite nodes of a reward's expectation over a normal outcome."""
-
-
-def normal_reward(model: Model, action: Array, mean: Array, scale: Array) -> Array:
-    """Expected reward `[]` of an action whose outcome is Normal(mean, scale)."""
-    abscissae, hermite = np.polynomial.hermite_e.hermegauss(HERMITE)
-    # Written out, so that no axis of eight is there to be reduced.
-    terms = zip(abscissae.tolist(), (hermite / hermite.sum()).tolist(), strict=True)
-    return reduce(jnp.add, [w * model.reward(action, mean + scale * z) for z, w in terms])
-
-
-LATTICE = 32
-"""Counts that the expected reward of one without a bound is summed over."""
-
-
-def count_reward(model: Model, action: Array, d: Distribution) -> Array:
-    """Expected reward `[]` of an action whose outcome is a count of distribution `d`.
-
-    Summed over every count within `TAIL` standard deviations, or every second, third, ... where
-    there are more than `LATTICE`: sampling counts would take a hundred times as long.
-    """
-    mean, sd = jnp.asarray(d.mean), jnp.sqrt(jnp.asarray(d.variance))
-    stride = jnp.ceil(jnp.maximum(2 * TAIL * sd / (LATTICE - 1), 1.0))
-    low = jnp.maximum(jnp.floor(mean - TAIL * sd), 0.0)
-    counts = low + stride * jnp.arange(LATTICE)
-    share = jax.nn.softmax(jax.vmap(lambda y: log_prob(d, y))(counts))
-    return share @ jax.vmap(lambda y: model.reward(action, y))(counts)
-
-
-def linear_reward(key: Array, model: Model, belief: Gaussian, features: Array, count: int) -> Array:
-    """Expected reward `[A, S]` under `count` draws of a linear-Gaussian model.
-
-    Only the A predictions are drawn, jointly, not the D unknowns behind them.
-    """
-    x, scale = jax.vmap(model.linear)(features)
-    blocks = x.reshape(-1, *belief.covariance.shape[:2])
-    pushed = jnp.einsum("bij,abj->abi", belief.covariance, blocks)
-    shared = pushed.reshape(x.shape) @ x.T
-    diagonal = jnp.diag(shared)
-    root = jnp.linalg.cholesky(shared + jnp.diag(JITTER * diagonal + jnp.finfo(x.dtype).tiny))
-    noise = jax.random.normal(key, (x.shape[0], count), x.dtype)
-    means = (x @ belief.mean)[:, None] + root @ noise
-
-    def one(action: Array, mean: Array, scale: Array) -> Array:
-        return across(lambda m: normal_reward(model, action, m[0], scale), mean[None, :])
-
-    return jax.vmap(one)(features, means, scale)
-
-
-def expected_reward(key: Array, model: Model, draws: Draws, stats: Any, features: Array) -> Array:
-    """Expected reward `[A, S]` of each action under each draw."""
-    kind = outcome_kind(model)
-    particles = draws.values.T
-    keys = jax.random.split(key, NESTED)
-
-    def one(action: Array) -> Array:
-        def reward(u: Array) -> Array:
-            d = _predict(model, u, stats, action)
-            if isinstance(kind, Finite):
-                values = jnp.asarray(kind.array)
-                pay = jax.vmap(lambda y: model.reward(action, y))(values)
-                return jnp.sum(jnp.exp(log_probs(d, kind)) * pay)
-            if isinstance(kind, Scalar) and kind.normal:
-                return normal_reward(model, action, d.mean, jnp.sqrt(d.variance))
-            if counted(model):
-                return count_reward(model, action, d)
-            return jnp.mean(jax.vmap(lambda k: model.reward(action, sampled(k, d)))(keys))
-
-        return across(reward, particles)
-
-    return jax.vmap(one)(features)

@@ -7,7 +7,7 @@ import pytest
 from support import Z
 from uncertain.decide.loop.step import arm_features
 from uncertain.decide.rules.base import as_draws
-from uncertain.decide.rules.information import expected_reward, linear_reward
+from uncertain.decide.rules.rewards import expected_reward, linear_reward
 from uncertain.posteriors.base import Gaussian
 from uncertain.posteriors.models.linear import Linear
 
