@@ -56,6 +56,10 @@ def show(options: ShowOptions, environment: Environment) -> ExitStatus:
     kind = format_of(options, "table" if console is not None and not to_file else "ndjson")
     if kind == "table" and console is not None and not to_file:
         console.print(table(rows, names, console.width))
+        # What is said of all rows is read off the first.
+        alike = len({(row["world"], row["steps"], row["seeds"]) for row in rows}) == 1
+        for line in bench_table.lines(rows) if alike and not names else ():
+            environment.messages().print(line, style="dim", highlight=False)
         return ExitStatus.DONE
     text = WRITERS[kind](rows, names)
     file = open_output(options.output or STANDARD, environment.data)

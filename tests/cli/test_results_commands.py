@@ -127,7 +127,9 @@ def test_columns_and_formats_hold_the_same(store: str, tmp_path: Path) -> None:
     assert "★" in call("show", store, "--format", "markdown").out
     plain = call("show", store, *some, "--format", "table").out.split()
     assert plain[:2] == ["particles", "gain.lower.mean"]
-    assert "★" in call("show", store, terminal=True).out
+    shown = call("show", store, terminal=True)
+    assert "★" in shown.out
+    assert shown.err.startswith(f"finite, {STEPS} steps, {SEEDS} runs each")
 
 
 def io_file(store: str, file: Path) -> Path:
