@@ -18,7 +18,7 @@ from .unknowns import likelihood, unknowns_of
 Curvature = Callable[[Array, Any, Event], tuple[Array, Array]]
 
 
-def curvature_of(model: Model) -> Curvature:
+def curvature_of(model: Model, part: slice | None = None) -> Curvature:
     """`curvature(u [D], stats, event) -> (score [D], rows [R, D])` with `rows.T @ rows` the
     expected information of one such event at `u`, positive semi-definite by construction.
 
@@ -26,26 +26,37 @@ def curvature_of(model: Model) -> Curvature:
     row, the logit's gradient times sqrt(p (1 - p)). Binomial and Poisson counts: one row, the
     mean's gradient over the standard deviation. Finite outcomes: a row each. Otherwise the score
     itself (the empirical Fisher information, Martens 2020, which is cruder).
+
+    part: the coordinates that these are about, if not all; the others are held where they are.
     """
     unknowns = unknowns_of(model)
     kind = outcome_kind(model)
 
+    def own(u: Array) -> Array:
+        return u if part is None else u[part]
+
+    def whole(v: Array, u: Array) -> Array:
+        return v if part is None else jnp.concatenate([u[: part.start], v, u[part.stop :]])
+
     def score(u: Array, stats: Any, event: Event) -> Array:
-        return jax.grad(lambda v: likelihood(model, v, stats, event.action, event.observation))(u)
+        def logs(v: Array) -> Array:
+            return likelihood(model, whole(v, u), stats, event.action, event.observation)
+
+        return jax.grad(logs)(own(u))
 
     def exact(u: Array, stats: Any, event: Event) -> tuple[Array, Array]:
         x, scale = model.linear(event.action)
         residual = (event.observation - x @ u) / scale
-        row = x / scale
+        row = own(x) / scale
         return residual * row, row[None, :]
 
     def normal(u: Array, stats: Any, event: Event) -> tuple[Array, Array]:
         def moments(v: Array) -> tuple[Array, Array]:
-            d = model.predict(unknowns.constrain(v), stats, event.action)
+            d = model.predict(unknowns.constrain(whole(v, u)), stats, event.action)
             return d.mean, jnp.log(d.variance)
 
         # Normal information: J_m' J_m / s^2 + J_l' J_l / 2 with l = log s^2.
-        (_, log_variance), pull = jax.vjp(moments, u)
+        (_, log_variance), pull = jax.vjp(moments, own(u))
         one, zero = jnp.ones_like(log_variance), jnp.zeros_like(log_variance)
         mean_row = pull((one, zero))[0] * jnp.exp(-0.5 * log_variance)
         scale_row = pull((zero, one))[0] * jnp.sqrt(0.5)
@@ -53,10 +64,10 @@ def curvature_of(model: Model) -> Curvature:
 
     def count(u: Array, stats: Any, event: Event) -> tuple[Array, Array]:
         def moments(v: Array) -> tuple[Array, Array]:
-            d = model.predict(unknowns.constrain(v), stats, event.action)
+            d = model.predict(unknowns.constrain(whole(v, u)), stats, event.action)
             return jnp.asarray(d.mean), jnp.asarray(d.variance)
 
-        gradient, variance = jax.grad(moments, has_aux=True)(u)
+        gradient, variance = jax.grad(moments, has_aux=True)(own(u))
         # Where the outcome is all but certain both vanish, the gradient no later.
         sd = jnp.sqrt(jnp.maximum(variance, jnp.finfo(variance.dtype).tiny))
         return score(u, stats, event), (gradient / sd)[None, :]
@@ -67,14 +78,15 @@ def curvature_of(model: Model) -> Curvature:
         outcomes = kind
 
         def every(v: Array) -> Array:
-            return log_probs(model.predict(unknowns.constrain(v), stats, event.action), outcomes)
+            d = model.predict(unknowns.constrain(whole(v, u)), stats, event.action)
+            return log_probs(d, outcomes)
 
-        logs = every(u)
+        logs = every(own(u))
         if len(outcomes.values) == 2:
-            gradient = jax.grad(lambda v: jnp.subtract(*every(v)))(u)
+            gradient = jax.grad(lambda v: jnp.subtract(*every(v)))(own(u))
             row = gradient * jnp.exp(0.5 * (logs[0] + logs[1]))
             return score(u, stats, event), row[None, :]
-        jacobian = jax.jacrev(every)(u)
+        jacobian = jax.jacrev(every)(own(u))
         return score(u, stats, event), jacobian * jnp.exp(0.5 * logs)[:, None]
 
     def empirical(u: Array, stats: Any, event: Event) -> tuple[Array, Array]:

@@ -25,6 +25,7 @@ SMALL = {
     "exact": "exact:grid=12",
     "hmc": "hmc:particles=6:capacity=20:leapfrogs=2",
     "laplace": "laplace:capacity=20",
+    "last-layer": "last-layer:capacity=20:batch=8:particles=4:rebuild=8",
     "point": "point:capacity=20",
     "smc": "smc:particles=12:capacity=20",
     "svgd": "svgd:particles=6:capacity=20",
@@ -82,7 +83,7 @@ REFUSED = {
     ("variational", "finite"),
     ("variational", "number-game"),
 }
-REFUSED |= {("dropout", model) for model in MODELS if model != "mlp"}
+REFUSED |= {(p, model) for p in ("dropout", "last-layer") for model in MODELS if model != "mlp"}
 EVERY = [(p, m) for p in sorted(POSTERIORS) for m in sorted(MODELS)]
 BUILT = [pair for pair in EVERY if pair not in REFUSED]
 

@@ -114,3 +114,17 @@ def test_a_certain_count_has_finite_information() -> None:
         assert np.isfinite(score).all()
         assert np.isfinite(rows).all()
         assert np.abs(rows).max() < QUADRATURE
+
+
+@pytest.mark.parametrize("name", [n for n in MODELS if unknowns_of(MODELS[n]).size > 1])
+def test_a_part_of_the_coordinates_has_its_columns_of_the_whole(name) -> None:
+    model = MODELS[name]
+    u, action = point(model, 0)
+    d = model.predict(unknowns_of(model).constrain(u), model.init_stats(), action)
+    value = jnp.asarray(d.sample(jax.random.key(1)), jnp.result_type(float))
+    event = Event(action, value, jnp.zeros(()), jnp.zeros((), jnp.int32), jnp.ones(()))
+    part = slice(1, u.size)
+    whole = curvature_of(model)(u, model.init_stats(), event)
+    found = curvature_of(model, part)(u, model.init_stats(), event)
+    for one, two in zip(whole, found, strict=True):
+        np.testing.assert_allclose(one[..., part], two, rtol=1e-5, atol=1e-6)

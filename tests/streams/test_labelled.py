@@ -105,7 +105,7 @@ def test_rewards_and_labels_of_an_npz(tmp_path) -> None:
     np.testing.assert_array_equal(paid[order], rewards[:, 2])
     _, pays, _ = played(build_world(f"labelled:file={file}:label=kind"), [0] * 6)
     assert pays[order].tolist() == [[0, 1], [1, 0], [0, 1], [1, 0], [1, 0], [0, 1]]
-    np.savez(file.with_name("gap.npz"), contexts=contexts + [0, np.inf])
+    np.savez(file.with_name("gap.npz"), contexts=contexts + np.array([0, np.inf]))
     with pytest.raises(UsageError, match=r"gap.npz:1: contexts: not finite"):
         build_world(f"labelled:file={file.with_name('gap.npz')}")
     with pytest.raises(UsageError, match=r'rows.npz: no array "kin"; did you mean "kind"'):
