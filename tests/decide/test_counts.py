@@ -75,11 +75,18 @@ def information(rates: np.ndarray, weights: np.ndarray) -> float:
     return float(-xlogy(mean, mean).sum() + weights @ xlogy(p, p).sum(1))
 
 
+@jax.jit
+def gain_of(draws: Draws, groups: Any) -> jax.Array:
+    return expected_gain(KEY, Poisson(arms=1, features=0), draws, (), ARM, groups)[0]
+
+
 def gained(rates: np.ndarray, weights: np.ndarray, groups: Any = None) -> float:
-    values = jnp.log(jnp.asarray(rates, jnp.float32))[:, None]
-    draws = Draws(values, jnp.log(jnp.asarray(weights, jnp.float32)))
-    found = expected_gain(KEY, Poisson(arms=1, features=0), draws, (), ARM, groups)
-    return float(found[0])
+    """The same by cells, among so many draws of no weight that one program serves all."""
+    padded = np.zeros(64), np.zeros(64)
+    for array, values in zip(padded, (np.log(rates), weights), strict=True):
+        array[: len(values)] = values
+    values, shares = (jnp.asarray(x, jnp.float32) for x in padded)
+    return float(gain_of(Draws(values[:, None], jnp.log(shares)), groups))
 
 
 RATES = {
@@ -112,7 +119,7 @@ def test_rates_far_apart_leave_a_lower_bound() -> None:
 
 def test_gain_about_a_group_of_rates() -> None:
     rates, weights = np.array([1.0, 2.0, 8.0, 9.0]), np.array([0.1, 0.4, 0.3, 0.2])
-    groups = jnp.asarray([[1.0, 0], [1, 0], [0, 1], [0, 1]])
+    groups = jnp.zeros((64, 2)).at[:2, 0].set(1.0).at[2:4, 1].set(1.0)
     p = stats.poisson(rates[:, None]).pmf(np.arange(60))
     parts = np.stack([weights[:2] @ p[:2] / 0.5, weights[2:] @ p[2:] / 0.5])
     mean = weights @ p
@@ -120,7 +127,7 @@ def test_gain_about_a_group_of_rates() -> None:
     assert gained(rates, weights, groups) == pytest.approx(exact, abs=1e-4)
 
 
-@pytest.mark.parametrize("kind", [QUICK, "rbg", "threefry2x32"], ids=["quick", "rbg", "threefry"])
+@pytest.mark.parametrize("kind", [QUICK, "rbg"], ids=["quick", "rbg"])
 def test_counts_under_every_kind_of_key(kind: Any) -> None:
     """Live decisions and the judge have keys of their own, which JAX draws no Poisson from."""
     keys = jax.random.split(jax.random.key(1, impl=kind), 500)
