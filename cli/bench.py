@@ -41,7 +41,8 @@ class BenchOptions:
     live: int | None = None
     samples: int | None = None
     spce: int | None = None
-    joint: int | None = None
+    joint: tuple[int, ...] = ()
+    settle: int | None = None
     workers: int | None = None
     fidelity: bool = False
     export_json: str | None = None
@@ -104,12 +105,14 @@ def chosen(options: BenchOptions) -> Experiment:
         name: getattr(options, name)
         for name in (
             "world", "model", "proposer", "candidates", "steps", "seeds", "seed", "explore",
-            "live", "samples", "spce", "joint", "workers",
+            "live", "samples", "spce", "settle", "workers",
         )
         if getattr(options, name) is not None
     }  # fmt: skip
     if options.fidelity:
         changes["fidelity"] = True
+    if options.joint:
+        changes["joint"] = options.joint[0] if len(options.joint) == 1 else list(options.joint)
     lists = options.posterior, options.rule, options.particles, options.refine
     if any(lists) or source is None:
         grid = experiment.grid or Grid()
@@ -189,9 +192,11 @@ def ndjson(rows: Records) -> bytes:
 
 
 def flat(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested fields under dotted names."""
+    """Nested fields under dotted names, those of a list under its positions."""
     found: dict[str, Any] = {}
     for name, value in row.items():
+        if isinstance(value, list):
+            value = {str(place): part for place, part in enumerate(value)}
         if isinstance(value, dict):
             found |= flat(value, f"{prefix}{name}.")
         else:

@@ -59,6 +59,10 @@ def columns(records: Records, width: int = 200) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = [("", lambda r: "★" if r["frontier"] else "")]
     if len({r["world"] for r in records}) > 1:
         found.append(("world", lambda r: r["world"]))
+    if len({r["steps"] for r in records}) > 1:
+        found.append(("T", lambda r: str(r["steps"])))
+    if len({r["model"] for r in records}) > len({r["world"] for r in records}):
+        found.append(("model", lambda r: r["model"]))
     found.append(("posterior", name))
     if len(rules) > 1:
         found.append(("rule", lambda r: r["rule"]))
@@ -70,17 +74,22 @@ def columns(records: Records, width: int = 200) -> list[tuple[str, Any]]:
         ("decide, ms\np50 p95 p99", lambda r: spent(r, "decide")),
         ("learn, ms\np50 p95 p99", lambda r: spent(r, "learn")),
         ("compile\ns", lambda r: "–" if r["compile"] is None else f"{r['compile']:.1f}"),
-        ("gain, nats\nlower–upper", lambda r: gained(r, digits)),
-        ("above\nrandom", lambda r: plus_minus((r["gain"] or {}).get("above_random"), digits)),
     ]
+    if any(r["gain"] for r in records):
+        found += [
+            ("gain, nats\nlower–upper", lambda r: gained(r, digits)),
+            ("above\nrandom", lambda r: plus_minus((r["gain"] or {}).get("above_random"), digits)),
+        ]
     if any(r["gain"] and r["gain"]["spce"] for r in records):
         found.append(("sPCE ≤ cap", lambda r: capped(r)))
     if any(r["regret"] for r in records):
         found.append(("regret, %\nof uniform", regret))
     if any(r["fidelity"] for r in records):
         found.append(("fidelity", lambda r: plus_minus(r["fidelity"])))
-    if any(r["joint"] for r in records):
-        found.append(("joint KL", lambda r: f"{r['joint']['kl']:.2f} ±{r['joint']['se']:.2f}"))
+    taus = dict.fromkeys(made["tau"] for r in records for made in joint(r))
+    for tau in taus:
+        header = f"joint KL\nof {tau}"
+        found.append((header, lambda r, tau=tau: divergence(r, tau)))
     if width >= ROOMY and any(r["calibration"] for r in records):
         found.append(("promised\n− got", optimism))
     return found
@@ -113,6 +122,18 @@ def regret(row: dict[str, Any]) -> str:
     return "–" if row["regret"] is None else f"{row['regret']['percent_of_uniform']:.1f}"
 
 
+def joint(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """Joint predictions of a row, one a tau."""
+    found = row["joint"]
+    return found if isinstance(found, list) else [found] if found else []
+
+
+def divergence(row: dict[str, Any], tau: int) -> str:
+    """KL of tau observations in nats."""
+    made = next((made for made in joint(row) if made["tau"] == tau), None)
+    return "–" if made is None else f"{made['kl']:.2f} ±{made['se']:.2f}"
+
+
 def optimism(row: dict[str, Any]) -> str:
     """Nats a decision by which the belief promised more than it got."""
     found = row["calibration"]
@@ -125,7 +146,7 @@ def table(records: Records, width: int) -> Table:
     space = 2 if width >= ROOMY else 1
     grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, space, 0, 0))
     for header, _ in shown:
-        left = header in ("", "posterior", "world", "rule")
+        left = header in ("", "posterior", "model", "world", "rule")
         grid.add_column(header, justify="left" if left else "right", no_wrap=True)
     for row in records:
         cells = [make(row) for _, make in shown]
@@ -145,7 +166,9 @@ def lines(records: Records) -> list[str]:
     """What a reader needs to know to read the table."""
     first = records[0]
     how = bracket(records)
-    found = [f"{first['world']}, {first['steps']} steps, {first['seeds']} runs each{how}."]
+    steps = sorted({r["steps"] for r in records})
+    length = str(steps[0]) if len(steps) == 1 else f"{steps[0]} to {steps[-1]}"
+    found = [f"{first['world']}, {length} steps, {first['seeds']} runs each{how}."]
     if any(r["frontier"] for r in records):
         found.append("★ nothing else gains more above random at a lower decide + learn p99.")
     wide = [
@@ -168,7 +191,7 @@ def bracket(records: Records) -> str:
     """How the gain was found, in a few words."""
     gains = [r["gain"] for r in records if r["gain"]]
     if not gains:
-        return "; the gain has no reference here"
+        return "; no gain was measured"
     if all(g["exact"] for g in gains):
         return "; gain in nats, exact, ± one standard error"
     bounds = "ACE to VNMC" if any(g["ess"] for g in gains) else "sPCE to sNMC"

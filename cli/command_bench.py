@@ -48,12 +48,8 @@ def bench(
     samples: o.Samples = None,
     workers: o.Workers = None,
     fidelity: o.Fidelity = False,
-    joint: Annotated[
-        int | None,
-        typer.Option(
-            "--joint", min=1, metavar="TAU", help="Also predict TAU observations jointly."
-        ),
-    ] = None,
+    joint: o.Joint = None,
+    settle: o.Settle = None,
     export_json: Annotated[
         str | None, typer.Option("--export-json", metavar="FILE", help="One NDJSON row a cell.")
     ] = None,
@@ -103,7 +99,8 @@ def bench(
         "spce": spce,
         "samples": samples,
         "fidelity": fidelity,
-        "joint": joint,
+        "joint": o.counts("--joint", joint, 1),
+        "settle": settle,
         "workers": workers,
         "export_json": export_json,
         "export_csv": export_csv,

@@ -62,6 +62,8 @@ def sweep(
     samples: o.Samples = None,
     workers: o.Workers = None,
     fidelity: o.Fidelity = False,
+    joint: o.Joint = None,
+    settle: o.Settle = None,
     no_cache: o.NoCache = False,
     debug: o.Debug = False,
 ) -> Job:
@@ -89,6 +91,8 @@ def sweep(
         "samples": samples,
         "workers": workers,
         "fidelity": fidelity,
+        "joint": o.counts("--joint", joint, 1),
+        "settle": settle,
     }
     part = o.share("--shard", shard)
 

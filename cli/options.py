@@ -112,6 +112,18 @@ Workers = Annotated[
     int | None,
     typer.Option("--workers", min=0, metavar="N", help="Processes for gain; 0 is one a core."),
 ]
+Joint = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--joint", metavar="TAU,TAU", help="Also predict TAU observations jointly, a column each."
+    ),
+]
+Settle = Annotated[
+    int | None,
+    typer.Option(
+        "--settle", min=0, metavar="N", help="Refine steps after the last event, before judging."
+    ),
+]
 Fidelity = Annotated[
     bool, typer.Option("--fidelity", help="Also choices against a reference's, on one history.")
 ]

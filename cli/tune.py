@@ -137,6 +137,8 @@ def check(options: TuneOptions) -> None:
             f"--search halving starts with {CHUNK} runs a trial and doubles them: give more than "
             f"--seeds {options.seeds}"
         )
+    if options.samples == 0 and options.spce is None and options.goal in (None, "gain"):
+        raise UsageError("--samples 0 leaves no bound on the gain: also set spce")
     if options.joint is not None and options.goal != "joint":
         raise UsageError(f"--joint {options.joint} changes nothing without --for joint: add it")
 

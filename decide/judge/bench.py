@@ -46,11 +46,14 @@ def baseline_of(cell: Cell) -> Cell:
     return replace(cell, posterior="smc", rule="random", proposer=None, particles=1, refine=0)
 
 
-def plan(cells: list[Cell]) -> list[Cell]:
-    """Cells whose quality is needed: the given ones, and a random baseline for each world."""
+def plan(cells: list[Cell], gain: bool = True) -> list[Cell]:
+    """Cells whose quality is needed: the given ones, and a random baseline for each world.
+
+    gain: whether it is measured at all; nothing else is compared with random actions.
+    """
     wanted = dict.fromkeys(cells)
     for cell in cells:
-        if gains(cell):
+        if gain and gains(cell):
             wanted.setdefault(baseline_of(cell))
     return list(wanted)
 
@@ -217,7 +220,8 @@ def bench(
     for cell in cells:
         agent_and_world(cell)
     workers = experiment.workers or cores()
-    runs = run_quality(plan(cells), wanted_of(experiment), workers, progress)
+    planned = plan(cells, experiment.gain)
+    runs = run_quality(planned, wanted_of(experiment), workers, progress)
     records: list[dict[str, Any]] = []
     for done, cell in enumerate(cells):
         progress(
@@ -237,8 +241,10 @@ def wanted_of(experiment: Experiment) -> Wanted:
         experiment.samples,
         experiment.reference,
         experiment.spce,
-        experiment.joint,
+        experiment.taus,
         experiment.fidelity,
+        experiment.gain,
+        experiment.settle,
     )
 
 
@@ -255,7 +261,7 @@ def timed(
     if experiment.live:
         lived = live_runs(agent, world, cell.steps, cell.seed, experiment.live)
     timing = lived.timing if lived else None
-    return record(cell, runs, baseline, timing, experiment.spce, experiment.joint, workers), lived
+    return record(cell, runs, baseline, timing, experiment.spce, experiment.taus, workers), lived
 
 
 def describe(cell: Cell) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from ...posteriors.base import UsageError
+from ...posteriors.base import UsageError, provides
 from ...posteriors.loading import nearest, parse
 
 
@@ -68,9 +68,10 @@ class Grid(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A whole configuration.
 
-    live: runs that time a cell. samples: draws behind ACE and VNMC. reference: particles of the
-    judge's own inference behind them. spce: L of sPCE and sNMC, if
-    wanted. joint: tau. workers: processes; 0 is one a core.
+    live: runs that time a cell. settle: refine steps after the last event, before the final belief
+    is judged. samples: draws behind ACE and VNMC. reference: particles of the judge's own inference
+    behind them. spce: L of sPCE and sNMC, if wanted; without samples and spce there is no gain.
+    joint: tau, or several. workers: processes; 0 is one a core.
     """
 
     world: str = "location"
@@ -86,12 +87,25 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     samples: int = 2000
     reference: int = 2048
     spce: int | None = None
-    joint: int | None = None
+    joint: int | list[int] | None = None
+    settle: int = 0
     fidelity: bool = False
     workers: int = 0
     cells: list[Row] = []
     grid: Grid | None = None
     grids: list[Grid] = []
+
+    @property
+    def taus(self) -> tuple[int, ...]:
+        """Numbers of observations predicted jointly, as asked for."""
+        if self.joint is None:
+            return ()
+        return tuple(self.joint) if isinstance(self.joint, list) else (self.joint,)
+
+    @property
+    def gain(self) -> bool:
+        """Whether anything is asked for that bounds the gain."""
+        return bool(self.samples or self.spce)
 
     def resolved(self) -> list[Cell]:
         """The cells in order, duplicates (a grid over an option a backend lacks) left out."""
@@ -144,7 +158,7 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 LEAST = {
     "steps": 1, "seeds": 1, "seed": 0, "candidates": 1, "live": 0, "samples": 0, "spce": 1,
-    "joint": 1, "reference": 2, "workers": 0,
+    "joint": 1, "reference": 2, "workers": 0, "settle": 0,
 }  # fmt: skip
 
 
@@ -152,10 +166,14 @@ def check(experiment: Experiment, where: str) -> Experiment:
     """Refuse numbers out of range and an experiment without cells."""
     for name, least in LEAST.items():
         value = getattr(experiment, name)
-        if value is not None and value < least:
-            raise UsageError(f"{where}: {name} = {value}: must be at least {least}")
-    if not experiment.samples and not experiment.spce:
-        raise UsageError(f"{where}: samples = 0 leaves no bound on the gain: also set spce")
+        for one in value if isinstance(value, list) else [value]:
+            if one is not None and one < least:
+                raise UsageError(f"{where}: {name} = {value}: must be at least {least}")
+    if not experiment.gain and not experiment.taus and not paying(experiment):
+        raise UsageError(
+            f"{where}: samples = 0 leaves no bound on the gain, and nothing else is judged: also "
+            "set spce or joint"
+        )
     if not 0 <= experiment.explore <= 1:
         raise UsageError(f"{where}: explore = {experiment.explore}: must lie between 0 and 1")
     if not any([experiment.cells, *(g.posterior for g in experiment.grids)]) and not (
@@ -163,6 +181,18 @@ def check(experiment: Experiment, where: str) -> Experiment:
     ):
         raise UsageError(f"{where}: no cells; add a [[cells]] table with a posterior")
     return experiment
+
+
+def paying(experiment: Experiment) -> bool:
+    """Whether regret can be judged in every world of an experiment."""
+    from ...streams.worlds.registry import build_world
+
+    def pays(name: str) -> bool:
+        world = build_world(name)
+        rewarding = world.model is not None and provides(world.model, "reward")
+        return world.pays is not None or rewarding
+
+    return all(pays(name) for name in {cell.world for cell in experiment.resolved()})
 
 
 def built_in() -> dict[str, Any]:

@@ -34,9 +34,9 @@ WHOLE = 2000
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which measures beside gain: samples behind the bounds, L of sPCE, tau, fidelity.
+    """Which measures beside gain: samples behind the bounds, L of sPCE, taus, fidelity.
 
-    reference: particles of the judge's own inference.
+    settle: refine steps after the last event. reference: particles of the judge's own inference.
     samples 0 leaves the bounds to sPCE and sNMC, which are cheap where they do not saturate.
     gain: off where nobody will look at it, because it is the dearest measure of all.
     """
@@ -44,9 +44,10 @@ class Wanted:
     samples: int = 2000
     reference: int = PARTICLES
     spce: int | None = None
-    joint: int | None = None
+    joint: tuple[int, ...] = ()
     fidelity: bool = False
     gain: bool = True
+    settle: int = 0
 
 
 @lru_cache(maxsize=64)
@@ -71,12 +72,12 @@ def quality(cell: Cell, first: int, count: int, wanted: Wanted) -> dict[str, Any
     """Measures of runs `first` to `first + count`, arrays with the runs leading.
 
     lower, upper `[N]` nats (equal where exact is true); ess `[N]`; spce, snmc `[N]`; predicted,
-    realised, probe_predicted, probe_realised `[N, T]`; regret, uniform `[N]`; joint `[N]` nats;
-    bought, best `[N]` nats (fidelity); work `[N]` evaluations an event; failures `[N]` events.
+    realised, probe_predicted, probe_realised `[N, T]`; regret, uniform `[N]`; joint `[N, taus]`
+    nats; bought, best `[N]` nats (fidelity); work `[N]` evaluations an event; failures `[N]` events.
     Missing measures are absent.
     """
     agent, world = agent_and_world(cell)
-    states, trace = roll(agent, world, cell.steps, cell.seed, count, first)
+    states, trace = roll(agent, world, cell.steps, cell.seed, count, first, settle=wanted.settle)
     found: dict[str, Any] = {
         "work": trace.work.mean(1),
         "failures": (~trace.healthy).sum(1),

@@ -57,13 +57,24 @@ def calibration(predicted: Any, realised: Any) -> dict[str, Any]:
     return {"slope": slope, "bias": float(gap.mean()), "se": mean_se(gap)["se"]}
 
 
+def joint(taus: tuple[int, ...], divergence: Any) -> dict[str, Any] | list[dict[str, Any]] | None:
+    """Joint prediction of `[N, taus]` nats: one object, or a list of them for several taus."""
+    if divergence is None:
+        return None
+    found = []
+    for column, tau in enumerate(taus):
+        made = mean_se(divergence[:, column])
+        found.append({"tau": tau, "kl": made["mean"], "se": made["se"]})
+    return found[0] if len(found) == 1 else found
+
+
 def record(
     cell: Cell,
     runs: dict[str, Any],
     baseline: dict[str, Any] | None,
     timing: Timing | None,
     spce: int | None,
-    tau: int | None,
+    taus: tuple[int, ...],
     workers: int,
 ) -> dict[str, Any]:
     """The record of a cell from its runs, those of random actions, and its timing."""
@@ -115,9 +126,7 @@ def record(
         "gain": gain,
         "fidelity": ratio(runs["bought"], runs["best"]) if "best" in runs else None,
         "calibration": calibrated,
-        "joint": {"tau": tau, "kl": (j := mean_se(runs["joint"]))["mean"], "se": j["se"]}
-        if "joint" in runs
-        else None,
+        "joint": joint(taus, runs.get("joint")),
         "regret": lost,
         "frontier": False,
         "failures": int(np.sum(runs["failures"])),

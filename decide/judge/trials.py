@@ -105,7 +105,7 @@ class Trials:
             experiment.samples,
             experiment.reference,
             experiment.spce,
-            experiment.joint if self.goal is Goal.JOINT else None,
+            experiment.taus if self.goal is Goal.JOINT else (),
             gain=self.goal is Goal.GAIN,
         )
 
@@ -124,7 +124,9 @@ class Trials:
 
     def scores(self, spec: str, first: int, count: int) -> np.ndarray:
         """`[count]`: the measure of tuning runs `first` on."""
-        return self._quality(self.cell(spec), first)[self.measure.field][:count]
+        found = self._quality(self.cell(spec), first)[self.measure.field][:count]
+        # Joint prediction has a column a tau.
+        return found.reshape(len(found), -1).mean(1)
 
     def _quality(self, cell: Cell, first: int) -> dict[str, Any]:
         # Always as many runs, so that one program serves all; the judge would fill them up anyway.

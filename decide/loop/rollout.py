@@ -19,7 +19,7 @@ from ...streams.worlds.base import World
 from ..rules.information import belief_gain
 from .step import Agent, Decision, Request, blank_request, build_step
 
-AGENT, TRUTH, CONTEXT, ANSWER, PROBE = range(5)
+AGENT, TRUTH, CONTEXT, ANSWER, PROBE, SETTLE = range(6)
 """Purposes folded into a seed's key."""
 
 
@@ -58,8 +58,13 @@ def seed_key(seed: int | Array, stream: int | Array) -> Array:
 
 
 @lru_cache(maxsize=64)
-def build_rollout(agent: Agent, world: World, steps: int) -> Callable[[Array], tuple[Any, Trace]]:
-    """`run(key) -> (posterior state, Trace)`, not yet compiled."""
+def build_rollout(
+    agent: Agent, world: World, steps: int, settle: int = 0
+) -> Callable[[Array], tuple[Any, Trace]]:
+    """`run(key) -> (posterior state, Trace)`, not yet compiled.
+
+    settle: refine steps after the last event; their health is the last event's too.
+    """
     step = build_step(agent)
     blank = blank_request(agent)
 
@@ -129,7 +134,17 @@ def build_rollout(agent: Agent, world: World, steps: int) -> Callable[[Array], t
             return (state, truth), row
 
         (state, _), trace = jax.lax.scan(turn, (state, truth), jnp.arange(steps))
-        return state.posterior, trace
+        if not settle:
+            return state.posterior, trace
+
+        def once(inner: Any, key: Array) -> tuple[Any, Array]:
+            inner, info = agent.posterior.refine(key, inner)
+            return inner, info.healthy
+
+        keys = jax.random.split(jax.random.fold_in(key, SETTLE), settle)
+        inner, healthy = jax.lax.scan(once, state.posterior, keys)
+        whole = trace.healthy.at[-1].set(trace.healthy[-1] & jnp.all(healthy))
+        return inner, trace._replace(healthy=whole)
 
     return run
 
@@ -142,13 +157,14 @@ def roll(
     seeds: int,
     first: int = 0,
     width: int = 8,
+    settle: int = 0,
 ) -> tuple[Any, Trace]:
     """Runs `first` to `first + seeds`, `width` at a time: (posterior states, Trace), seeds leading.
 
     A run depends on `seed` and its own number only, so any split over processes gives the same.
     """
     width = min(width, seeds)
-    many = compiled(agent, world, steps)
+    many = compiled(agent, world, steps, settle)
 
     parts = []
     for start in range(first, first + seeds, width):
@@ -159,6 +175,8 @@ def roll(
 
 
 @lru_cache(maxsize=64)
-def compiled(agent: Agent, world: World, steps: int) -> Callable[[Array], tuple[Any, Trace]]:
+def compiled(
+    agent: Agent, world: World, steps: int, settle: int = 0
+) -> Callable[[Array], tuple[Any, Trace]]:
     """The rollout over a batch of keys, jitted once."""
-    return jax.jit(jax.vmap(build_rollout(agent, world, steps)))
+    return jax.jit(jax.vmap(build_rollout(agent, world, steps, settle)))

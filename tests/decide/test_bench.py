@@ -99,6 +99,33 @@ def test_controls_the_schema_refuses(records, schema) -> None:
         assert not valid({k: v for k, v in row.items() if k != name}, schema), name
 
 
+def test_several_taus_and_no_gain(schema) -> None:
+    experiment = Experiment(
+        world="finite", steps=3, seeds=3, live=0, workers=1, samples=0, joint=[1, 7], settle=2,
+        cells=[Row("exact")],
+    )  # fmt: skip
+    cells = experiment.resolved()
+    assert len(benching.plan(cells)) == 2
+    assert benching.plan(cells, experiment.gain) == cells
+    (row,) = benching.bench(experiment, lambda rows: None, lambda text, share: None)
+    jsonschema.Draft202012Validator(schema).validate(json.loads(ndjson([row])))
+    assert row["gain"] is None
+    assert row["calibration"] is None
+    assert [made["tau"] for made in row["joint"]] == [1, 7]
+    assert not valid({**row, "joint": row["joint"][:1]}, schema)
+    one = flat(row)
+    assert one["joint.1.tau"] == 7
+    (line,) = csv.DictReader(io.StringIO(comma_separated([row]).decode()))
+    assert float(line["joint.1.kl"]) == row["joint"][1]["kl"]
+    header, _, shown = markdown([row, {**row, "joint": row["joint"][0], "steps": 4}]).splitlines()[
+        :3
+    ]
+    assert "joint KL of 1 | joint KL of 7" in header
+    assert "| T |" in header
+    assert "gain" not in header
+    assert f"{row['joint'][1]['kl']:.2f} ±" in shown
+
+
 def test_records_come_one_by_one_and_progress_goes_forward() -> None:
     _, sizes, shares = measured()
     assert sizes == [1, 2]

@@ -29,6 +29,8 @@ WRONG = {
     "explore NaN": ("explore = nan\n" + CELL, ("x.toml", "explore = nan")),
     "spce": ("spce = 0\n" + CELL, ("x.toml", "spce = 0", "at least 1")),
     "joint": ("joint = 0\n" + CELL, ("x.toml", "joint = 0", "at least 1")),
+    "one of joint": ("joint = [1, 0]\n" + CELL, ("x.toml", "joint = [1, 0]", "at least 1")),
+    "settle": ("settle = -1\n" + CELL, ("x.toml", "settle = -1", "at least 0")),
     "workers": ("workers = -1\n" + CELL, ("x.toml", "workers = -1", "at least 0")),
     "no cells": ("steps = 3\n", ("x.toml", "[[cells]]")),
 }
@@ -70,15 +72,28 @@ def test_round_trip_of_every_kind_of_value() -> None:
         model="linear:arms=3:noise=0.25",
         explore=0.125,
         spce=10,
-        joint=5,
+        joint=[5, 50],
+        settle=7,
         fidelity=True,
         proposer='file "x".py:make',
         grid=Grid(["smc:capacity=20", "laplace"], ["eig", "ucb:width=2"], [8, 16], [1, 2]),
     )
     again = decode(toml(experiment), "again.toml")
     assert again.resolved() == experiment.resolved()
-    for name in ("explore", "spce", "joint", "fidelity", "live", "samples", "workers"):
+    for name in ("explore", "spce", "joint", "settle", "fidelity", "live", "samples", "workers"):
         assert getattr(again, name) == getattr(experiment, name)
+
+
+def test_what_may_be_asked_for_without_a_gain() -> None:
+    assert decode("samples = 0\njoint = [1, 10]\n" + CELL, "x.toml").taus == (1, 10)
+    assert decode("joint = 10\n" + CELL, "x.toml").taus == (10,)
+    assert decode(CELL, "x.toml").taus == ()
+    assert decode(CELL, "x.toml").gain
+    paying = decode('samples = 0\nworld = "linear"\n' + CELL, "x.toml")
+    assert not paying.gain
+    # Location pays nothing.
+    with pytest.raises(UsageError, match="spce or joint"):
+        decode('samples = 0\nworld = "location"\n' + CELL, "x.toml")
 
 
 def test_a_grid_over_what_a_backend_lacks_has_no_duplicates() -> None:

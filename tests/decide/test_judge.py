@@ -16,7 +16,8 @@ from support import Z
 from uncertain.decide.judge import gain as judging
 from uncertain.decide.judge.experiment import Cell
 from uncertain.decide.judge.gain import Bounds, bounds, contrastive, exact_gain
-from uncertain.decide.judge.joint import joint_divergence
+from uncertain.decide.judge.joint import anchor_actions, joint_divergence, running
+from uncertain.decide.judge.likelihood import history_log_likelihood
 from uncertain.decide.judge.quality import Wanted, agent_and_world, quality
 from uncertain.decide.judge.record import calibration, mean_se, ratio
 from uncertain.decide.judge.reference import Reference, kind, reference
@@ -27,6 +28,7 @@ from uncertain.posteriors.base import Draws, Posterior
 from uncertain.posteriors.models.finite import Finite
 from uncertain.posteriors.models.linear import Linear
 from uncertain.posteriors.registry import build_model
+from uncertain.posteriors.unknowns import unknowns_of
 from uncertain.streams.worlds.base import simulated
 
 CELL = Cell("finite", "finite", "exact", "eig", None, None, 0, 32, 0.0, 6, 0, 40)
@@ -251,10 +253,10 @@ def test_no_reward_no_regret() -> None:
 
 
 def test_joint_prediction_tells_a_posterior_from_a_guess(backends: Path) -> None:
-    wanted = Wanted(joint=5)
+    wanted = Wanted(joint=(5,), gain=False)
     short = replace(CELL, steps=3, rule="random")
-    exact = quality(short, 0, 200, wanted)["joint"]
-    guess = quality(replace(short, posterior=f"{backends}:guess"), 0, 200, wanted)["joint"]
+    exact = quality(short, 0, 200, wanted)["joint"][:, 0]
+    guess = quality(replace(short, posterior=f"{backends}:guess"), 0, 200, wanted)["joint"][:, 0]
     assert not below(guess, exact)
     assert mean_se(exact)["mean"] > -Z * mean_se(exact)["se"]
 
@@ -267,8 +269,63 @@ def test_the_truth_predicts_perfectly() -> None:
         return Draws(state[None], jnp.zeros(1))
 
     knowing = agent._replace(posterior=Posterior(None, None, None, belief))  # type: ignore[arg-type]
-    found = joint_divergence(knowing, world, trace.truth[:, -1], trace, KEY, 5)
-    assert np.allclose(found, 0, atol=1e-5)
+    found = joint_divergence(knowing, world, trace.truth[:, -1], trace, KEY, (5, 60))
+    # Sixty logs in float32, added on both sides.
+    assert found.shape == (8, 2)
+    assert np.allclose(found, 0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["linear", "logistic", "testbed:hidden=(3,)", "causal-pair"])
+def test_running_likelihoods_end_in_that_of_the_history(name: str) -> None:
+    """Of scalar and finite outcomes, and of those that depend on what came before."""
+    model = build_model(name)
+    keys = jax.random.split(KEY, 3)
+    anchors, pick = anchor_actions(keys[0], model), jnp.asarray([0, 1, 1, 0, 1])
+    if name == "causal-pair":  # arm 0 observes, the others forbid some outcomes
+        anchors = jnp.zeros_like(anchors)
+    particles = unknowns_of(model).sample(keys[1], 4).T
+    ys = jnp.asarray([0.0, 1.0, 0.0, 1.0, 1.0])
+    stats = model.init_stats()
+    found = running(model, particles, anchors, pick, ys, stats)
+    for t in range(1, 6):
+        rows = anchors[pick[:t]]
+        expected = history_log_likelihood(model, particles, rows, ys[:t], stats)
+        assert np.allclose(found[t - 1], expected, rtol=1e-4, atol=1e-5)
+    # Negative control: other answers.
+    other = history_log_likelihood(model, particles, anchors[pick], jnp.zeros(5), stats)
+    assert not np.allclose(found[-1], other, rtol=1e-2)
+
+
+def test_a_point_falls_behind_in_proportion_to_tau_a_posterior_by_its_logarithm() -> None:
+    world, wanted = "logistic:arms=0:features=2", Wanted(joint=(1, 50), gain=False)
+    cell = replace(CELL, world=world, model=world, rule="random", steps=5, candidates=2)
+    point = quality(replace(cell, posterior="point", refine=50), 0, 24, wanted)["joint"]
+    particles = replace(cell, posterior="smc", particles=128, refine=2)
+    posterior = quality(particles, 0, 24, wanted)["joint"]
+    assert point.shape == posterior.shape == (24, 2)
+    ratio_of = [found[:, 1].mean() / found[:, 0].mean() for found in (point, posterior)]
+    # Each row costs a point as much as the first; Bayes learns from fifty of two kinds.
+    assert 40 < ratio_of[0] < 60
+    assert ratio_of[1] < 25
+
+
+def test_settling_goes_on_after_the_last_event() -> None:
+    world = "linear:arms=0:features=2"
+    cell = replace(CELL, world=world, model=world, rule="random", steps=8, candidates=2)
+    found = {}
+    for settle in (0, 400):
+        agent, true = agent_and_world(replace(cell, posterior="point:jitter=1", refine=0))
+        states, trace = roll(agent, true, 8, 0, 4, settle=settle)
+        assert trace.healthy.all()
+        found[settle] = states.guess.values
+    design = trace.action.astype(float)
+    noise = build_model(world).noise
+    for run in range(4):
+        precision = design[run].T @ design[run] / noise**2 + np.eye(2)
+        exact = np.linalg.solve(precision, design[run].T @ trace.observation[run] / noise**2)
+        assert np.allclose(found[400][run], exact, atol=0.05)
+    # Negative control: without it nothing has been learnt.
+    assert not np.allclose(found[0], found[400], atol=0.3)
 
 
 def test_fidelity_of_the_exact_posterior_is_one(backends: Path) -> None:

@@ -387,7 +387,7 @@ def test_only_what_the_goal_needs_is_judged() -> None:
     assert not regret.wanted.gain
     assert (regret.measure.field, regret.measure.maximise) == ("regret", False)
     joint = Trials(Experiment(world="finite", joint=3, cells=[Row("exact")]), Goal.JOINT)
-    assert (joint.wanted.joint, joint.wanted.gain) == (3, False)
+    assert (joint.wanted.joint, joint.wanted.gain) == ((3,), False)
 
 
 def test_what_a_world_can_be_tuned_for() -> None:
