@@ -73,8 +73,8 @@ def quality(cell: Cell, first: int, count: int, wanted: Wanted) -> dict[str, Any
 
     lower, upper `[N]` nats (equal where exact is true); ess `[N]`; spce, snmc `[N]`; predicted,
     realised, probe_predicted, probe_realised `[N, T]`; regret, uniform `[N]`; joint `[N, taus]`
-    nats; bought, best `[N]` nats (fidelity); work `[N]` evaluations an event; failures `[N]` events.
-    Missing measures are absent.
+    nats; bought, best `[N]` nats (fidelity); work `[N]` evaluations an event; failures `[N]`
+    events. Missing measures are absent.
     """
     agent, world = agent_and_world(cell)
     states, trace = roll(agent, world, cell.steps, cell.seed, count, first, settle=wanted.settle)
