@@ -166,6 +166,7 @@ def test_the_key_is_made_of_what_determines_a_result(monkeypatch: pytest.MonkeyP
 
     assert key() == key(workers=5) == key(cells=[]) == key(spce=None)
     different = [key(), key(live=2), key(samples=3), key(spce=4), key(fidelity=True)]
+    different += [key(joint=2), key(joint=[2, 3]), key(settle=1)]
     different += [key(cell) for cell in EXPERIMENT.resolved()[1:]]
     monkeypatch.setattr(ledger, "versions", lambda: {"jax": "0"})
     different.append(key())
