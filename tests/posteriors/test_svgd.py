@@ -11,7 +11,7 @@ import pytest
 from blackjax.vi.svgd import median_heuristic
 from support import simulate
 from uncertain.posteriors.registry import build_model, build_posterior
-from uncertain.posteriors.svgd import bandwidth, squares, stein
+from uncertain.posteriors.svgd import bandwidth, ordered, squares, stein
 from uncertain.posteriors.unknowns import likelihood, unknowns_of
 
 ROUNDING = 1e-9
@@ -48,6 +48,14 @@ def test_direction_is_that_of_blackjax(count: int) -> None:
     assert np.abs(found - expected).max() < ROUNDING * scale
     # Negative control: no repulsion.
     assert np.abs(alone - expected).max() > ROUNDING * scale
+
+
+def test_order_is_that_of_sorting() -> None:
+    values = np.random.default_rng(0).exponential(size=(9, 9)).astype(np.float32)
+    values[2] = values[3]  # ties
+    values[0, :3] = 0.0, 1e-40, 1e30
+    ranks = tuple(range(0, 81, 4))
+    np.testing.assert_array_equal(ordered(jnp.asarray(values), ranks), np.sort(values, None)[::4])
 
 
 @pytest.mark.parametrize("count", [1, 2])
