@@ -117,27 +117,46 @@ def chosen(options: BenchOptions) -> Experiment:
     if any(lists) or source is None:
         grid = experiment.grid or Grid()
         posterior = list(options.posterior) or grid.posterior or usual(options)
-        changes["cells"] = []
-        changes["grid"] = Grid(
-            posterior,
-            list(options.rule) or grid.rule,
-            list(options.particles) or grid.particles,
-            list(options.refine) or grid.refine,
-            grid.proposer,
+        changes["cells"], changes["grids"] = [], []
+        changes["grid"] = msgspec.structs.replace(
+            grid,
+            posterior=posterior,
+            rule=list(options.rule) or grid.rule,
+            particles=list(options.particles) or grid.particles,
+            refine=list(options.refine) or grid.refine,
         )
     try:
         experiment = msgspec.structs.replace(experiment, **changes)
+        experiment = overruled(experiment, changes)
     except TypeError as error:
         raise UsageError(str(error)) from error
     return check(experiment, options.config or "bench")
+
+
+def overruled(experiment: Experiment, changes: dict[str, Any]) -> Experiment:
+    """The experiment with what its cells say for themselves dropped where an option says it."""
+    import msgspec
+
+    said = [name for name in ("world", "model", "steps", "seeds") if name in changes]
+    if "world" in said and "model" not in said:
+        said.append("model")  # what was believed of another world
+
+    def bare(part: Any) -> Any:
+        defaults = type(part)(posterior=part.posterior)
+        return msgspec.structs.replace(part, **{n: getattr(defaults, n) for n in said})
+
+    parts = {name: [bare(p) for p in getattr(experiment, name)] for name in ("cells", "grids")}
+    grid = None if experiment.grid is None else bare(experiment.grid)
+    return msgspec.structs.replace(experiment, grid=grid, **parts)
 
 
 def usual(options: BenchOptions) -> list[str]:
     """Posteriors to compare when none is named: all that can handle the world's model."""
     from ..posteriors.base import UsageError
     from ..posteriors.registry import POSTERIORS, build_model, build_posterior
+    from ..streams.worlds.registry import believed
 
-    model = build_model(options.model or options.world or "location")
+    model = build_model(believed(options.world or "location", options.model))
     found = []
     for name in POSTERIORS:
         try:
