@@ -46,9 +46,10 @@ def plus_minus(found: dict[str, float] | None, digits: int = 2) -> str:
     return f"{found['mean']:.{digits}f} ±{found['se']:.{digits}f}"
 
 
-def name(row: dict[str, Any]) -> str:
-    """What the reader calls the row: a random row's belief is never looked at."""
-    return "(random)" if row["rule"] == "random" else row["posterior"]
+def name(row: dict[str, Any], compared: bool = True) -> str:
+    """What the reader calls the row. compared: random rows are there to compare with, so that
+    nobody looks at their belief."""
+    return "(random)" if row["rule"] == "random" and compared else row["posterior"]
 
 
 def columns(records: Records, width: int = 200) -> list[tuple[str, Any]]:
@@ -63,14 +64,19 @@ def columns(records: Records, width: int = 200) -> list[tuple[str, Any]]:
         found.append(("T", lambda r: str(r["steps"])))
     if len({r["model"] for r in records}) > len({r["world"] for r in records}):
         found.append(("model", lambda r: r["model"]))
-    found.append(("posterior", name))
+    compared = not all(random)
+
+    def idle(row: dict[str, Any]) -> bool:
+        return name(row, compared) == "(random)"
+
+    found.append(("posterior", lambda r: name(r, compared)))
     if len(rules) > 1:
         found.append(("rule", lambda r: r["rule"]))
     if len({r["config"]["proposer"] for r in records}) > 1:
         found.append(("proposer", lambda r: r["config"]["proposer"] or "own"))
     found += [
-        ("S", lambda r: "–" if name(r) == "(random)" else str(r["particles"] or own_draws(r))),
-        ("k", lambda r: "–" if name(r) == "(random)" else str(r["refine"])),
+        ("S", lambda r: "–" if idle(r) else str(r["particles"] or own_draws(r))),
+        ("k", lambda r: "–" if idle(r) else str(r["refine"])),
         ("decide, ms\np50 p95 p99", lambda r: spent(r, "decide")),
         ("learn, ms\np50 p95 p99", lambda r: spent(r, "learn")),
         ("compile\ns", lambda r: "–" if r["compile"] is None else f"{r['compile']:.1f}"),

@@ -126,6 +126,14 @@ def test_several_taus_and_no_gain(schema) -> None:
     assert f"{row['joint'][1]['kl']:.2f} ±" in shown
 
 
+def test_random_rows_have_a_name_where_nothing_else_is_shown(records) -> None:
+    random = {**records[0], "rule": "random", "posterior": "exact:grid=3"}
+    assert "exact:grid=3" in markdown([random, random])
+    beside = markdown([records[0], random])
+    assert "exact:grid=3" not in beside
+    assert "(random)" in beside
+
+
 def test_records_come_one_by_one_and_progress_goes_forward() -> None:
     _, sizes, shares = measured()
     assert sizes == [1, 2]
