@@ -88,8 +88,13 @@ def columns(records: Records, width: int = 200) -> list[tuple[str, Any]]:
         ]
     if any(r["gain"] and r["gain"]["spce"] for r in records):
         found.append(("sPCE ≤ cap", lambda r: capped(r)))
+    if any(r.get("reward") for r in records):
+        found += [
+            ("reward", lambda r: amount(r.get("reward"))),
+            ("regret", lambda r: amount(r["regret"])),
+        ]
     if any(r["regret"] for r in records):
-        found.append(("regret, %\nof uniform", regret))
+        found.append(("regret, %\nof uniform", lambda r: regret(r, digits)))
     if any(r["fidelity"] for r in records):
         found.append(("fidelity", lambda r: plus_minus(r["fidelity"])))
     taus = dict.fromkeys(made["tau"] for r in records for made in joint(r))
@@ -124,8 +129,21 @@ def capped(row: dict[str, Any]) -> str:
     return f"{plus_minus(gain['spce'])} ≤ {gain['cap']:.2f}"
 
 
-def regret(row: dict[str, Any]) -> str:
-    return "–" if row["regret"] is None else f"{row['regret']['percent_of_uniform']:.1f}"
+def amount(found: dict[str, float] | None) -> str:
+    """A total of rewards, no finer than its standard error is worth."""
+    if found is None:
+        return "–"
+    digits = 0 if found["se"] >= 1 or abs(found["mean"]) >= 1e4 else 1
+    return f"{found['mean']:,.{digits}f} ±{found['se']:,.{digits}f}"
+
+
+def regret(row: dict[str, Any], digits: int) -> str:
+    """Regret in percent of that of uniform choice."""
+    found = row["regret"]
+    if found is None:
+        return "–"
+    share = f"{found['percent_of_uniform']:.{digits}f}"
+    return f"{share} ±{found['percent_se']:.{digits}f}" if "percent_se" in found else share
 
 
 def joint(row: dict[str, Any]) -> list[dict[str, Any]]:
@@ -174,9 +192,12 @@ def lines(records: Records) -> list[str]:
     how = bracket(records)
     steps = sorted({r["steps"] for r in records})
     length = str(steps[0]) if len(steps) == 1 else f"{steps[0]} to {steps[-1]}"
-    found = [f"{first['world']}, {length} steps, {first['seeds']} runs each{how}."]
+    worlds = len({r["world"] for r in records})
+    where = first["world"] if worlds == 1 else f"{worlds} worlds"
+    found = [f"{where}, {length} steps, {first['seeds']} runs each{how}."]
     if any(r["frontier"] for r in records):
-        found.append("★ nothing else gains more above random at a lower decide + learn p99.")
+        better = "gains more above random" if any(r["gain"] for r in records) else "regrets less"
+        found.append(f"★ nothing else {better} at a lower decide + learn p99.")
     wide = [
         r
         for r in records
@@ -197,7 +218,8 @@ def bracket(records: Records) -> str:
     """How the gain was found, in a few words."""
     gains = [r["gain"] for r in records if r["gain"]]
     if not gains:
-        return "; no gain was measured"
+        shown = "regret in expectation" if any(r["regret"] for r in records) else "no gain measured"
+        return f"; {shown}, ± one standard error"
     if all(g["exact"] for g in gains):
         return "; gain in nats, exact, ± one standard error"
     bounds = "ACE to VNMC" if any(g["ess"] for g in gains) else "sPCE to sNMC"
@@ -207,12 +229,22 @@ def bracket(records: Records) -> str:
 WIDTH, HEIGHT = 60, 12
 
 
+def height(row: dict[str, Any], gains: bool) -> float | None:
+    """Where a row stands in the picture."""
+    if gains:
+        above = (row["gain"] or {}).get("above_random")
+        return above["mean"] if above else None
+    return row["regret"]["percent_of_uniform"] if row["regret"] else None
+
+
 def frontier_plot(records: Records) -> str:
-    """Gain above random against decide + learn p99 on a log axis; empty for fewer than two."""
+    """Gain above random, or regret, against decide + learn p99; empty for fewer than two rows."""
+    gains = any(r["gain"] for r in records)
+    what = "gain above random, nats" if gains else "regret, % of uniform"
     points = [
-        (r["total"]["p99"], r["gain"]["above_random"]["mean"], r)
+        (r["total"]["p99"], value, r)
         for r in records
-        if r["total"] and r["gain"] and r["gain"]["above_random"] and r["rule"] != "random"
+        if r["total"] and r["rule"] != "random" and (value := height(r, gains)) is not None
     ]
     if len(points) < 2:
         return ""
@@ -221,14 +253,14 @@ def frontier_plot(records: Records) -> str:
     top = max(max(p[1] for p in points), 0.1)
     bottom = min(min(p[1] for p in points), 0.0)
     grid = [[" "] * WIDTH for _ in range(HEIGHT)]
-    for letter, (spent_, gain, row) in zip("abcdefghijklmnopqrstuvwxyz", points, strict=False):
+    for letter, (spent_, value, row) in zip("abcdefghijklmnopqrstuvwxyz", points, strict=False):
         x = round((math.log10(spent_) - low) / (high - low) * (WIDTH - 1))
-        y = round((gain - bottom) / (top - bottom) * (HEIGHT - 1))
+        y = round((value - bottom) / (top - bottom) * (HEIGHT - 1))
         grid[HEIGHT - 1 - y][x] = letter.upper() if row["frontier"] else letter
-    out = ["", "gain above random, nats (capital: on the frontier)"]
+    out = ["", f"{what} (capital: on the frontier)"]
     for index, line in enumerate(grid):
-        value = top - (top - bottom) * index / (HEIGHT - 1)
-        label = f"{value:6.1f} " if index % 3 == 0 or index == HEIGHT - 1 else " " * 7
+        tick = top - (top - bottom) * index / (HEIGHT - 1)
+        label = f"{tick:6.1f} " if index % 3 == 0 or index == HEIGHT - 1 else " " * 7
         out.append(f"{label}│{''.join(line).rstrip()}")
     left, right = duration(10**low), duration(10**high)
     out.append(" " * 7 + "└" + "─" * WIDTH)

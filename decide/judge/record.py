@@ -104,7 +104,11 @@ def record(
     lost = None
     if "regret" in runs:
         share = ratio(runs["regret"], runs["uniform"])
-        lost = {**mean_se(runs["regret"]), "percent_of_uniform": 100 * share["mean"]}
+        lost = {
+            **mean_se(runs["regret"]),
+            "percent_of_uniform": 100 * share["mean"],
+            "percent_se": 100 * share["se"],
+        }
     return {
         "schema": SCHEMA,
         "world": cell.world,
@@ -128,6 +132,7 @@ def record(
         "calibration": calibrated,
         "joint": joint(taus, runs.get("joint")),
         "regret": lost,
+        "reward": mean_se(runs["reward"]) if "reward" in runs else None,
         "frontier": False,
         "failures": int(np.sum(runs["failures"])),
         "config": asdict(cell),
@@ -141,17 +146,28 @@ def record(
 
 
 def mark_frontier(records: list[dict[str, Any]]) -> None:
-    """Set `frontier` where no other record of the same world gains more in less time.
+    """Set `frontier` where no other record of the same world has more of what counts in less time.
 
-    Time is decide + learn at p99; gain is that above random actions.
+    Time is decide + learn at p99. What counts is the gain above random actions, or little regret
+    where no gain was measured.
     """
     points = []
     for index, row in enumerate(records):
-        if row["gain"] and row["gain"]["above_random"] and row["total"]:
-            time, gain = row["total"]["p99"], row["gain"]["above_random"]["mean"]
-            points.append((index, row["world"], row["steps"], time, gain))
-    for index, world, steps, time, gain in points:
+        value = worth(row)
+        if value is not None and row["total"]:
+            kind = row["world"], row["steps"], bool(row["gain"])
+            points.append((index, kind, row["total"]["p99"], value))
+    for index, kind, time, value in points:
         records[index]["frontier"] = not any(
-            (w, n) == (world, steps) and t <= time and g >= gain and (t < time or g > gain)
-            for _, w, n, t, g in points
+            k == kind and t <= time and v >= value and (t < time or v > value)
+            for _, k, t, v in points
         )
+
+
+def worth(row: dict[str, Any]) -> float | None:
+    """What a record is compared by, more being better; None where nothing was measured."""
+    if row["gain"]:
+        above = row["gain"]["above_random"]
+        return above["mean"] if above else None
+    lost = row.get("regret")
+    return -lost["mean"] if lost else None

@@ -19,12 +19,16 @@ from .likelihood import unit_event
 def regrets(world: World, trace: Trace) -> dict[str, Any]:
     """Total regret `[N]` of each run, and that of choosing uniformly among its candidates `[N]`.
 
-    Empty for worlds without a reward.
+    Where the world says what actions pay, an observation is what was paid: reward `[N]` is its
+    total. Empty for worlds without a reward.
     """
     if world.pays is not None:
         best = np.asarray(trace.best_pay, float)
-        lost = (best - np.asarray(trace.paid, float)).sum(1)
-        return {"regret": lost, "uniform": (best - np.asarray(trace.mean_pay, float)).sum(1)}
+        return {
+            "regret": (best - np.asarray(trace.paid, float)).sum(1),
+            "uniform": (best - np.asarray(trace.mean_pay, float)).sum(1),
+            "reward": np.asarray(trace.observation, float).sum(1),
+        }
     model = world.model
     if model is None or not provides(model, "reward"):
         return {}

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from console import Result, call
 from uncertain.cli.bench import comma_separated, flat, ndjson
-from uncertain.cli.bench_table import markdown
+from uncertain.cli.bench_table import frontier_plot, lines, markdown
 from uncertain.decide.judge import bench as benching
 from uncertain.decide.judge.experiment import Experiment, Row
 from uncertain.decide.judge.record import mark_frontier, mean_se, quantiles, ratio
@@ -181,6 +181,62 @@ def test_the_frontier() -> None:
     assert [r["frontier"] for r in rows] == [
         True, True, False, False, True, True, True, False, False,
     ]  # fmt: skip
+
+
+def lost(world: str, p99: float, regret: float) -> dict[str, Any]:
+    row = made_up(world, p99, 0.0)
+    return {**row, "gain": None, "regret": {"mean": regret, "se": 0.1}}
+
+
+def test_the_frontier_of_regret() -> None:
+    rows = [
+        lost("a", 1.0, 9.0),
+        lost("a", 2.0, 5.0),
+        lost("a", 3.0, 6.0),  # slower than the second and regrets more
+        lost("b", 9.0, 99.0),  # another world
+        made_up("a", 9.0, 0.5),  # its gain was measured: nothing to compare it with
+    ]
+    mark_frontier(rows)
+    assert [r["frontier"] for r in rows] == [True, True, False, True, True]
+
+
+@lru_cache(maxsize=1)
+def paid() -> list[dict[str, Any]]:
+    """Records of a world that pays and whose truth is no model."""
+    experiment = Experiment(
+        world="wheel:delta=0.5",
+        model="linear",
+        rule="thompson",
+        steps=12,
+        seeds=4,
+        live=1,
+        workers=1,
+        cells=[Row("laplace", particles=2), Row("point", refine=1)],
+    )
+    return benching.bench(experiment, lambda rows: None, lambda text, share: None)
+
+
+def test_rewards_of_a_world_that_pays(schema) -> None:
+    for row in paid():
+        jsonschema.Draft202012Validator(schema).validate(json.loads(ndjson([row])))
+        assert row["gain"] is None
+        assert row["model"] == "linear:arms=5:features=2"
+        assert row["reward"]["mean"] > 0
+        assert row["regret"]["percent_se"] > 0
+        # 12 pulls of which 10 are the opening: what cannot be avoided is all but all of it.
+        assert 50 < row["regret"]["percent_of_uniform"] < 150
+    assert any(row["frontier"] for row in paid())
+
+
+def test_a_table_of_regret_has_no_column_of_gain() -> None:
+    text = markdown(paid())
+    assert "gain" not in text
+    header = [cell.strip() for cell in text.splitlines()[0].split("|")]
+    for name in ("reward", "regret", "regret, % of uniform"):
+        assert name in header
+    assert "±" in text.splitlines()[2].split("|")[header.index("regret, % of uniform")]
+    assert "regrets less" in " ".join(lines(paid()))
+    assert "regret, % of uniform (capital: on the frontier)" in frontier_plot(paid())
 
 
 def test_reductions() -> None:
