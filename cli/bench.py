@@ -138,12 +138,12 @@ def overruled(experiment: Experiment, changes: dict[str, Any]) -> Experiment:
     import msgspec
 
     said = [name for name in ("world", "model", "steps", "seeds") if name in changes]
-    if "world" in said and "model" not in said:
-        said.append("model")  # what was believed of another world
 
     def bare(part: Any) -> Any:
         defaults = type(part)(posterior=part.posterior)
-        return msgspec.structs.replace(part, **{n: getattr(defaults, n) for n in said})
+        # A model beside a world of its own was believed of that world.
+        other = ["model"] if "world" in said and part.world else []
+        return msgspec.structs.replace(part, **{n: getattr(defaults, n) for n in [*said, *other]})
 
     parts = {name: [bare(p) for p in getattr(experiment, name)] for name in ("cells", "grids")}
     grid = None if experiment.grid is None else bare(experiment.grid)
