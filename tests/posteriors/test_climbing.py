@@ -75,6 +75,32 @@ def test_shares_count_events_for_each_particle() -> None:
         )
 
 
+@pytest.mark.parametrize("wide", [False, True])
+def test_noise_shifts_the_observation_for_each_particle(wide: bool) -> None:
+    model = build_model("linear:arms=0:features=3")
+    events, particles = simulate(model, 20), draws(model)
+    store = memory(model, 20, "forget")
+    history = fill(store, events, jnp.zeros(3))
+    rows, count = history.events.weight.shape[0], particles.shape[1]
+    noise = jnp.asarray(np.random.default_rng(0).normal(size=(rows, count)), jnp.float32)
+    shares = jnp.full((rows, count), 2.0)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("history", "trailing") if wide else ():
+            patch.setattr(f"uncertain.posteriors.{name}.WIDE", 1)
+        value, grad = jax.jit(store.value_and_grad)(history, particles, shares, noise)
+    x, y = np.asarray(events.action, float), np.asarray(events.observation, float)
+    residual = y[:, None] + np.asarray(noise, float)[:20] - x @ np.asarray(particles, float)
+    expected = 2 * x.T @ residual / model.noise**2
+    np.testing.assert_allclose(
+        grad, expected, rtol=ROUNDING, atol=ROUNDING * np.abs(expected).max()
+    )
+    # Negative control: another particle's noise.
+    assert np.abs(np.roll(expected, 1, axis=1) - grad).max() > 1
+    seen = events._replace(observation=events.observation + noise[:20, 0])
+    whole, _ = direct(model, seen, particles[:, :1])
+    np.testing.assert_allclose(value[0], 2 * whole[0], rtol=ROUNDING)
+
+
 def test_a_wide_network_has_the_same_gradient() -> None:
     unknowns = unknowns_of(WIDE_MODEL)
     assert unknowns.size < WIDE

@@ -28,6 +28,7 @@ SMALL = {
     "last-layer": "last-layer:capacity=20:batch=8:particles=4:rebuild=8",
     "point": "point:capacity=20",
     "smc": "smc:particles=12:capacity=20",
+    "subspace-ekf": "subspace-ekf:dimensions=8:particles=4",
     "svgd": "svgd:particles=6:capacity=20",
     "swag": "swag:capacity=20:particles=4:rank=3",
     "variational": "variational:capacity=20:samples=4",
@@ -70,6 +71,10 @@ REFUSED = {
     ("point", "drifting"),
     ("point", "finite"),
     ("point", "number-game"),
+    ("subspace-ekf", "causal-pair"),
+    ("subspace-ekf", "drifting"),
+    ("subspace-ekf", "finite"),
+    ("subspace-ekf", "number-game"),
     ("swag", "causal-pair"),
     ("swag", "drifting"),
     ("swag", "finite"),
@@ -124,12 +129,22 @@ def test_refusal_names_both(posterior: str, model: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "particles"),
-    [("location", 1), ("location", 2), ("location", 3), ("causal-pair", 1), ("drifting", 1)],
+    ("posterior", "model", "particles"),
+    [
+        ("smc", "location", 1),
+        ("smc", "location", 2),
+        ("smc", "location", 3),
+        ("smc", "causal-pair", 1),
+        ("smc", "drifting", 1),
+        ("ensemble", "location", 1),
+        ("hmc", "location", 1),
+        ("svgd", "location", 1),
+        ("svgd", "location", 2),
+    ],
 )
-def test_few_particles_stay_finite(model: str, particles: int) -> None:
+def test_few_particles_stay_finite(posterior: str, model: str, particles: int) -> None:
     made = build_model(model)
-    bound = bind(build_posterior(f"smc:particles={particles}:capacity=20", made), made)
+    bound = bind(build_posterior(f"{posterior}:particles={particles}:capacity=20", made), made)
     checks.believes(bound)
     checks.reports(bound)
 
@@ -187,7 +202,7 @@ def sweep_is_vmap(bound: Bound) -> None:
     assert spread.max() > 1e-3, "the step size has no effect: it is not read from the state"
 
 
-@pytest.mark.parametrize("posterior", ["point", "smc"])
+@pytest.mark.parametrize("posterior", ["ensemble", "hmc", "point", "smc", "svgd"])
 def test_sweep_of_step_size(posterior: str) -> None:
     sweep_is_vmap(pair(posterior, "logistic"))
 
