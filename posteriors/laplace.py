@@ -28,6 +28,7 @@ from .base import (
     UsageError,
     provides,
 )
+from .blocks import apply, contract, trusted
 from .curvature import curvature_of
 from .history import WIDEST, History, Memory, kept, memory, pushed_by
 from .idle import nothing_to_refine
@@ -37,8 +38,6 @@ from .unknowns import unknowns_of
 
 BACKTRACKS = 5
 """Newton step lengths tried at once: 1, 1/2, 1/4, ..."""
-TRUST = 3.0
-"""Longest linearised step, in posterior standard deviations."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +119,7 @@ def build(model: Model, config: Laplace) -> Posterior:
         covariance = contract(covariance, root * rows)
         step = apply(covariance, event.weight * score)
         if not linear:
-            length = jnp.sqrt(jnp.maximum(step @ (event.weight * score), 0.0))
-            step = step * jnp.minimum(1.0, TRUST / jnp.maximum(length, TRUST))
+            step = trusted(step, event.weight * score)
         real = event.weight > 0
         lost = state.lost
         if lost is not None:
@@ -195,28 +193,6 @@ def newton(model: Model, store: Memory, spread: Any, groups: int):
         return state._replace(mean=mean, covariance=covariance), info
 
     return refine
-
-
-def apply(covariance: Array, vector: Array) -> Array:
-    """Block-diagonal `covariance [B, b, b]` times `vector [D]`."""
-    blocks = vector.reshape(covariance.shape[:2])
-    return jnp.einsum("bij,bj->bi", covariance, blocks).reshape(-1)
-
-
-def contract(covariance: Array, rows: Array) -> Array:
-    """Covariance after seeing information `rows.T @ rows`, one rank-one step a row `[R, D]`.
-
-    Each step subtracts an exactly symmetric outer product, so symmetry never drifts.
-    """
-
-    def one(covariance: Array, row: Array) -> tuple[Array, None]:
-        blocks = row.reshape(covariance.shape[:2])
-        pushed = jnp.einsum("bij,bj->bi", covariance, blocks)
-        gain = 1 / (1 + jnp.sum(pushed * blocks, axis=1))
-        outer = pushed[:, :, None] * pushed[:, None, :]
-        return covariance - gain[:, None, None] * outer, None
-
-    return jax.lax.scan(one, covariance, rows, unroll=min(rows.shape[0], 4))[0]
 
 
 def regroup(blocks: Array, groups: int) -> Array:

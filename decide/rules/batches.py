@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from ...posteriors.base import Array, Belief, Draws, Event, Gaussian, Model
-from ...posteriors.laplace import contract
+from ...posteriors.blocks import contract
 from ...posteriors.outcomes import Finite, log_probs, outcome_kind, sampled
 from ...posteriors.trailing import across
 from ...posteriors.unknowns import likelihood, normalise, unknowns_of
