@@ -27,6 +27,7 @@ from .experiment import Cell, Experiment
 from .latency import Lived, live_runs
 from .quality import Wanted, agent_and_world, quality
 from .record import mark_frontier, record
+from .reference import kind
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share of the whole bench that is finished."""
@@ -60,7 +61,8 @@ def plan(cells: list[Cell], gain: bool = True) -> list[Cell]:
 
 def gains(cell: Cell) -> bool:
     """Whether gain can be measured in a cell's world; elsewhere nothing is above random."""
-    return build_world(cell.world).model is not None
+    model = build_world(cell.world).model
+    return model is not None and kind(model) != "none"
 
 
 def settled(experiment: Experiment) -> list[Cell]:

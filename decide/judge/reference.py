@@ -30,6 +30,8 @@ MOVES = 10
 BATCH = 8
 """Histories a call."""
 ENUMERABLE = 20_000
+WIDEST = 256
+"""Unknowns up to which particles can be a reference; a network's posterior is out of reach."""
 
 
 class Reference(NamedTuple):
@@ -52,7 +54,7 @@ def kind(model: Model) -> str:
         return "none"
     if unknowns.enumerate(ENUMERABLE) is not None:
         return "enumerated"
-    return "sampled"
+    return "sampled" if unknowns.size <= WIDEST else "none"
 
 
 @lru_cache(maxsize=32)

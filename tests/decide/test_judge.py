@@ -349,6 +349,8 @@ def test_fidelity_of_the_exact_posterior_is_one(backends: Path) -> None:
         "location": "sampled",
         "logistic": "sampled",
         "discounting": "sampled",
+        "testbed:hidden=(5,)": "sampled",
+        "testbed": "none",
     }.items(),
 )
 def test_kinds_of_reference(model: str, expected: str) -> None:
