@@ -39,3 +39,10 @@ def double() -> Iterator[None]:
         yield
     for cache in caches:
         cache.cache_clear()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What lies in tests/statistical carries its marker, so that `pytest` alone stays quick."""
+    for item in items:
+        if "statistical" in item.path.parts:
+            item.add_marker(pytest.mark.statistical)

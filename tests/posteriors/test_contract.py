@@ -92,7 +92,7 @@ class TestEveryPair:
 
 @pytest.mark.parametrize(("posterior", "model"), sorted(REFUSED))
 def test_refusal_names_both(posterior: str, model: str) -> None:
-    made = build_model(model)
+    made = build_model(SMALL_MODELS.get(model, model))
     with pytest.raises(UsageError) as refused:
         build_posterior(posterior, made)
     assert f"posterior {posterior} " in str(refused.value)
