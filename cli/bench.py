@@ -67,6 +67,8 @@ def bench(options: BenchOptions, environment: Environment) -> ExitStatus:
     exports = open_exports(options, environment)
     console = environment.console()
     try:
+        for note in notes(experiment):
+            environment.say(note)
         with progress(environment) as report:
             records = measure(
                 experiment, lambda rows: write_exports(exports, rows, environment), report
@@ -131,6 +133,14 @@ def chosen(options: BenchOptions) -> Experiment:
     except TypeError as error:
         raise UsageError(str(error)) from error
     return check(experiment, options.config or "bench")
+
+
+def notes(experiment: Experiment) -> list[str]:
+    """What was left out while its worlds were made."""
+    from ..streams.worlds.registry import build_world
+
+    worlds = dict.fromkeys(cell.world for cell in experiment.resolved())
+    return [note for world in worlds for note in build_world(world).notes]
 
 
 def overruled(experiment: Experiment, changes: dict[str, Any]) -> Experiment:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 from importlib.resources import files
+from inspect import signature
 from typing import Any
 
 from ..posteriors.base import UsageError
@@ -67,7 +68,8 @@ def built_in(kind: str) -> Iterator[dict[str, Any]]:
             yield row(kind, name, what, defaults(model), "built in")
     if kind == "worlds":
         for name, make in WORLDS.items():
-            yield row(kind, name, first_line(module_doc(make)), {}, "built in")
+            options = {p.name: p.default for p in signature(make).parameters.values()}
+            yield row(kind, name, first_line(module_doc(make)), options, "built in")
     if kind == "configs":
         for file in sorted(files("uncertain.configs").iterdir(), key=lambda f: f.name):
             if file.name.endswith(".toml"):

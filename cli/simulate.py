@@ -58,6 +58,8 @@ def simulate(options: Simulate, environment: Environment) -> int:
             f"-o log-{RUN}.ndjson"
         )
     world = build_world(options.world)
+    for note in world.notes:
+        environment.say(note)
     model = model_in(options, world)
     agent, _ = agent_of(
         model, options.posterior or cheapest(model), options.rule, options.particles,

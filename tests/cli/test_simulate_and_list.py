@@ -67,6 +67,8 @@ def test_what_is_listed() -> None:
     assert {row["kind"] for row in call("list", "rules").rows} == {"rules"}
     eig = next(row for row in rows if row["name"] == "eig")
     assert eig["options"]["about"] == "all"
+    wheel = next(row for row in rows if row["name"] == "wheel")
+    assert wheel["options"] == {"delta": 0.95, "noise": 0.05}
 
 
 def test_a_table_on_a_terminal() -> None:

@@ -165,6 +165,7 @@ def test_an_agent_s_model_is_filled_in_from_the_file(tmp_path) -> None:
     done = call("simulate", text, "--steps", 5)
     assert done.status == 0, done.err
     assert [len(row["x"]) for row in done.rows] == [4] * 5
+    assert 'column "always" is always 7.0 and was left out' in done.err
 
 
 GAP = ROWS.replace("2,blue", ",blue")
