@@ -46,10 +46,11 @@ POSTERIORS = {
     "swag:jitter=1:batch=32:step_size=0.01:particles=100": 20_000,
     "epinet:jitter=1:batch=32:step_size=0.03:particles=100": 5_000,
     "last-layer:batch=32:step_size=0.03:decay=0:particles=100": 10_000,
-    "variational:batch=32:step_size=0.03:jitter=1:particles=100": 10_000,
+    "variational:jitter=1:batch=32:step_size=0.03:particles=100": 5_000,
     "ensemble:bootstrap=none:particles=10:batch=32:step_size=0.03": 5_000,
+    "svgd:particles=10:batch=32:step_size=0.03": 5_000,
     "laplace:structure=diagonal:jitter=1:particles=100": 20,
-    "hmc:particles=10:leapfrogs=5": 200,
+    "hmc:particles=10:leapfrogs=8": 200,
 }
 """Posterior -> refine steps once all rows are known."""
 QUICK = 4
