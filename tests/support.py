@@ -10,6 +10,15 @@ import numpy as np
 from uncertain.posteriors.base import Arms, Event, Model
 from uncertain.posteriors.unknowns import unknowns_of
 
+SMALL_MODELS = {"mlp": "mlp:hidden=(3,):arms=2", "testbed": "testbed:hidden=(3,)"}
+"""Models that are large unless told otherwise, as a quick check wants them."""
+
+
+def small(name: str) -> str:
+    """A registry's model, small."""
+    return SMALL_MODELS.get(name, name)
+
+
 Z = 4.4
 """Standard errors allowed: a two-sided false-alarm rate of 1e-5 under a normal error."""
 

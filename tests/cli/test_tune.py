@@ -94,7 +94,7 @@ def test_rows_and_configuration_of_several(tmp_path: Path) -> None:
     assert "no options to tune" in result.err
     assert "-o tuned.toml" in result.err
     args = (*WORLD, "--posterior", "point:step_size=0.1,smc:move=walk:particles=4:ess=0.5")
-    result = call(*args, "--refine", "2", "--budget", "0.5s", "-o", file)
+    result = call(*args, "--refine", "2", "--budget", "5s", "-o", file)
     assert result.status == 0, result.err
     point, smc = result.rows
     assert point["spec"] == "point:refine=2:step_size=0.1"
@@ -102,7 +102,8 @@ def test_rows_and_configuration_of_several(tmp_path: Path) -> None:
     assert smc["searched"] == ["step_size"]
     assert smc["trials"] > 1
     assert cells_of(file.read_text())[0] == ("point:step_size=0.1", 2)
-    assert f"bench --config {file}" in " ".join(result.err.split()).replace("- ", "-")
+    # A long path is broken anywhere at the console's width.
+    assert f"bench--config{file}" in "".join(result.err.split())
 
 
 @pytest.mark.usefixtures("quick")

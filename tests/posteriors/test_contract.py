@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from contract_checks import Bound, bind
 from jax.errors import KeyReuseError
+from support import small
 from uncertain.posteriors.base import Draws, Info, Posterior, UsageError, example_event
 from uncertain.posteriors.contract import check_model, check_posterior
 from uncertain.posteriors.registry import MODELS, POSTERIORS, build_model, build_posterior
@@ -34,8 +35,6 @@ SMALL = {
     "variational": "variational:capacity=20:samples=4",
 }
 """Options that keep a check quick: a memory that 1 000 events fill, few particles."""
-SMALL_MODELS = {"mlp": "mlp:hidden=(3,):arms=2", "testbed": "testbed:hidden=(3,)"}
-"""Likewise for models."""
 KINDS = {"causal-pair", "discounting", "drifting", "linear", "mlp"}
 """A model of every kind (discrete with an order, skewed, moving, linear, with a network's layers):
 every rule of the contract is run on these, with -m nightly on all others too."""
@@ -68,7 +67,7 @@ BUILT = [
 
 
 def pair(posterior: str, model: str) -> Bound:
-    made = build_model(SMALL_MODELS.get(model, model))
+    made = build_model(small(model))
     return bind(build_posterior(SMALL.get(posterior, posterior), made), made)
 
 
@@ -79,7 +78,7 @@ class TestEveryPair:
         check(pair(posterior, model))
 
     def test_same_arguments_same_callables(self, posterior: str, model: str) -> None:
-        made = SMALL_MODELS.get(model, model)
+        made = small(model)
         one = build_posterior(posterior, build_model(made))
         two = build_posterior(posterior, build_model(made))
         assert all(a is b for a, b in zip(one, two, strict=True))
@@ -92,7 +91,7 @@ class TestEveryPair:
 
 @pytest.mark.parametrize(("posterior", "model"), sorted(REFUSED))
 def test_refusal_names_both(posterior: str, model: str) -> None:
-    made = build_model(SMALL_MODELS.get(model, model))
+    made = build_model(small(model))
     with pytest.raises(UsageError) as refused:
         build_posterior(posterior, made)
     assert f"posterior {posterior} " in str(refused.value)

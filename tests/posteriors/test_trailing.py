@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import actions
+from support import actions, small
 from uncertain.posteriors import trailing
 from uncertain.posteriors.base import Model, dist
 from uncertain.posteriors.registry import MODELS, build_model
@@ -207,7 +207,7 @@ def test_operations(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_likelihood_of_every_model(name: str) -> None:
-    model: Model = build_model(name)
+    model: Model = build_model(small(name))
     unknowns = unknowns_of(model)
     draws = unknowns.sample(jax.random.key(1), 7).T
     stats = model.init_stats()
