@@ -77,10 +77,13 @@ def versions() -> dict[str, str]:
 
 
 def sources(cell: Cell) -> dict[str, str]:
-    """What stands behind the names in a cell that are not built in."""
+    """What stands behind the names in a cell that are not built in, and the files it is given."""
     found = {}
     for kind in NAMED:
-        target = parse(getattr(cell, kind) or "").target
+        target, settings = parse(getattr(cell, kind) or "")
+        for option, value in settings:
+            if isinstance(value, str) and Path(value).is_file():
+                found[f"{kind}.{option}"] = storing.digest(Path(value).read_bytes())
         path = Path(target.rpartition(":")[0])
         if path.suffix == ".py" and path.is_file():
             found[kind] = storing.digest(path.read_bytes())

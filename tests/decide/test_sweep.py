@@ -183,6 +183,17 @@ def test_a_users_own_file_is_part_of_the_key(tmp_path: Path) -> None:
     assert before != key_of(identity(cell, EXPERIMENT))
 
 
+def test_a_file_that_a_world_is_given_is_part_of_it(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("x,kind\n1,a\n2,b\n")
+    spec = f"labelled:file={file}:label=kind"
+    cell = msgspec.convert({**identity(CELL, EXPERIMENT)["cell"], "world": spec}, Cell)
+    before = key_of(identity(cell, EXPERIMENT))
+    assert before == key_of(identity(cell, EXPERIMENT))
+    file.write_text("x,kind\n1,a\n3,b\n")
+    assert before != key_of(identity(cell, EXPERIMENT))
+
+
 def test_estimates_come_from_finished_cells(tmp_path: Path) -> None:
     log = Ledger(Store(str(tmp_path)), EXPERIMENT)
     assert not any(one.measured for one in survey(log))
