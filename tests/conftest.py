@@ -9,10 +9,12 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 # Most tests run a program a few times: compiling it takes longer than running it does.
 # XLA_FLAGS= in the environment compiles as users do; long statistical runs want that.
-QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-if version("jaxlib").startswith("0.10."):  # a flag that XLA does not know ends the process
-    QUICK += " --xla_cpu_use_fusion_emitters=false"
-os.environ.setdefault("XLA_FLAGS", QUICK)
+# The last flag is asked for by version: one that XLA does not know ends the process.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    + " --xla_cpu_use_fusion_emitters=false" * version("jaxlib").startswith("0.10."),
+)
 
 from collections.abc import Iterator
 from pathlib import Path
