@@ -223,7 +223,7 @@ def bracket(records: Records) -> str:
     if all(g["exact"] for g in gains):
         return "; gain in nats, exact, ± one standard error"
     bounds = "ACE to VNMC" if any(g["ess"] for g in gains) else "sPCE to sNMC"
-    return f"; gain in nats, between {bounds}, ± one standard error"
+    return f"; gain in nats, from {bounds}, ± one standard error"
 
 
 WIDTH, HEIGHT = 60, 12
@@ -260,6 +260,7 @@ def frontier_plot(records: Records) -> str:
     out = ["", f"{what} (capital: on the frontier)"]
     for index, line in enumerate(grid):
         tick = top - (top - bottom) * index / (HEIGHT - 1)
+        tick = tick if abs(tick) >= 0.05 else 0.0  # rounding leaves -0.0 at the bottom
         label = f"{tick:6.1f} " if index % 3 == 0 or index == HEIGHT - 1 else " " * 7
         out.append(f"{label}│{''.join(line).rstrip()}")
     left, right = duration(10**low), duration(10**high)

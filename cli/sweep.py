@@ -41,7 +41,7 @@ def sweep(options: SweepOptions, environment: Environment) -> ExitStatus:
     from ..decide.judge.sweep import sweep as compute
     from ..streams.store import Store
 
-    experiment = chosen(sourced(options))
+    experiment = chosen(sourced(options, environment))
     ledger = Ledger(Store(options.out), experiment)
     shard = Shard(*options.shard)
     if options.dry_run:
@@ -65,7 +65,7 @@ def sweep(options: SweepOptions, environment: Environment) -> ExitStatus:
     return ExitStatus.DONE
 
 
-def sourced(options: SweepOptions) -> BenchOptions:
+def sourced(options: SweepOptions, environment: Environment) -> BenchOptions:
     """The grid's options with the source as what it is; a world goes before a configuration."""
     from ..decide.judge.experiment import built_in
     from ..posteriors.loading import parse
@@ -75,6 +75,10 @@ def sourced(options: SweepOptions) -> BenchOptions:
     world = parse(options.source).target in {**MODELS, **WORLDS}
     if options.source.endswith(".toml") or (not world and options.source in built_in()):
         return replace(options.grid, config=options.source)
+    if options.source in built_in():
+        environment.say(
+            f"{options.source} is the world; {options.source}.toml is the experiment of that name"
+        )
     return replace(options.grid, world=options.source)
 
 

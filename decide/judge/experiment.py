@@ -202,11 +202,11 @@ def built_in() -> dict[str, Any]:
 
 
 def load(source: str) -> Experiment:
-    """The experiment in a TOML file, or a built-in one by name."""
+    """The experiment in a TOML file, or a built-in one by name, with or without `.toml`."""
     known = built_in()
-    if source in known:
-        return decode(known[source].read_text("utf-8"), f"{source}.toml")
-    path = Path(source)
+    path, name = Path(source), source.removesuffix(".toml")
+    if name in known and (name == source or not path.is_file()):
+        return decode(known[name].read_text("utf-8"), f"{name}.toml")
     if not path.is_file():
         raise UsageError(
             f'no configuration file or built-in experiment "{source}"'

@@ -44,6 +44,15 @@ def one_line(result: Result, *words: str) -> None:
         assert word in result.err
 
 
+def test_a_world_of_an_experiment_s_name_says_so(tmp_path: Path) -> None:
+    flags = ("--posterior", "smc", "--out", str(tmp_path / "store"), "--dry-run")
+    world = call("sweep", "location", *flags)
+    assert "location is the world; location.toml is the experiment" in world.err
+    experiment = call("sweep", "location.toml", "--out", str(tmp_path / "store"), "--dry-run")
+    assert experiment.status == 0
+    assert "is the world" not in experiment.err
+
+
 TOGETHER = """
 import sys, time
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Experiments as TOML: errors that name file, line and key; the resolved cells; the round trip."""
 
+from pathlib import Path
+
 import pytest
 from console import call
 from uncertain.decide.judge.experiment import Experiment, Grid, built_in, decode, load, toml
@@ -56,6 +58,15 @@ def test_a_file_that_is_not_text(tmp_path) -> None:
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match=r"odd\.toml: cannot be read"):
         load(str(file))
+
+
+def test_an_ending_names_the_same_experiment_unless_a_file_has_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load("wheel.toml") == load("wheel")
+    Path("wheel.toml").write_text(CELL)
+    assert load("wheel.toml") != load("wheel")
 
 
 @pytest.mark.parametrize("name", built_in())
