@@ -25,6 +25,7 @@ from ...posteriors.base import (
 from ..rules.base import Candidates, Rule, as_draws
 from ..rules.proposing import Proposer
 from .noise import QUICK
+from .spreading import spread
 
 DECIDE, LEARN, JUDGE = PURPOSES = range(3)
 """Purposes folded into a step's key; nothing else may reuse them. JUDGE is for scoring events."""
@@ -141,7 +142,7 @@ def build_step(agent: Agent, given: int = 0) -> Step:
     def init(key: Array) -> State:
         prior_key, loop_key = jax.random.split(key)
         return State(
-            posterior.init(prior_key),
+            spread(posterior.init(prior_key), agent.particles),
             model.init_stats(),
             jax.random.key_data(loop_key),
             jnp.zeros((), jnp.int32),
@@ -186,6 +187,7 @@ def build_step(agent: Agent, given: int = 0) -> Step:
             work = jnp.sum(infos.work)
             healthy = jnp.all(infos.healthy)
             diagnostics = {name: values[-1] for name, values in infos.diagnostics.items()}
+        inner = spread(inner, agent.particles)
         stats = model.update_stats(state.stats, event)
         return State(inner, stats, state.key, state.step + 1), Learned(work, healthy, diagnostics)
 
