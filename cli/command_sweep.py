@@ -5,12 +5,20 @@ Not here: its body (sweep.py).
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from . import options as o
 from .app import Job, app, bound, examples
+
+
+class EngineName(StrEnum):
+    """Where cells are computed."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 @app.command(
@@ -46,6 +54,27 @@ def sweep(
             "--dry-run", help="Show the grid, what is finished and the time it may take, and stop."
         ),
     ] = False,
+    engine: Annotated[
+        EngineName,
+        typer.Option("--engine", help="Processes on this machine, or workers of Ray."),
+    ] = EngineName.LOCAL,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            metavar="HOST:PORT",
+            help="A Ray cluster's; without it Ray is started here with --workers workers.",
+        ),
+    ] = None,
+    gpus_per_cell: Annotated[
+        float | None,
+        typer.Option(
+            "--gpus-per-cell",
+            min=0.0,
+            metavar="FRACTION",
+            help="Of a GPU that Ray gives each cell; 0 unless given.",
+        ),
+    ] = None,
     model: o.Model = None,
     posterior: o.Posteriors = None,
     particles: o.ParticlesGrid = None,
@@ -72,7 +101,8 @@ def sweep(
     Run it again and it goes on where it was: finished cells are skipped, damaged or half-written
     ones computed again. Any number of processes may share a store. A cell is finished for as long
     as nothing that determines its result changes: its configuration, how it is judged, package
-    versions, your own files that it names, the kind of device.
+    versions, your own files that it names, the kind of device. A cell that fails is named and
+    stops no other; the exit code is then 1, and the next sweep tries it again.
     """
     given = {
         "model": model,
@@ -100,7 +130,10 @@ def sweep(
         from .bench import BenchOptions
         from .sweep import SweepOptions, sweep
 
-        options = SweepOptions(source, out, part, dry_run, BenchOptions(**given))
+        grid = BenchOptions(**given)
+        options = SweepOptions(
+            source, out, part, dry_run, grid, engine.value, address, gpus_per_cell
+        )
         return sweep(options, context.obj)
 
     return bound(context, debug, no_cache, body)

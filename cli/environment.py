@@ -23,6 +23,8 @@ class ExitStatus(IntEnum):
     DONE = 0
     GATE_FAILED = 1
     """A bound asked for on the command line was not met."""
+    INCOMPLETE = 1
+    """Some cells failed; those that did not are done."""
     WRONG_USE = 2
     """Command line, configuration or input that the user can put right."""
     BUG = 70

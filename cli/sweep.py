@@ -17,30 +17,42 @@ from .bench_table import duration
 from .environment import Environment, ExitStatus
 
 if TYPE_CHECKING:
+    from ..decide.judge.failing import Failed
     from ..decide.judge.ledger import Finished
-    from ..decide.judge.sweep import Planned
+    from ..decide.judge.sweep import Engine, Planned
 
 Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class SweepOptions:
-    """source: a configuration or world. shard: (part, parts). grid: as bench takes it."""
+    """source: a configuration or world. shard: (part, parts). grid: as bench takes it.
+
+    engine: local or ray. address: of a Ray cluster. gpus_per_cell: a part of one, or whole ones.
+    """
 
     source: str
     out: str
     shard: tuple[int, int]
     dry_run: bool
     grid: BenchOptions
+    engine: str = "local"
+    address: str | None = None
+    gpus_per_cell: float | None = None
 
 
 def sweep(options: SweepOptions, environment: Environment) -> ExitStatus:
-    """Compute and keep the cells that the store lacks, or say which those are."""
+    """Compute and keep the cells that the store lacks, or say which those are.
+
+    INCOMPLETE where some failed; they are named and the rest goes on.
+    """
+    from ..decide.judge.failing import Failed
     from ..decide.judge.ledger import Ledger
     from ..decide.judge.sweep import Shard, survey
     from ..decide.judge.sweep import sweep as compute
     from ..streams.store import Store
 
+    engine = engine_of(options)
     experiment = chosen(sourced(options, environment))
     ledger = Ledger(Store(options.out), experiment)
     shard = Shard(*options.shard)
@@ -49,20 +61,39 @@ def sweep(options: SweepOptions, environment: Environment) -> ExitStatus:
         show(planned, environment)
         environment.say(estimate(planned))
         return ExitStatus.DONE
-    began = environment.clock()
+    began, failed = environment.clock(), 0
     with progress(environment) as (report, tell):
 
-        def finished(one: Finished, done: int, total: int) -> None:
+        def ended(one: Finished | Failed, done: int, total: int) -> None:
+            nonlocal failed
+            failed += isinstance(one, Failed)
             spent = environment.clock() - began
             tell(f"{done}/{total} {told(one)}{remaining(spent, done / total)}")
 
-        planned = compute(ledger, shard, finished, report)
+        planned = compute(ledger, shard, ended, report, engine)
     there = sum(one.finished for one in planned)
+    lost = f"{failed} failed, which the next sweep tries again; " if failed else ""
     environment.say(
-        f"{len(planned)} cells in {options.out}, {there} of them were there already; "
-        f"uncertain show {options.out}"
+        f"{len(planned) - failed} cells in {options.out}, {there} of them were there already; "
+        f"{lost}uncertain show {options.out}"
     )
-    return ExitStatus.DONE
+    return ExitStatus.INCOMPLETE if failed else ExitStatus.DONE
+
+
+def engine_of(options: SweepOptions) -> Engine:
+    """What computes cells; raises UsageError for what it is not there for, or cannot be."""
+    from ..decide.judge.groups import in_groups
+    from ..posteriors.base import UsageError
+
+    if options.engine == "ray":
+        from ..decide.judge.cluster import Cluster
+
+        return Cluster(options.address, options.gpus_per_cell or 0.0)
+    for name in ("address", "gpus_per_cell"):
+        if getattr(options, name) is not None:
+            flag = "--" + name.replace("_", "-")
+            raise UsageError(f"{flag} is for Ray: add --engine ray, or leave it out")
+    return in_groups
 
 
 def sourced(options: SweepOptions, environment: Environment) -> BenchOptions:
@@ -82,10 +113,13 @@ def sourced(options: SweepOptions, environment: Environment) -> BenchOptions:
     return replace(options.grid, world=options.source)
 
 
-def told(one: Finished) -> str:
-    """A finished cell in a few words."""
+def told(one: Finished | Failed) -> str:
+    """A cell that has ended in a few words."""
     from ..decide.judge.bench import describe
+    from ..decide.judge.failing import Failed
 
+    if isinstance(one, Failed):
+        return f"{one.cell.world} {describe(one.cell)} failed: {one.error}"
     gain, total = one.record["gain"], one.record["total"]
     found = [f"gain {gain['lower']['mean']:.1f} nats"] if gain else []
     found += [f"p99 {duration(total['p99'])}"] if total else []

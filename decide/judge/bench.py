@@ -95,6 +95,11 @@ def start_worker(cache: str | None, x64: bool) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=leave_with_parent, args=(os.getppid(),), daemon=True).start()
+    configure(cache, x64)
+
+
+def configure(cache: str | None, x64: bool) -> None:
+    """A worker's JAX, as it is in the process that it works for."""
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     jax.config.update("jax_enable_x64", x64)
     if cache:
@@ -160,8 +165,9 @@ def crew(workers: int) -> Iterator[ProcessPoolExecutor]:
     )
     try:
         try:
-            # Starts them all, with the environment as it is now.
-            pool.submit(int)
+            # Each starts one, while none is there to take it, with the environment as it is now.
+            for _ in range(workers):
+                pool.submit(int)
         finally:
             for name, value in held.items():
                 if value is None:

@@ -1,7 +1,7 @@
 """Cells group by group: the quality of a group in worker processes, then each one's latency, alone.
 
-A cell is finished when both are known, so an interrupted sweep loses one group and no more. Not
-here: what becomes of finished cells (sweep.py).
+A cell is finished when both are known, so an interrupted sweep loses one group and no more; one
+that fails takes nothing of its group with it. Not here: what becomes of finished cells (sweep.py).
 """
 
 from __future__ import annotations
@@ -9,40 +9,29 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from contextlib import nullcontext
-from typing import Any
 
 import numpy as np
 
-from .bench import (
-    QUALITY_SHARE,
-    Progress,
-    baseline_of,
-    cores,
-    crew,
-    describe,
-    plan,
-    run_quality,
-    timed,
-    wanted_of,
-)
+from .bench import QUALITY_SHARE, Progress, baseline_of, cores, describe, plan, timed, wanted_of
 from .experiment import Cell
+from .failing import Failed, explained
 from .latency import Lived
 from .ledger import Finished, Ledger
-from .quality import Wanted, quality
+from .retrying import Runs, Workers, qualities
 from .trials import forget
 from .turns import alone, busy
 
-Yielded = Generator[Finished, None, None]
+Yielded = Generator[Finished | Failed, None, None]
 EACH = 2
 """Cells a worker in one group: with one, all would wait for the slowest."""
 
 
 def in_groups(cells: list[Cell], ledger: Ledger, progress: Progress) -> Yielded:
-    """Finished cells, one by one; those that another process finishes first are left out."""
-    workers = ledger.experiment.workers or cores()
-    size = EACH * workers if workers > 1 else 1
+    """Cells finished or failed, one by one; what another process finishes first is left out."""
+    count = ledger.experiment.workers or cores()
+    size = EACH * count if count > 1 else 1
     groups = [cells[start : start + size] for start in range(0, len(cells), size)]
-    with crew(workers) if workers > 1 else nullcontext() as pool:
+    with Workers(count) as workers:
         for number, group in enumerate(groups):
 
             def part(text: str, share: float, number: int = number) -> None:
@@ -50,34 +39,25 @@ def in_groups(cells: list[Cell], ledger: Ledger, progress: Progress) -> Yielded:
 
             waiting = [cell for cell in group if not ledger.done(cell)]
             if waiting:
-                yield from finish(waiting, ledger, workers, pool, part)
+                yield from finish(waiting, ledger, workers, part)
                 forget()
 
 
-def once(cell: Cell, first: int, count: int, wanted: Wanted) -> dict[str, Any]:
-    """A worker's quality: it will not see the cell again, so it keeps no program of it."""
-    found = quality(cell, first, count, wanted)
-    forget()
-    return found
-
-
-def finish(
-    group: list[Cell], ledger: Ledger, workers: int, pool: Any, progress: Progress
-) -> Yielded:
-    """One group's cells, each yielded as soon as its latency is known."""
+def finish(group: list[Cell], ledger: Ledger, workers: Workers, progress: Progress) -> Yielded:
+    """One group's cells, each yielded as soon as its latency is known, or its failure."""
     began = time.perf_counter()
     experiment = ledger.experiment
     wanted = plan(group, experiment.gain)
     # Random actions may have been judged already, for another group, shard or day.
     kept = {cell: ledger.baseline(cell) for cell in wanted if cell not in group}
-    runs = {cell: found for cell, found in kept.items() if found is not None}
+    runs: dict[Cell, Runs | Failed] = {c: found for c, found in kept.items() if found is not None}
     with busy(lambda: progress("waiting for a sweep that is timing", 0.0)):
         missing = [cell for cell in wanted if cell not in runs]
-        measure = once if pool is not None else quality
-        runs |= run_quality(missing, wanted_of(experiment), workers, progress, pool, measure)
+        runs |= qualities(missing, wanted_of(experiment), workers, progress)
     for cell in kept:
-        if cell in missing:
-            ledger.keep_baseline(cell, runs[cell])
+        found = runs[cell]
+        if cell in missing and not isinstance(found, Failed):
+            ledger.keep_baseline(cell, found)
     each = (time.perf_counter() - began) / len(group)
     clear = alone(lambda: progress("waiting for other sweeps", QUALITY_SHARE))
     with clear if experiment.live else nullcontext():
@@ -86,11 +66,26 @@ def finish(
                 "latency, " + describe(cell),
                 QUALITY_SHARE + (1 - QUALITY_SHARE) * done / len(group),
             )
-            began = time.perf_counter()
-            baseline = runs[cell] if cell.rule == "random" else runs.get(baseline_of(cell))
-            record, lived = timed(cell, runs[cell], baseline, experiment, workers)
-            spent = each + time.perf_counter() - began
-            yield Finished(cell, record, runs[cell] | live_arrays(lived), spent)
+            yield finished(cell, runs, ledger, workers.count, each)
+
+
+def finished(
+    cell: Cell, runs: dict[Cell, Runs | Failed], ledger: Ledger, workers: int, spent: float
+) -> Finished | Failed:
+    """A cell whose quality is known, its latency taken now. spent: seconds that it took so far."""
+    began = time.perf_counter()
+    own = runs[cell]
+    baseline = own if cell.rule == "random" else runs.get(baseline_of(cell))
+    if isinstance(own, Failed):
+        return own
+    if isinstance(baseline, Failed):
+        return Failed(cell, f"random actions, to compare it with: {baseline.error}")
+    try:
+        record, lived = timed(cell, own, baseline, ledger.experiment, workers)
+    except Exception as error:  # a user's code may fail in any way at all
+        return Failed(cell, explained(error, cell))
+    seconds = spent + time.perf_counter() - began
+    return Finished(cell, record, own | live_arrays(lived), seconds)
 
 
 def live_arrays(lived: Lived | None) -> dict[str, np.ndarray]:

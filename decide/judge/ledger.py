@@ -36,13 +36,15 @@ class Finished(NamedTuple):
 
     record: as docs/record.schema.json says. arrays: quality by run (`decide.judge.quality`) and
     of the live runs decide, learn `[N, T]` seconds, actions `[N, T, size]`, observations
-    `[N, T]`. seconds: of wall time that it took.
+    `[N, T]`. seconds: of wall time that it took. kept: whether it is in the store already, in
+    which case arrays need not be here.
     """
 
     cell: Cell
     record: dict[str, Any]
     arrays: Mapping[str, np.ndarray]
     seconds: float
+    kept: bool = False
 
 
 def identity(cell: Cell, experiment: Experiment) -> dict[str, Any]:
@@ -106,9 +108,13 @@ class Ledger:
         self.experiment = experiment
         self._untimed = msgspec.structs.replace(experiment, live=0)
 
+    def identity(self, cell: Cell, is_baseline: bool = False) -> dict[str, Any]:
+        """What determines a cell's result, or the quality of random actions."""
+        return identity(cell, self._untimed if is_baseline else self.experiment)
+
     def key(self, cell: Cell) -> str:
         """Under which a cell's result is kept."""
-        return storing.key_of(identity(cell, self.experiment))
+        return storing.key_of(self.identity(cell))
 
     def done(self, cell: Cell) -> bool:
         """Whether a cell's result is there, whole."""
@@ -116,15 +122,13 @@ class Ledger:
 
     def keep(self, one: Finished) -> None:
         """Commit a cell's result."""
-        self.store.commit(
-            CELLS, identity(one.cell, self.experiment), one.record, one.arrays, one.seconds
-        )
+        self.store.commit(CELLS, self.identity(one.cell), one.record, one.arrays, one.seconds)
 
     def baseline(self, cell: Cell) -> dict[str, Any] | None:
         """Quality of random actions, where it is there."""
-        entry = self.store.read(BASELINES, storing.key_of(identity(cell, self._untimed)))
+        entry = self.store.read(BASELINES, storing.key_of(self.identity(cell, True)))
         return entry.arrays() if entry else None
 
     def keep_baseline(self, cell: Cell, runs: Mapping[str, np.ndarray]) -> None:
         """Commit the quality of random actions, so that neither shards nor reruns repeat it."""
-        self.store.commit(BASELINES, identity(cell, self._untimed), {"runs": cell.seeds}, runs)
+        self.store.commit(BASELINES, self.identity(cell, True), {"runs": cell.seeds}, runs)

@@ -1,7 +1,8 @@
 """A sweep: the cells of a grid that a store does not hold yet, each kept as soon as it is finished.
 
 Any number of processes may sweep into one store: none writes another's keys, and what is damaged
-or half written is computed again. Not here: how cells are computed (an engine does, groups.py).
+or half written is computed again. A cell that fails stays unfinished and stops no other. Not here:
+how cells are computed (an engine does: groups.py on this machine, cluster.py on Ray).
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from typing import NamedTuple
 from ...posteriors.loading import parse
 from .bench import Progress, settled
 from .experiment import Cell
+from .failing import Failed
 from .groups import in_groups
 from .ledger import CELLS, Finished, Ledger
 from .quality import agent_and_world
 
-Engine = Callable[[list[Cell], Ledger, Progress], Generator[Finished, None, None]]
-"""Yields the cells finished, in any order, from wherever they were computed."""
+Engine = Callable[[list[Cell], Ledger, Progress], Generator[Finished | Failed, None, None]]
+"""Yields the cells finished or failed, in any order, from wherever they were computed."""
 
 COMPILING, EVENT = 5.0, 0.01
 """Seconds a cell and a simulated event, of the order seen on two cores: for a first guess only."""
@@ -78,14 +80,14 @@ def kind_of(cell: Cell) -> str:
 def sweep(
     ledger: Ledger,
     shard: Shard,
-    finished: Callable[[Finished, int, int], None],
+    ended: Callable[[Finished | Failed, int, int], None],
     progress: Progress,
     engine: Engine = in_groups,
 ) -> list[Planned]:
     """Compute and keep what is missing; the plan it followed.
 
-    finished: called with a cell once it is kept, how many are now and of how many missing ones.
-    Everything that can be wrong with a cell is found before any work starts.
+    ended: called with a cell once it is kept or has failed, how many are now and of how many
+    missing ones. What is wrong with a cell as such is found before any work starts.
     """
     planned = survey(ledger, shard)
     missing = [one.cell for one in planned if not one.finished]
@@ -95,7 +97,8 @@ def sweep(
         # Closed at once, so that an interrupt leaves no worker and no lock behind.
         with closing(engine(missing, ledger, progress)) as cells:
             for done, one in enumerate(cells, start=1):
-                ledger.keep(one)
-                finished(one, done, len(missing))
+                if isinstance(one, Finished) and not one.kept:
+                    ledger.keep(one)
+                ended(one, done, len(missing))
         progress("done", 1.0)
     return planned

@@ -1,0 +1,188 @@
+"""Cells that cannot be computed and workers that die, on this machine: the rest goes on.
+
+Not here: the same on Ray (test_cluster.py).
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from console import call
+from uncertain.decide.judge import groups, retrying, turns
+from uncertain.decide.judge.experiment import Cell, Experiment, Row
+from uncertain.decide.judge.failing import TRIES, Failed
+from uncertain.decide.judge.ledger import CELLS, Finished, Ledger
+from uncertain.decide.judge.quality import Wanted
+from uncertain.decide.judge.retrying import Workers, qualities
+from uncertain.decide.judge.sweep import WHOLE, sweep
+from uncertain.streams.store import Store
+
+RULES = ("eig", "greedy", "random", "ucb")
+EXPERIMENT = Experiment(
+    world="finite",
+    steps=3,
+    seeds=3,
+    live=0,
+    workers=1,
+    cells=[Row("exact", rule=rule) for rule in RULES],
+)
+
+
+@pytest.fixture(autouse=True)
+def own_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other sweep on this machine delays a test."""
+    monkeypatch.setattr(turns, "lock_file", lambda: tmp_path / "lock")
+
+
+def swept(place: Path) -> tuple[list[str], dict[str, str]]:
+    """Rules of the cells that one sweep kept, and of those that failed, with the error."""
+    kept: list[str] = []
+    failed: dict[str, str] = {}
+
+    def ended(one: Finished | Failed, done: int, total: int) -> None:
+        if isinstance(one, Failed):
+            failed[one.cell.rule] = one.error
+        else:
+            kept.append(one.cell.rule)
+
+    sweep(Ledger(Store(str(place)), EXPERIMENT), WHOLE, ended, lambda text, share: None)
+    return kept, failed
+
+
+def untroubled(*given: Any) -> dict[str, Any]:
+    return {"lower": np.arange(3.0)}
+
+
+def recorded(cell: Cell, *given: Any) -> tuple[dict[str, Any], None]:
+    return {"rule": cell.rule}, None
+
+
+def raising(otherwise: Any, rule: str, posterior: str = "exact") -> Any:
+    def function(cell: Cell, *given: Any) -> Any:
+        if (cell.rule, cell.posterior) == (rule, posterior):
+            raise ValueError("no such coin")
+        return otherwise(cell, *given)
+
+    return function
+
+
+@pytest.mark.parametrize("where", ["quality", "latency"])
+def test_a_failing_cell_takes_no_other_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setattr(retrying, "quality", untroubled)
+    monkeypatch.setattr(groups, "timed", recorded)
+    if where == "quality":
+        monkeypatch.setattr(retrying, "quality", raising(untroubled, "greedy"))
+    else:
+        monkeypatch.setattr(groups, "timed", raising(recorded, "greedy"))
+    assert swept(tmp_path) == (["eig", "random", "ucb"], {"greedy": "ValueError: no such coin"})
+    monkeypatch.setattr(retrying, "quality", untroubled)
+    monkeypatch.setattr(groups, "timed", recorded)
+    assert swept(tmp_path) == (["greedy"], {})
+
+
+def test_without_random_actions_nothing_is_compared_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrying, "quality", raising(untroubled, "random", "smc"))
+    monkeypatch.setattr(groups, "timed", recorded)
+    kept, failed = swept(tmp_path)
+    assert kept == ["random"]
+    assert failed.keys() == {"eig", "greedy", "ucb"}
+    assert failed["eig"] == "random actions, to compare it with: ValueError: no such coin"
+
+
+MEASURE = """
+import os, signal
+from pathlib import Path
+
+def measure(cell, first, count, wanted):
+    log = Path(__file__).with_name(cell.rule)
+    with log.open("a") as file:
+        file.write("x")
+    if cell.rule == "greedy" or (cell.rule == "random" and log.stat().st_size == 1):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if cell.rule == "ucb":
+        raise ValueError("no such coin")
+    return {"lower": [cell.seed] * count}
+"""
+"""greedy always ends its worker, random the first time that it is tried, ucb raises."""
+
+
+def test_a_killed_worker_s_cells_are_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "coin_measure.py").write_text(MEASURE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import coin_measure  # type: ignore[import-not-found]
+
+    cells = EXPERIMENT.resolved()
+    with Workers(2) as workers:
+        # All there are, so that all begin with one thread.
+        assert workers.pool is not None
+        assert len(workers.pool._processes) == 2
+        found = qualities(cells, Wanted(), workers, lambda *_: None, coin_measure.measure)
+        eig, greedy, random, ucb = (found[cell] for cell in cells)
+        assert isinstance(greedy, Failed)
+        assert f"died {TRIES} times" in greedy.error
+        assert isinstance(ucb, Failed)
+        assert ucb.error == "ValueError: no such coin"
+        for good in (eig, random):
+            assert not isinstance(good, Failed)
+            assert list(good["lower"]) == [0, 0, 0]
+        # Alone it is cut in two, a part for each worker, of which the second may not have begun.
+        tried = (tmp_path / "greedy").stat().st_size
+        assert TRIES - 1 <= tried <= 1 + 2 * (TRIES - 1)
+        # One that dies while nothing is computed costs nobody a try.
+        for process in list(workers.pool._processes.values()):
+            process.kill()
+            process.join()
+        again = qualities(cells[:1], Wanted(), workers, lambda *_: None, coin_measure.measure)
+        assert list(again) == cells[:1]
+        assert not isinstance(again[cells[0]], Failed)
+
+
+COINS = """
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from uncertain.posteriors.models.finite import Finite
+
+@dataclass(frozen=True)
+class Coins(Finite):
+    def predict(self, params, stats, action):
+        if os.getpid() != {parent} and Path("{mark}").exists():
+            raise ValueError("no such coin")
+        return super().predict(params, stats, action)
+"""
+"""A model that is fine where the sweep is started, and raises in every worker."""
+
+
+def test_a_model_of_ones_own_that_raises_is_named(tmp_path: Path) -> None:
+
+    mark, file, out = tmp_path / "mark", tmp_path / "coins.py", tmp_path / "store"
+    mark.touch()
+    file.write_text(COINS.format(parent=os.getpid(), mark=mark))
+    experiment = tmp_path / "coins.toml"
+    experiment.write_text(
+        "steps = 3\nseeds = 3\nlive = 0\nsamples = 0\nworkers = 2\nrule = 'greedy'\n"
+        f"[grid]\nposterior = ['exact']\nworld = ['finite', '{file}:Coins']\n"
+    )
+    first = call("sweep", experiment, "--out", out)
+    assert first.status == 1
+    assert len(first.errors) == 3, first.err
+    (failed,) = [line for line in first.errors if "failed:" in line]
+    assert f"{file}:Coins exact k=0 greedy failed:" in failed
+    assert "coins.py:Coins:11: predict() failed" in failed
+    assert "no such coin" in failed
+    assert "1 cells in" in first.errors[-1]
+    assert "1 failed, which the next sweep tries again" in first.errors[-1]
+    assert sum(map(len, Store(str(out)).attempts(CELLS).values())) == 1
+    mark.unlink()
+    second = call("sweep", experiment, "--out", out, "--workers", 1)
+    assert second.status == 0, second.err
+    assert second.errors[0].startswith(f"uncertain: 1/1 {file}:Coins")
+    assert sum(map(len, Store(str(out)).attempts(CELLS).values())) == 2
