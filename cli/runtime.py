@@ -37,6 +37,9 @@ def prepare(environment: Environment, cache: bool = True) -> None:
         return
     # A full or broken cache costs time, not correctness, so it is nobody's news.
     warnings.filterwarnings("ignore", message="Error (reading|writing) persistent")
+    from ..decide.loop.kept import keep_in
+
+    keep_in(folder.with_name("programs"))
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -16,6 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -23,6 +24,7 @@ import numpy as np
 
 from ...posteriors.base import UsageError
 from ...streams.worlds.registry import believed, build_world
+from ..loop.kept import keep_in
 from .experiment import Cell, Experiment
 from .latency import Lived, live_runs
 from .quality import Wanted, agent_and_world, quality
@@ -33,6 +35,8 @@ Progress = Callable[[str, float], None]
 """Called with what is being done and the share of the whole bench that is finished."""
 Measure = Callable[[Cell, int, int, Wanted], dict[str, Any]]
 """`quality`, or what does the same."""
+FEW = 400
+"""Events, over all cells and runs, that are judged before a worker process has started."""
 QUALITY_SHARE = 0.85
 """Roughly how much of a bench's time goes into quality."""
 
@@ -40,6 +44,11 @@ QUALITY_SHARE = 0.85
 def cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def crew_size(cells: list[Cell]) -> int:
+    """Processes for quality unless told: one a core, none beside this where they hardly pay."""
+    return cores() if sum(cell.seeds * cell.steps for cell in cells) > FEW else 1
 
 
 def baseline_of(cell: Cell) -> Cell:
@@ -103,6 +112,7 @@ def configure(cache: str | None, x64: bool) -> None:
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     jax.config.update("jax_enable_x64", x64)
     if cache:
+        keep_in(Path(cache).with_name("programs"))
         jax.config.update("jax_compilation_cache_dir", cache)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
@@ -227,8 +237,8 @@ def bench(
     cells = settled(experiment)
     for cell in cells:
         agent_and_world(cell)
-    workers = experiment.workers or cores()
     planned = plan(cells, experiment.gain)
+    workers = experiment.workers or crew_size(planned)
     runs = run_quality(planned, wanted_of(experiment), workers, progress)
     records: list[dict[str, Any]] = []
     for done, cell in enumerate(cells):

@@ -18,8 +18,9 @@ import numpy as np
 from ...posteriors.base import Array, Draws, Model
 from ...posteriors.trailing import across
 from ...posteriors.unknowns import unknowns_of
+from ..loop.kept import kept
 from .likelihood import CHUNK, history_log_likelihood
-from .reference import BATCH, Reference, in_batches, judge_keys
+from .reference import BATCH, Reference, in_batches, judge_key, judge_seeds, judged
 
 SAMPLES = 2000
 """L of ACE and VNMC."""
@@ -74,7 +75,7 @@ def _own(model: Model):
 
         return jax.lax.scan(turn, model.init_stats(), (truth, actions, observations))[1]
 
-    return jax.jit(jax.vmap(run))
+    return jax.jit(kept(jax.vmap(run), judged(model, "own")))
 
 
 def bounds(
@@ -88,8 +89,8 @@ def bounds(
 ) -> Bounds:
     """ACE and VNMC of `N` histories. truth `[N, D]`, actions `[N, T, size]`."""
     assert ref.draws is not None
-    keys = judge_keys(key, len(truth))
-    inputs = keys, truth, actions, observations, ref.draws.values, ref.draws.log_weights
+    seeds = judge_seeds(key, len(truth))
+    inputs = seeds, truth, actions, observations, ref.draws.values, ref.draws.log_weights
     out = in_batches(_bounds(model, samples), inputs, len(truth), BATCH)
     return Bounds(*(np.asarray(x, float) for x in out))
 
@@ -102,9 +103,9 @@ def _bounds(model: Model, samples: int):
         prior = across(unknowns.log_prior, particles)
         return prior + history_log_likelihood(model, particles, actions, observations)
 
-    def run(key, truth, actions, observations, values, log_weights):
+    def run(seed, truth, actions, observations, values, log_weights):
         draws = Draws(values, log_weights)
-        fit_key, sample_key = jax.random.split(key)
+        fit_key, sample_key = jax.random.split(judge_key(seed))
         proposal = fit(fit_key, draws)
         defensive = max(round(DEFENSIVE * samples), 1)
         normal_key, prior_key = jax.random.split(sample_key)
@@ -125,7 +126,11 @@ def _bounds(model: Model, samples: int):
         ess = jnp.exp(2 * contrast - jax.nn.logsumexp(2 * logs[1:]))
         return lower, upper, ess
 
-    return jax.jit(lambda *histories: jax.lax.map(lambda h: run(*h), histories))
+    many = kept(
+        lambda *histories: jax.lax.map(lambda h: run(*h), histories),
+        judged(model, f"bounds {samples}"),
+    )
+    return jax.jit(many)
 
 
 class Mixture(NamedTuple):
@@ -200,7 +205,7 @@ def contrastive(
     contrasts: int,
 ) -> Contrastive:
     """sPCE and sNMC of `N` histories with L = `contrasts` fresh prior draws each."""
-    inputs = judge_keys(key, len(truth)), truth, actions, observations
+    inputs = judge_seeds(key, len(truth)), truth, actions, observations
     lower, upper = in_batches(_contrastive(model, contrasts), inputs, len(truth), BATCH)
     return Contrastive(lower.astype(float), upper.astype(float), float(np.log(contrasts + 1)))
 
@@ -211,7 +216,8 @@ def _contrastive(model: Model, contrasts: int):
     chunk = min(CHUNK, contrasts)
     rounds = -(-contrasts // chunk)
 
-    def run(key: Array, truth: Array, actions: Array, observations: Array):
+    def run(seed: Array, truth: Array, actions: Array, observations: Array):
+        key = judge_key(seed)
         own = history_log_likelihood(model, truth[:, None], actions, observations)[0]
 
         def part(index: Array) -> Array:
@@ -224,4 +230,8 @@ def _contrastive(model: Model, contrasts: int):
         lower = own - (jnp.logaddexp(own, total) - jnp.log(contrasts + 1.0))
         return lower, own - (total - jnp.log(float(contrasts)))
 
-    return jax.jit(lambda *histories: jax.lax.map(lambda h: run(*h), histories))
+    many = kept(
+        lambda *histories: jax.lax.map(lambda h: run(*h), histories),
+        judged(model, f"contrastive {contrasts}"),
+    )
+    return jax.jit(many)

@@ -5,14 +5,15 @@ Not here: gain; the same arithmetic is rolled out over many seeds for that.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from ...posteriors.base import Event
+from ...posteriors.base import Array, Event
 from ...streams.worlds.base import World
+from ..loop.kept import kept
 from ..loop.live import build_live, quiet, timed_decide, timed_learn
 from ..loop.rollout import AGENT, ANSWER, CONTEXT, TRUTH, seed_key
 from ..loop.step import Agent, blank_request
@@ -35,6 +36,31 @@ class Lived(NamedTuple):
     observations: np.ndarray
 
 
+def calls(world: World) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
+    """A world's part of a run, compiled: begin(seed, run) -> (the agent's key, truth, context's
+    key, answers' key); context(key, index, truth); answer(key, index, truth, action, now)."""
+
+    def begin(seed: Array, run: Array) -> Any:
+        key = seed_key(seed, run)
+        agent_key, truth_key, context_key, answer_key = (
+            jax.random.fold_in(key, purpose) for purpose in (AGENT, TRUTH, CONTEXT, ANSWER)
+        )
+        return agent_key, world.init(truth_key), context_key, answer_key
+
+    def context(key: Array, index: Array, truth: Any) -> Array:
+        return world.context(jax.random.fold_in(key, index), truth)
+
+    def answer(key: Array, index: Array, truth: Any, action: Array, now: Array) -> Any:
+        return world.answer(jax.random.fold_in(key, index), truth, action, now)
+
+    parts = {"begin": begin, "context": context, "answer": answer}
+    found = [
+        jax.jit(kept(part, f"{name} {world.name}" if world.name else None))
+        for name, part in parts.items()
+    ]
+    return found[0], found[1], found[2]
+
+
 def live_runs(
     agent: Agent, world: World, steps: int, seed: int, runs: int, first: int = 0
 ) -> Lived:
@@ -45,21 +71,12 @@ def live_runs(
     live = build_live(agent)
     before = live.traces()
     blank = jax.tree.map(np.asarray, blank_request(agent))
-    context = jax.jit(
-        lambda key, index, truth: world.context(jax.random.fold_in(key, index), truth)
-    )
-    answer = jax.jit(
-        lambda key, index, truth, action, now: world.answer(
-            jax.random.fold_in(key, index), truth, action, now
-        )
-    )
+    begin, context, answer = calls(world)
     decide, learn, actions, observations = [], [], [], []
     with quiet():
         for run in [first, *range(first, first + runs)]:
-            key = seed_key(seed, run)
-            packed = live.init(jax.random.fold_in(key, AGENT))
-            truth = world.init(jax.random.fold_in(key, TRUTH))
-            context_key, answer_key = (jax.random.fold_in(key, p) for p in (CONTEXT, ANSWER))
+            agent_key, truth, context_key, answer_key = begin(seed, run)
+            packed = live.init(agent_key)
             for index in range(steps):
                 now = float(index)
                 seen = np.asarray(context(context_key, index, truth))
@@ -69,7 +86,7 @@ def live_runs(
                 action = decision.action
                 if index < len(world.opening):
                     action = decision.features[world.opening[index]]
-                truth, y = answer(answer_key, index, truth, action, jnp.asarray(now))
+                truth, y = answer(answer_key, index, truth, action, now)
                 y = np.asarray(y)
                 # Host numbers in an event's place: they become one packed array.
                 event = live.write_event(Event(action, y, now, index, 1.0))  # type: ignore[arg-type]

@@ -22,6 +22,7 @@ from ...posteriors.smc import SMC
 from ...posteriors.smc import build as build_smc
 from ...posteriors.trailing import across
 from ...posteriors.unknowns import likelihood, unknowns_of
+from ..loop.kept import kept, model_name
 from ..rules.information import expected_gain
 from .likelihood import unit_event
 
@@ -66,7 +67,9 @@ def _sampler(model: Model, steps: int, with_gains: bool, particles: int):
     else:
         posterior, moves = build_smc(model, SMC(particles, capacity=steps)), MOVES
 
-    def run(key: Array, actions, observations, probes, probe_observations, features):
+    def run(seed: Array, actions, observations, probes, probe_observations, features):
+        key = judge_key(seed)
+
         def turn(carry: tuple[Any, Any], row: Any):
             state, stats = carry
             index, action, observation, probe, probe_observation, offered = row
@@ -104,7 +107,17 @@ def _sampler(model: Model, steps: int, with_gains: bool, particles: int):
         return Reference(*out, draws)
 
     # One history after another: thousands of particles fill the cache by themselves.
-    return jax.jit(lambda *histories: jax.lax.map(lambda h: run(*h), histories))
+    many = kept(
+        lambda *histories: jax.lax.map(lambda h: run(*h), histories),
+        judged(model, f"reference {steps} {with_gains} {particles}"),
+    )
+    return jax.jit(many)
+
+
+def judged(model: Model, what: str) -> str | None:
+    """What a program of the judge's is kept by."""
+    name = model_name(model)
+    return f"{what} {name}" if name else None
 
 
 def reference(
@@ -127,15 +140,18 @@ def reference(
     count, steps = actions.shape[:2]
     offered = features if features is not None else np.zeros((count, steps, 0, actions.shape[2]))
     run = _sampler(model, steps, features is not None, particles)
-    keys = judge_keys(key, count)
-    inputs = keys, actions, observations, probes, probe_observations, offered
+    inputs = judge_seeds(key, count), actions, observations, probes, probe_observations, offered
     return in_batches(run, inputs, count, BATCH)
 
 
-def judge_keys(key: Array, count: int) -> Array:
-    """A key a history, of the faster generator: nothing here has to agree across executions."""
-    seeds = jax.random.bits(key, (count, 4), jnp.uint32)
-    return jax.random.wrap_key_data(seeds, impl="rbg")
+def judge_seeds(key: Array, count: int) -> np.ndarray:
+    """What a key a history is made of, `[count, 4]`; on the host, where rows are picked."""
+    return np.asarray(jax.random.bits(key, (count, 4), jnp.uint32))
+
+
+def judge_key(seed: Array) -> Array:
+    """A key of the faster generator: nothing here has to agree across executions."""
+    return jax.random.wrap_key_data(seed, impl="rbg")
 
 
 def in_batches(run: Callable[..., Any], inputs: tuple[Any, ...], count: int, size: int) -> Any:

@@ -21,6 +21,7 @@ from ...posteriors import registry
 from ...posteriors.base import UsageError, provides
 from ...streams.worlds.base import World
 from ...streams.worlds.registry import build_world
+from ..loop import kept
 from ..loop.live import build_learn, build_live
 from ..loop.rollout import build_rollout, compiled
 from .bench import baseline_of
@@ -156,9 +157,11 @@ def forget() -> None:
 def unkept() -> Iterator[None]:
     """No trial's program goes into the folder of compiled ones: its options hardly come again."""
     name = "jax_persistent_cache_min_compile_time_secs"
-    before = getattr(jax.config, name)
+    before, place = getattr(jax.config, name), kept.folder()
     jax.config.update(name, math.inf)
+    kept.keep_in(None)
     try:
         yield
     finally:
         jax.config.update(name, before)
+        kept.keep_in(place)

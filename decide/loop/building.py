@@ -61,7 +61,9 @@ def agent_of(
     capacity: int | None = None,
 ) -> tuple[Agent, str]:
     """An agent, and its posterior's spec without `refine`."""
-    from ..rules.registry import build_proposer, build_rule, default_proposer
+    from ...posteriors.registry import POSTERIORS
+    from ..rules.registry import PROPOSERS, RULES, build_proposer, build_rule, default_proposer
+    from .kept import model_name
     from .step import Agent
 
     spec, k = own_refine(posterior, refine)
@@ -70,4 +72,10 @@ def agent_of(
     name = proposer or default_proposer(rule, model)
     propose = build_proposer(name, model) if name else None
     count = 0 if isinstance(model.actions, Arms) else candidates
-    return Agent(model, inference, choose, propose, count, k, particles or DRAWS), spec
+    known = (spec, POSTERIORS), (rule, RULES), *([(name, PROPOSERS)] if name else [])
+    whole = model_name(model)
+    if any(parse(text).target not in registry for text, registry in known):
+        whole = None
+    if whole:
+        whole = f"{whole} {spec} {rule} {name} {particles} {capacity} {count} {explore} {k}"
+    return Agent(model, inference, choose, propose, count, k, particles or DRAWS, whole), spec

@@ -11,7 +11,7 @@ import gc
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -20,7 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...posteriors.base import Arms, Event, example_event
-from .packing import packing
+from .kept import kept
+from .packing import Packing, packing
 from .step import Agent, Decision, Learned, Request, State, blank_request, build_step
 
 FloatArray = np.ndarray
@@ -117,24 +118,42 @@ def build_learn(agent: Agent) -> Learning:
     step = build_step(agent, 0 if isinstance(agent.model.actions, Arms) else 1)
     traced = [0]
     event = example_event(agent.model)
-    state = jax.eval_shape(step.init, jax.random.key(0))
-    pack, unpack = packing(state)
     read_event, write_event = reader(event), writer(event)
+    report: list[Any] = []
+
+    @cache
+    def layout() -> Packing:
+        # Only where something is traced: it takes a trace of its own.
+        return packing(jax.eval_shape(step.init, jax.random.key(0)))
+
+    def unpack(packed: tuple[Any, ...]) -> State:
+        return layout().unpack(packed)
+
+    def traced_learn(packed: tuple[Any, ...], flat: Any) -> tuple[Any, Learned]:
+        state, learned = step.learn(unpack(packed), read_event(flat))
+        return layout().pack(state), learned
+
+    body = kept(traced_learn, name_of(agent, "learn"))
 
     def learn(packed: tuple[Any, ...], flat: Any) -> tuple[tuple[Any, ...], jax.Array]:
         traced[0] += 1
-        state, learned = step.learn(unpack(packed), read_event(flat))
-        return pack(state), pack_result(learned)
+        packed, learned = body(packed, flat)
+        report[:] = [_zeros(learned)]
+        return packed, pack_result(learned)
 
-    init = jax.jit(lambda key: pack(step.init(key)))
+    init = jax.jit(kept(lambda key: layout().pack(step.init(key)), name_of(agent, "init")))
     call = jax.jit(learn, donate_argnums=0)
     blank = write_event(jax.tree.map(np.asarray, event))
     jax.block_until_ready(call(init(jax.random.key(0)), blank))
-    learned = _zeros(jax.eval_shape(step.learn, state, event)[1])
     seconds = time.perf_counter() - begin
     return Learning(
-        init, call, write_event, reader(learned), unpack, read_event, seconds, lambda: traced[0]
+        init, call, write_event, reader(report[0]), unpack, read_event, seconds, lambda: traced[0]
     )
+
+
+def name_of(agent: Agent, call: str) -> str | None:
+    """What a program of an agent's is kept by."""
+    return f"{call} {agent.name}" if agent.name else None
 
 
 @lru_cache(maxsize=64)
@@ -150,22 +169,29 @@ def build_live(agent: Agent, given: int = 0) -> Live:
     request = blank_request(agent, given)
     read_request, write_request = reader(request), writer(request)
 
+    chosen: list[Any] = []
+
+    def traced_decide(packed: tuple[Any, ...], flat: Any) -> Decision:
+        return step.decide(learning.unpack(packed), read_request(flat))
+
+    body = kept(traced_decide, name_of(agent, f"decide {given}"))
+
     def decide(packed: tuple[Any, ...], flat: Any) -> jax.Array:
         traced[0] += 1
-        return pack_result(step.decide(learning.unpack(packed), read_request(flat)))
+        decision = body(packed, flat)
+        chosen[:] = [_zeros(decision)]
+        return pack_result(decision)
 
     call = jax.jit(decide)
     packed = learning.init(jax.random.key(0))
     np.asarray(call(packed, write_request(jax.tree.map(np.asarray, request))))
-    state = jax.eval_shape(step.init, jax.random.key(0))
-    decision = _zeros(jax.eval_shape(step.decide, state, request))
     return Live(
         learning.init,
         call,
         learning.learn,
         write_request,
         learning.write_event,
-        reader(decision),
+        reader(chosen[0]),
         learning.read_learned,
         learning.compile + time.perf_counter() - begin,
         lambda: traced[0] + learning.traces(),

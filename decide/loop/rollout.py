@@ -17,6 +17,7 @@ import numpy as np
 from ...posteriors.base import Array, Event
 from ...streams.worlds.base import World
 from ..rules.information import belief_gain
+from .kept import kept
 from .step import Agent, Decision, Request, blank_request, build_step
 
 AGENT, TRUTH, CONTEXT, ANSWER, PROBE, SETTLE = range(6)
@@ -169,14 +170,22 @@ def roll(
     parts = []
     for start in range(first, first + seeds, width):
         # The last batch is filled up, so that one program serves all.
-        keys = jax.vmap(lambda s: seed_key(seed, s))(jnp.arange(start, start + width))
-        parts.append(jax.tree.map(np.asarray, many(keys)))
+        numbers = np.arange(start, start + width)
+        parts.append(jax.tree.map(np.asarray, many(np.asarray(seed), numbers)))
     return jax.tree.map(lambda *x: np.concatenate(x)[:seeds], *parts)
 
 
 @lru_cache(maxsize=64)
 def compiled(
     agent: Agent, world: World, steps: int, settle: int = 0
-) -> Callable[[Array], tuple[Any, Trace]]:
-    """The rollout over a batch of keys, jitted once."""
-    return jax.jit(jax.vmap(build_rollout(agent, world, steps, settle)))
+) -> Callable[[Any, Any], tuple[Any, Trace]]:
+    """The rollout over a seed and the numbers of a batch of runs, jitted once."""
+    name = None
+    if agent.name and world.name:
+        name = f"rollout {agent.name} in {world.name} {steps} {settle}"
+
+    def many(seed: Array, runs: Array) -> tuple[Any, Trace]:
+        keys = jax.vmap(lambda run: seed_key(seed, run))(runs)
+        return jax.vmap(build_rollout(agent, world, steps, settle))(keys)
+
+    return jax.jit(kept(many, name))

@@ -35,7 +35,8 @@ class Agent(NamedTuple):
     """Who decides: a posterior and a rule over a model. All parts are static.
 
     proposer: None where the model has arms. candidates: A. refine: k steps an event. particles:
-    draws a proposer sees of a Gaussian belief.
+    draws a proposer sees of a Gaussian belief. name: all that it is made of, None where something
+    is the user's own (kept.py).
     """
 
     model: Model
@@ -45,6 +46,7 @@ class Agent(NamedTuple):
     candidates: int
     refine: int
     particles: int
+    name: str | None = None
 
 
 class State(NamedTuple):

@@ -26,7 +26,8 @@ class World(NamedTuple):
     about its unknowns. None (with truth None) where nothing of the kind is known; regret is then
     taken from `pays`. opening: actions `[N]` (arms) taken before the rule is asked. actions: their
     space, and usual: the spec of what an agent believes of it unless told otherwise, both needed
-    only where model is None. notes: what was left out on the way here, for people.
+    only where model is None. notes: what was left out on the way here, for people. name: all that
+    it is made of; None where that is data or code of the user's.
     """
 
     init: Callable[[Array], Any]
@@ -39,6 +40,7 @@ class World(NamedTuple):
     actions: Arms | Vector | None = None
     usual: str | None = None
     notes: tuple[str, ...] = ()
+    name: str | None = None
 
 
 class Simulated(NamedTuple):

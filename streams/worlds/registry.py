@@ -29,7 +29,7 @@ def build_world(text: str) -> World:
     """
     spec = parse(text)
     if spec.target in MODELS:
-        return simulated(build_model(text))
+        return simulated(build_model(text))._replace(name=f"model {text}")
     found = find("world", spec.target, {**MODELS, **WORLDS})
     if isinstance(found, World):
         return found

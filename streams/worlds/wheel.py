@@ -57,4 +57,5 @@ def wheel(delta: float = 0.95, noise: float = 0.05) -> World:
         return state, (pays(state, offered) + sd * jax.random.normal(key, (1,)))[0]
 
     opening = tuple(arm for _ in range(PULLS) for arm in range(ARMS))
-    return World(lambda key: (), context, answer, None, None, pays, opening, Arms(ARMS, 2), "mlp")
+    made = World(lambda key: (), context, answer, None, None, pays, opening, Arms(ARMS, 2), "mlp")
+    return made._replace(name=f"wheel {delta} {noise}")
