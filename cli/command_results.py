@@ -1,6 +1,6 @@
-"""`show` and `compare` on the command line: their options and help.
+"""`show`, `report` and `compare` on the command line: their options and help.
 
-Not here: their bodies (show.py, compare.py).
+Not here: their bodies (show.py, report.py, compare.py).
 """
 
 from __future__ import annotations
@@ -91,6 +91,43 @@ def show(
         from .show import show as run
 
         return run(ShowOptions(**given), context.obj)
+
+    return bound(context, debug, True, body)
+
+
+@app.command(
+    short_help="A page, picture or Markdown of what a store of results holds.",
+    epilog=examples(
+        "uncertain report results -o report.html",
+        "uncertain report results -o frontier.png",
+        "uncertain report rows.ndjson -o report.md",
+    ),
+)
+def report(
+    context: typer.Context,
+    store: Annotated[
+        str,
+        typer.Argument(metavar="STORE", help="A store of sweep's, or NDJSON; - is standard input."),
+    ],
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Where to: .html, .png, .svg or .md says what."
+        ),
+    ],
+    debug: o.Debug = False,
+) -> Job:
+    """Report on the results in a store: frontier, gain, latency, calibration, and how to repeat it.
+
+    HTML is one file that loads nothing: charts to hover over, a table to sort, TOML and commands
+    to reproduce every cell. NDJSON has no single runs, so charts of those are left out.
+    """
+
+    def body() -> int:
+        from .report import ReportOptions
+        from .report import report as run
+
+        return run(ReportOptions(store, output), context.obj)
 
     return bound(context, debug, True, body)
 

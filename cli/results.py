@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .bench import flat
@@ -29,10 +29,11 @@ def no_arrays() -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class Result:
-    """A cell's record, with its arrays where it comes from a store."""
+    """A cell's record, with its arrays and identity where it comes from a store."""
 
     record: Row
     arrays: Callable[[], dict[str, np.ndarray]] = no_arrays
+    identity: Row = field(default_factory=dict)
 
 
 def load(place: str, environment: Environment) -> list[Result]:
@@ -59,7 +60,7 @@ def of_store(place: str, environment: Environment) -> list[Result]:
     if damaged := len(store.attempts(CELLS)) - len(entries):
         environment.say(f"{place}: left out {damaged} damaged cells; uncertain sweep mends them")
     entries.sort(key=lambda entry: (place_of(entry.record), entry.attempt))
-    return [Result(entry.record, entry.arrays) for entry in entries]
+    return [Result(entry.record, entry.arrays, entry.identity) for entry in entries]
 
 
 def place_of(record: Row) -> list[tuple[bool, Any]]:

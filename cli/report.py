@@ -1,0 +1,164 @@
+"""The body of `uncertain report`: results in; a page, a picture or Markdown out.
+
+Not here: charts (report_charts.py, report_runs.py), the page (report_page.py), or how results are
+got again (reproduce.py).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from . import bench_table
+from .environment import Environment, ExitStatus
+from .report_data import Section, sections
+from .reproduce import recipes
+from .results import Result, load
+
+if TYPE_CHECKING:
+    from .report_page import Drawn
+
+ENDINGS = (".html", ".png", ".svg", ".md")
+SLOW = 1.0
+"""Seconds without a word that are too long for somebody who waits."""
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What the command line said."""
+
+    place: str
+    output: str
+
+
+def report(options: ReportOptions, environment: Environment) -> ExitStatus:
+    """Write the report; the end of the file's name says which kind."""
+    from ..streams.files import open_output
+
+    ending = ending_of(options.output)
+    if ending != ".md":
+        needs_plots(ending)
+    tell = teller(environment)
+    tell(f"reading {options.place}")
+    results = load(options.place, environment)
+    made = sections(results)
+    if ending == ".md":
+        text, charts = markdown(shown(options.place), made, results).encode(), 0
+    else:
+        drawn = draw(made, tell)
+        charts = sum(len(some) for _, some in drawn)
+        tell(f"writing {options.output}")
+        text = page(options, drawn, results) if ending == ".html" else picture(drawn, ending)
+    with open_output(options.output) as file:
+        file.write(text)
+    size = f"{len(text) / 1e6:.1f} MB" if len(text) >= 1e5 else f"{len(text) / 1e3:.0f} kB"
+    environment.say(f"{options.output}: {len(results)} cells, {charts} charts, {size}")
+    return ExitStatus.DONE
+
+
+def ending_of(output: str) -> str:
+    """One of ENDINGS, or UsageError."""
+    from ..posteriors.base import UsageError
+    from ..posteriors.loading import nearest
+
+    ending = os.path.splitext(output)[1].lower()
+    if ending not in ENDINGS:
+        hint = nearest(ending, list(ENDINGS)) if ending else ""
+        raise UsageError(f"--output {output}: ends in none of {', '.join(ENDINGS)}{hint}")
+    return ending
+
+
+def needs_plots(ending: str) -> None:
+    from ..posteriors.base import UsageError
+
+    try:
+        import altair  # noqa: F401
+        import vl_convert  # noqa: F401
+    except ImportError as error:
+        raise UsageError(
+            f"{ending} needs altair and vl-convert-python: pip install 'uncertain[plots]', or "
+            "write .md"
+        ) from error
+
+
+def teller(environment: Environment) -> Tell:
+    """`tell(text)` says what is being done, where nothing was said for a while."""
+    last = environment.clock()
+
+    def tell(text: str) -> None:
+        nonlocal last
+        now = environment.clock()
+        if now - last >= SLOW:
+            environment.say(text)
+            last = now
+
+    return tell
+
+
+def draw(made: list[Section], tell: Tell) -> Drawn:
+    """Charts of each section, those first that every kind of result has."""
+    from . import report_charts, report_runs
+
+    drawn = []
+    for section in made:
+        tell(f"{section.title}: drawing")
+        charts = [*report_charts.charts(section), *report_runs.charts(section, tell)]
+        drawn.append((section, charts))
+    return drawn
+
+
+def shown(place: str) -> str:
+    """A store's name for a reader: a path on somebody's machine tells nobody anything."""
+    if place == "-":
+        return "standard input"
+    return place if "://" in place else os.path.basename(os.path.abspath(place))
+
+
+def notes(results: list[Result]) -> list[str]:
+    """What readers should know before they compare."""
+    found = []
+    rows = [result.record for result in results]
+    if not any(result.identity for result in results):
+        found.append(
+            "These results come from rows, not from a store: latency distributions, gain over time "
+            "and the calibration curve, which need single runs, are left out."
+        )
+    if len({tuple(sorted(row["versions"].items())) for row in rows}) > 1:
+        found.append("Cells were computed with different versions of packages: see the end.")
+    if len({(row["host"], row["device"]) for row in rows}) > 1:
+        found.append("Cells were computed on different machines: do not compare their latency.")
+    if broken := sum(row["failures"] for row in rows):
+        found.append(f"{broken} updates were not healthy (not finite, or not accepted).")
+    return found
+
+
+def picture(drawn: Drawn, ending: str) -> bytes:
+    from .report_picture import picture as make
+
+    return make(drawn, ending)
+
+
+def page(options: ReportOptions, drawn: Drawn, results: list[Result]) -> bytes:
+    from .report_page import page as make
+
+    return make(shown(options.place), drawn, notes(results), recipes(results)).encode()
+
+
+def markdown(name: str, made: list[Section], results: list[Result]) -> str:
+    """Tables, and how to get them again."""
+    lines = [f"# {name}\n"]
+    for section in made:
+        lines += [f"## {section.title}\n", bench_table.markdown(section.rows)]
+        lines += [f"{line}  " for line in bench_table.lines(section.rows)] + [""]
+    lines.append("## How to reproduce\n")
+    for recipe in recipes(results):
+        versions = ", ".join(f"{name} {version}" for name, version in recipe.versions.items())
+        lines += [
+            f"{len(recipe.cells)} cells: {versions}; {recipe.machine}. As `report.toml`, "
+            "`uncertain sweep report.toml --out STORE` computes them:\n",
+            f"```toml\n{recipe.toml}```\n",
+        ]
+    return "\n".join(lines)

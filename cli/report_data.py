@@ -1,0 +1,157 @@
+"""What a report shows, cell by cell: its name in its world, its series, what a reader hovers over.
+
+Not here: drawing (report_charts.py, report_runs.py), or the page (report_page.py).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .bench_table import duration, gained, plus_minus
+from .results import Result, Row
+
+SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#B8A800")
+"""Colours that colour-blind readers tell apart (Okabe and Ito 2008), on white and on black: their
+yellow is darker here, and their black stands for random actions, in grey."""
+SHAPES = (
+    "square", "triangle-up", "diamond", "cross", "triangle-down", "circle", "triangle-right",
+    "triangle-left",
+)  # fmt: skip
+RANDOM, GREY = "(random)", "#8A8A8A"
+MANY = 40
+"""Cells that one chart with a line for each can show."""
+FEW = 6
+"""Curves that can be told apart in one chart."""
+
+
+@dataclass
+class Cell:
+    """A result as it is drawn.
+
+    label: its name, unique in its world. series: what its colour and shape stand for. line: the
+    label without S, and `curve` the label without k: what cells of one curve have in common.
+    """
+
+    result: Result
+    label: str = ""
+    series: str = ""
+    line: str = ""
+    curve: str = ""
+
+    @property
+    def record(self) -> Row:
+        return self.result.record
+
+    @property
+    def random(self) -> bool:
+        return self.record["rule"] == "random"
+
+    @property
+    def tip(self) -> dict[str, str]:
+        """What one reads on hovering; the names are those of TIPS."""
+        row = self.record
+        return {
+            "cell": self.label,
+            "series": self.series,
+            "posterior": row["posterior"],
+            "rule": row["rule"],
+            "model": row["model"],
+            "draws": str(row["particles"] or "–"),
+            "refine": str(row["refine"]),
+            "runs": f"{row['seeds']} of {row['steps']} steps",
+            "latency": f"{quantile(row, 'total', 'p50')} / {quantile(row, 'total', 'p99')}",
+            "gained": readable(lambda: gained(row, 2)),
+            "above": readable(lambda: plus_minus((row["gain"] or {}).get("above_random"))),
+        }
+
+
+TIPS = {
+    "posterior": "posterior", "rule": "rule", "model": "model", "draws": "S", "refine": "k",
+    "runs": "runs",
+    "latency": "decide + learn p50 / p99", "gained": "gain, nats", "above": "above random, nats",
+}  # fmt: skip
+
+
+@dataclass
+class Section:
+    """The cells of one world and length. series: name -> (colour, shape), in order of the cells."""
+
+    title: str
+    cells: list[Cell]
+    series: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> list[Row]:
+        return [cell.record for cell in self.cells]
+
+    @property
+    def labels(self) -> list[str]:
+        return [cell.label for cell in self.cells]
+
+    def leading(self) -> list[Cell]:
+        """All cells if they are few, else the best of each series."""
+        from ..decide.judge.record import worth
+
+        if len(self.cells) <= FEW:
+            return self.cells
+        best: dict[str, Cell] = {}
+        for cell in self.cells:
+            rival = best.get(cell.series)
+            if rival is None or rank(worth(cell.record)) > rank(worth(rival.record)):
+                best[cell.series] = cell
+        return list(best.values())
+
+
+def rank(value: float | None) -> float:
+    return -math.inf if value is None or math.isnan(value) else value
+
+
+def quantile(row: Row, part: str, which: str) -> str:
+    return duration(row[part][which]) if row[part] else "–"
+
+
+def sections(results: Iterable[Result]) -> list[Section]:
+    """Results by world and length, in their order, named and with the frontier marked."""
+    from ..decide.judge.record import mark_frontier
+    from .report_labels import name
+
+    results = list(results)
+    mark_frontier([result.record for result in results])
+    grouped: dict[tuple[str, int], list[Cell]] = {}
+    for result in results:
+        key = result.record["world"], result.record["steps"]
+        grouped.setdefault(key, []).append(Cell(result))
+    made = []
+    for (world, steps), cells in grouped.items():
+        name(cells)
+        names = dict.fromkeys(cell.series for cell in cells)
+        made.append(Section(f"{world}, {steps} steps", cells, looks(list(names))))
+    return made
+
+
+def looks(names: list[str]) -> dict[str, tuple[str, str]]:
+    """A pair of colour and shape each; both repeat, but no pair does among 56."""
+    found = {
+        name: (SERIES[at % len(SERIES)], SHAPES[at % len(SHAPES)])
+        for at, name in enumerate(name for name in names if name != RANDOM)
+    }
+    return found | ({RANDOM: (GREY, "circle")} if RANDOM in names else {})
+
+
+def estimate(found: Any) -> tuple[float, float] | None:
+    """Mean and standard error, None where there is no finite mean."""
+    if not found or found.get("mean") is None or not math.isfinite(found["mean"]):
+        return None
+    se = found.get("se")
+    return found["mean"], se if se and math.isfinite(se) else 0.0
+
+
+def readable(make: Callable[[], str]) -> str:
+    """What `make` writes, or a dash where a number in it is missing: files have null for NaN."""
+    try:
+        return make()
+    except TypeError:
+        return "–"
