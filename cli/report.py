@@ -7,7 +7,9 @@ got again (reproduce.py).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,17 +43,16 @@ def report(options: ReportOptions, environment: Environment) -> ExitStatus:
     ending = ending_of(options.output)
     if ending != ".md":
         needs_plots(ending)
-    tell = teller(environment)
-    tell(f"reading {options.place}")
-    results = load(options.place, environment)
-    made = sections(results)
+    with patiently(environment, f"reading {options.place}"):
+        results = load(options.place, environment)
+        made = sections(results)
     if ending == ".md":
         text, charts = markdown(shown(options.place), made, results).encode(), 0
     else:
-        drawn = draw(made, tell)
+        drawn = draw(made, teller(environment))
         charts = sum(len(some) for _, some in drawn)
-        tell(f"writing {options.output}")
-        text = page(options, drawn, results) if ending == ".html" else picture(drawn, ending)
+        with patiently(environment, f"drawing {charts} charts"):
+            text = page(options, drawn, results) if ending == ".html" else picture(drawn, ending)
     with open_output(options.output) as file:
         file.write(text)
     size = f"{len(text) / 1e6:.1f} MB" if len(text) >= 1e5 else f"{len(text) / 1e3:.0f} kB"
@@ -84,6 +85,18 @@ def needs_plots(ending: str) -> None:
         ) from error
 
 
+@contextmanager
+def patiently(environment: Environment, text: str) -> Iterator[None]:
+    """Say what is being done if it takes a while."""
+    timer = threading.Timer(SLOW, environment.say, [text])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def teller(environment: Environment) -> Tell:
     """`tell(text)` says what is being done, where nothing was said for a while."""
     last = environment.clock()
@@ -104,7 +117,6 @@ def draw(made: list[Section], tell: Tell) -> Drawn:
 
     drawn = []
     for section in made:
-        tell(f"{section.title}: drawing")
         charts = [*report_charts.charts(section), *report_runs.charts(section, tell)]
         drawn.append((section, charts))
     return drawn

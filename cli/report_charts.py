@@ -11,7 +11,7 @@ from typing import Any
 import altair as alt
 
 from .bench_table import joint
-from .report_data import MANY, Cell, Section, estimate
+from .report_data import Cell, Section, best, estimate
 from .report_parts import (
     GUIDE,
     SIZE,
@@ -146,7 +146,8 @@ def against(
     held = {one["held"] for one in points}
     dash = alt.StrokeDash(
         "held:N", title=held_letter, sort=sorted(held, key=length_first),
-        legend=alt.Legend(symbolStrokeColor=GUIDE, symbolType="stroke") if len(held) > 1 else None,
+        legend=alt.Legend(orient="top", columns=5, symbolStrokeColor=GUIDE, symbolType="stroke")
+        if len(held) > 1 else None,
     )  # fmt: skip
     base = alt.Chart(values(points)).encode(x=x)
     y = alt.Y("y:Q", title=label).scale(zero=False)
@@ -175,10 +176,11 @@ def dots(
     measure: Callable[[Any], tuple[float, float] | None],
 ) -> Chart | None:
     """A row a cell with its mean and error, and a line where the ideal is."""
-    found = [(cell, value) for cell in section.cells if (value := measure(cell.record))]
+    found = {id(cell): value for cell in section.cells if (value := measure(cell.record))}
     if not found:
         return None
-    points = [point(cell, 0, value) for cell, value in found[:MANY]]
+    shown = best([cell for cell in section.cells if id(cell) in found])
+    points = [point(cell, 0, found[id(cell)]) for cell in shown]
     looks = looked(section, points)
     y = alt.Y("cell:N", title=None, sort=None, axis=alt.Axis(grid=True))
     base = alt.Chart(values(points)).encode(y=y)

@@ -62,7 +62,7 @@ class Cell:
             "draws": str(row["particles"] or "–"),
             "refine": str(row["refine"]),
             "runs": f"{row['seeds']} of {row['steps']} steps",
-            "latency": f"{quantile(row, 'total', 'p50')} / {quantile(row, 'total', 'p99')}",
+            "latency": spent(row),
             "gained": readable(lambda: gained(row, 2)),
             "above": readable(lambda: plus_minus((row["gain"] or {}).get("above_random"))),
         }
@@ -71,7 +71,7 @@ class Cell:
 TIPS = {
     "posterior": "posterior", "rule": "rule", "model": "model", "draws": "S", "refine": "k",
     "runs": "runs",
-    "latency": "decide + learn p50 / p99", "gained": "gain, nats", "above": "above random, nats",
+    "latency": "decide + learn", "gained": "gain, nats", "above": "above random, nats",
 }  # fmt: skip
 
 
@@ -93,24 +93,34 @@ class Section:
 
     def leading(self) -> list[Cell]:
         """All cells if they are few, else the best of each series."""
-        from ..decide.judge.record import worth
-
         if len(self.cells) <= FEW:
             return self.cells
         best: dict[str, Cell] = {}
         for cell in self.cells:
             rival = best.get(cell.series)
-            if rival is None or rank(worth(cell.record)) > rank(worth(rival.record)):
+            if rival is None or rank(cell) > rank(rival):
                 best[cell.series] = cell
         return list(best.values())
 
 
-def rank(value: float | None) -> float:
+def best(cells: list[Cell]) -> list[Cell]:
+    """As many as one chart can show with a row each, in their order."""
+    kept = {id(cell) for cell in sorted(cells, key=rank, reverse=True)[:MANY]}
+    return [cell for cell in cells if id(cell) in kept]
+
+
+def rank(cell: Cell) -> float:
+    """What is better is higher; what was not measured is last."""
+    from ..decide.judge.record import worth
+
+    value = worth(cell.record)
     return -math.inf if value is None or math.isnan(value) else value
 
 
-def quantile(row: Row, part: str, which: str) -> str:
-    return duration(row[part][which]) if row[part] else "–"
+def spent(row: Row) -> str:
+    """Time of a decision with its update."""
+    found = row["total"]
+    return f"p50 {duration(found['p50'])}, p99 {duration(found['p99'])}" if found else "–"
 
 
 def sections(results: Iterable[Result]) -> list[Section]:

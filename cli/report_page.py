@@ -93,7 +93,8 @@ def responsive(chart: Chart) -> dict[str, Any]:
 def table(rows: list[Row]) -> Iterator[str]:
     """Every row; a cell's `data-by` is what it sorts by."""
     shown = columns(rows)
-    yield '<div class="scroll" tabindex="0"><table><thead><tr>'
+    yield '<div class="scroll" tabindex="0" role="region" aria-label="Every cell">'
+    yield "<table><thead><tr>"
     for column in shown:
         kind, word = ("number", "") if column.numeric else ("text", ' class="word"')
         yield (

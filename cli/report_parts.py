@@ -78,8 +78,9 @@ def point(cell: Cell, x: Any, y: tuple[float, float], **more: Any) -> dict[str, 
     } | more  # fmt: skip
 
 
-def values(points: Points) -> alt.Data:
-    return alt.Data(values=points)
+def values(points: Points) -> alt.InlineData:
+    """Data that layers share: the library writes each set once."""
+    return alt.InlineData(values=points)
 
 
 def length_first(number: str) -> tuple[int, str]:
@@ -94,4 +95,4 @@ def tall(rows: int, row: int = ROW) -> int:
 
 def cut(count: int) -> str:
     """What a chart of so many cells leaves out."""
-    return f" The first {MANY} of {count} cells; the table has all." if count > MANY else ""
+    return f" The best {MANY} of {count} cells; the table has all." if count > MANY else ""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import altair as alt
 
 from .report_curves import binned, over_time, spent
-from .report_data import MANY, Section
+from .report_data import MANY, Section, best
 from .report_parts import (
     GUIDE,
     ROW,
@@ -29,23 +29,24 @@ from .report_parts import (
 def charts(section: Section, tell: Callable[[str], None]) -> Iterator[Chart]:
     """Every chart for which a section has arrays. tell: called cell by cell, they take a while."""
     leading = {id(cell) for cell in section.leading()}
+    timed = [cell for cell in section.cells if cell.record["total"]]
+    boxed = {id(cell) for cell in best(timed)}
+    wanted = [cell for cell in section.cells if id(cell) in leading | boxed]
     latency: Points = []
     gain: Points = []
     kept: Points = []
-    timed = 0
-    for number, cell in enumerate(section.cells, 1):
+    for number, cell in enumerate(wanted, 1):
         arrays = cell.result.arrays()
-        tell(f"{section.title}: read {number} of {len(section.cells)} cells")
-        if "decide" in arrays:
-            timed += 1
-            latency += spent(cell, arrays) if timed <= MANY else []
+        tell(f"{section.title}: read {number} of {len(wanted)} cells")
+        if id(cell) in boxed and "decide" in arrays:
+            latency += spent(cell, arrays)
         if id(cell) in leading and "realised" in arrays:
             gain += over_time(cell, arrays["realised"])
             kept += binned(cell, arrays)
     some = len(leading) < len(section.cells)
     note = " The best cell of each posterior." if some else ""
     if latency:
-        yield latencies(section, latency, timed)
+        yield latencies(section, latency, len(timed))
     if gain:
         yield gains(section, gain, note)
     if kept:

@@ -17,8 +17,9 @@ from xml.etree import ElementTree
 import made_results as made
 import pytest
 from console import Result, call
+from uncertain.cli import report, report_data
 from uncertain.cli.environment import standard
-from uncertain.cli.report_data import SERIES, SHAPES, looks, sections
+from uncertain.cli.report_data import SERIES, SHAPES, best, looks, sections
 from uncertain.cli.reproduce import recipes
 from uncertain.cli.results import load
 from uncertain.decide.judge.experiment import decode
@@ -95,11 +96,10 @@ def test_a_report_depends_on_nothing_but_the_results(store: str, page: str, tmp_
 
 def test_points_say_their_configuration(page: str) -> None:
     frontier = specs(page)["chart-0"]["spec"]
-    values = [v for layer in frontier["layer"] for v in layer.get("data", {}).get("values", [])]
-    values += frontier.get("data", {}).get("values", [])
+    values = [value for some in frontier["datasets"].values() for value in some]
     assert {v["posterior"] for v in values} == set(made.SKILL)
     shown = {tip["title"] for tip in frontier["layer"][-1]["encoding"]["tooltip"]}
-    assert {"posterior", "rule", "S", "k", "decide + learn p50 / p99", "gain, nats"} <= shown
+    assert {"posterior", "rule", "S", "k", "decide + learn", "gain, nats"} <= shown
     assert frontier["layer"][-1]["encoding"]["x"]["scale"]["type"] == "log"
 
 
@@ -120,6 +120,19 @@ def test_charts_without_data_are_left_out(store: str, tmp_path: Path) -> None:
     assert titles(written(rows, tmp_path / "rows.html")) == []
     picture = call("report", rows, "-o", tmp_path / "rows.png")
     one_line(picture, "nothing in these results can be drawn", ".md")
+
+
+def test_what_takes_a_while_is_said(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "SLOW", 0.0)
+    said = call("report", store, "-o", tmp_path / "report.html").err
+    assert f"reading {store}" in said
+    assert f"linear, {made.STEPS} steps: read 10 of 10 cells" in said
+    assert "drawing 20 charts" in said
+    monkeypatch.setattr(report, "SLOW", 1000.0)
+    said = call("report", store, "-o", tmp_path / "report.html").err
+    assert len(said.splitlines()) == 1
 
 
 def test_pictures(store: str, tmp_path: Path) -> None:
@@ -215,6 +228,16 @@ def test_text_of_results_is_never_markup(tmp_path: Path) -> None:
 def test_colours_and_shapes_tell_series_apart() -> None:
     names = [str(number) for number in range(len(SERIES) * len(SHAPES))]
     assert len(set(looks([*names, "(random)"]).values())) == len(names) + 1
+
+
+def test_charts_of_many_cells_show_the_best(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    section, _ = sections(load(store, standard()))
+    assert best(section.cells) == section.cells
+    monkeypatch.setattr(report_data, "MANY", 3)
+    gains = [cell.record["gain"]["lower"]["mean"] for cell in section.cells]
+    kept = [cell.record["gain"]["lower"]["mean"] for cell in best(section.cells)]
+    assert kept == [gain for gain in gains if gain in sorted(gains)[-3:]]
+    assert {cell.series for cell in section.leading()} == set(section.series)
 
 
 def test_names_are_unique_in_their_world(tmp_path: Path) -> None:
