@@ -1,36 +1,34 @@
-"""Cells on Ray: workers judge, time and keep a cell each; here they are only handed out.
+"""Cells on Ray: a cluster's, or one of our own on this machine for as long as a sweep takes.
 
-A lost worker's cell goes to another, a failed one is reported. Not here: what a worker does with a
-cell (remote.py), or the same on this machine without Ray (groups.py).
+Not here: handing cells out (dispatch.py), what a worker does with one (remote.py), or the same on
+this machine without Ray (groups.py).
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
-import time
 import warnings
-from collections import Counter, deque
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from ...posteriors.base import UsageError
-from ...posteriors.loading import describe as told
-from .bench import ONE_THREAD, Progress, baseline_of, cores, describe, gains, setting
+from ...posteriors.loading import describe
+from .bench import ONE_THREAD, Progress, cores, setting
+from .dispatch import Dispatch, Submit
 from .experiment import Cell
-from .failing import LOST, TRIES, Failed
+from .failing import Failed
 from .ledger import Finished, Ledger
-from .remote import Task, Unlike, work
+from .remote import Task, work
 
 OBJECTS = 100 * 2**20
 """Bytes of shared memory for a Ray of our own: only records travel."""
-PATIENCE = 60.0
-"""Seconds for which a cell kept elsewhere may not be seen here, as on a network's file system."""
-LOOK = 0.5
-"""Seconds between signs of life."""
+ANSWER = 10.0
+"""Seconds within which a cluster must let itself be connected to."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +55,14 @@ class Cluster:
             # Workers on one machine of one's own take turns at timing: nobody then goes back to
             # quality before all have had theirs.
             wave = workers if self.address is None and ledger.experiment.live else None
-            yield from Dispatch(cells, ledger, progress, submit, wave)
+            yield from Dispatch(library(), cells, ledger, progress, submit, wave)
 
     @contextmanager
     def _connected(self, workers: int) -> Iterator[int]:
         """How many cells Ray can be at; it is left, or stopped if it is ours, at the end."""
         ray = library()
+        if self.address is not None:
+            reach(self.address)
         with warnings.catch_warnings():
             # JAX warns of any fork; what Ray forks becomes another program at once.
             warnings.filterwarnings("ignore", message=r"os\.fork\(\) was called")
@@ -71,7 +71,7 @@ class Cluster:
             except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
                 where = f"at {self.address}" if self.address else "here"
                 raise UsageError(
-                    f"no Ray {where}: {told(error)}; ray start --head starts one and says its "
+                    f"no Ray {where}: {describe(error)}; ray start --head starts one and says its "
                     "address"
                 ) from error
         try:
@@ -96,8 +96,7 @@ class Cluster:
             "_node_ip_address": "127.0.0.1",
         }
 
-    def _submitter(self, ledger: Ledger, workers: int) -> Any:
-        """`(cell, identity, is_baseline) -> reference` to what a worker replies."""
+    def _submitter(self, ledger: Ledger, workers: int) -> Submit:
         ray = library()
         place = ledger.store.place
         task = Task(
@@ -122,98 +121,18 @@ class Cluster:
         return lambda *given: remote.remote(shared, *given)
 
 
-class Dispatch:
-    """Iterates over cells finished and failed; random actions are judged before who needs them.
-
-    wave: cells handed out at once, the next when all have come back; None hands out everything.
-    """
-
-    def __init__(
-        self, cells: list[Cell], ledger: Ledger, progress: Progress, submit: Any, wave: int | None
-    ) -> None:
-        self._ledger, self._progress, self._submit, self._wave = ledger, progress, submit, wave
-        self._total, self._ended = len(cells), 0
-        self._tries: Counter[tuple[Cell, bool]] = Counter()
-        self._ready: deque[tuple[Cell, bool]] = deque()
-        self._waiting: dict[Cell, list[Cell]] = {}
-        self._running: dict[Any, tuple[Cell, bool]] = {}
-        for cell in cells:
-            compared = ledger.experiment.gain and cell.rule != "random" and gains(cell)
-            baseline = baseline_of(cell)
-            if compared and baseline not in self._waiting and ledger.baseline(baseline) is None:
-                self._waiting[baseline] = []
-            if compared and baseline in self._waiting:
-                self._waiting[baseline].append(cell)
-            else:
-                self._ready.append((cell, False))
-        self._ready.extendleft((baseline, True) for baseline in self._waiting)
-
-    def __iter__(self) -> Iterator[Finished | Failed]:
-        ray = library()
-        self._progress("starting workers", 0.0)
-        while self._ready or self._running:
-            self._hand_out()
-            done, _ = ray.wait(list(self._running), timeout=LOOK)
-            self._progress(f"{len(self._running)} cells handed out", self._ended / self._total)
-            for reference in done:
-                for one in self._come_back(*self._running.pop(reference), reference):
-                    self._ended += 1
-                    yield one
-
-    def _hand_out(self) -> None:
-        if self._wave and self._running:
-            return
-        while self._ready and len(self._running) < (self._wave or sys.maxsize):
-            cell, is_baseline = self._ready.popleft()
-            identity = self._ledger.identity(cell, is_baseline)
-            self._running[self._submit(cell, identity, is_baseline)] = cell, is_baseline
-
-    def _come_back(self, cell: Cell, is_baseline: bool, reference: Any) -> list[Finished | Failed]:
-        """What there is to say of a cell whose worker replied, or is no more."""
-        reply = self._reply(cell, is_baseline, reference)
-        if reply == "again":
-            self._progress("lost a worker at " + describe(cell), self._ended / self._total)
-            self._ready.appendleft((cell, is_baseline))
-            return []
-        if isinstance(reply, Unlike):
-            raise UsageError(reply.error)
-        if isinstance(reply, Failed):
-            if not is_baseline:
-                return [reply]
-            error = f"random actions, to compare it with: {reply.error}"
-            return [Failed(one, error) for one in self._waiting.pop(cell)]
-        self._see(cell, is_baseline, reply.host)
-        if is_baseline:
-            self._ready.extend((one, False) for one in self._waiting.pop(cell))
-            return []
-        if reply.record is None:  # another process finished it first
-            return []
-        return [Finished(cell, reply.record, {}, reply.seconds, kept=True)]
-
-    def _reply(self, cell: Cell, is_baseline: bool, reference: Any) -> Any:
-        ray = library()
-        try:
-            return ray.get(reference)
-        except ray.exceptions.RayTaskError as error:  # it could not even begin: no package there?
-            return Failed(cell, f"a worker could not begin: {told(error.cause or error)}")
-        except ray.exceptions.RayError as error:
-            self._tries[cell, is_baseline] += 1
-            if self._tries[cell, is_baseline] < TRIES:
-                return "again"
-            return Failed(cell, f"{LOST} ({type(error).__name__})")
-
-    def _see(self, cell: Cell, is_baseline: bool, host: str) -> None:
-        """Make sure that what a worker kept has come to where everybody looks."""
-        began = time.monotonic()
-        while not (
-            self._ledger.baseline(cell) is not None if is_baseline else self._ledger.done(cell)
-        ):
-            if time.monotonic() - began > PATIENCE:
-                raise UsageError(
-                    f"{self._ledger.store.place}: {host} kept a cell there which is not seen here; "
-                    "give a folder that all machines share, or a URL"
-                )
-            time.sleep(LOOK)
+def reach(address: str) -> None:
+    """Raise UsageError where nobody answers: Ray itself would try for more than five minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not port.isdecimal():  # "auto", or whatever else Ray knows
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(
+            f"no Ray at {address}: {describe(error)}; ray start --head starts one and says its "
+            "address"
+        ) from error
 
 
 SETTINGS = {

@@ -18,9 +18,10 @@ import msgspec
 import numpy as np
 import pytest
 from console import call
-from uncertain.decide.judge import cluster, turns
+from uncertain.decide.judge import dispatch, turns
 from uncertain.decide.judge.bench import baseline_of
-from uncertain.decide.judge.cluster import Dispatch
+from uncertain.decide.judge.cluster import reach
+from uncertain.decide.judge.dispatch import Dispatch
 from uncertain.decide.judge.experiment import Cell, Experiment, Row
 from uncertain.decide.judge.failing import TRIES, Failed
 from uncertain.decide.judge.ledger import CELLS, Finished, Ledger
@@ -179,45 +180,43 @@ class Pretended:
 
 def dispatched(
     place: Path,
-    monkeypatch: pytest.MonkeyPatch,
     replies: dict[Cell, list[Any]],
     wave: int | None = None,
     experiment: Experiment = EXPERIMENT,
 ) -> tuple[list[Finished | Failed], list[list[Cell]]]:
     ledger = Ledger(Store(str(place)), experiment)
     ray = Pretended(ledger, replies)
-    monkeypatch.setattr(cluster, "library", lambda: ray)
     cells = experiment.resolved()
     shares: list[float] = []
-    ended = list(Dispatch(cells, ledger, lambda _, share: shares.append(share), ray.submit, wave))
+
+    def progress(text: str, share: float) -> None:
+        shares.append(share)
+
+    ended = list(Dispatch(ray, cells, ledger, progress, ray.submit, wave))
     assert shares == sorted(shares)
     return ended, ray.handed
 
 
-def test_random_actions_come_first_and_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ended, handed = dispatched(tmp_path, monkeypatch, {})
+def test_random_actions_come_first_and_once(tmp_path: Path) -> None:
+    ended, handed = dispatched(tmp_path, {})
     assert handed == [[baseline_of(EIG), RANDOM], [EIG, GREEDY, UCB]]
     assert {one.cell.rule for one in ended} == {"eig", "greedy", "random", "ucb"}
     assert all(isinstance(one, Finished) and one.kept and not one.arrays for one in ended)
     more = msgspec.structs.replace(EXPERIMENT, cells=[Row("exact", rule="ids")])
-    _, handed = dispatched(tmp_path, monkeypatch, {}, experiment=more)
+    _, handed = dispatched(tmp_path, {}, experiment=more)
     assert handed == [more.resolved()]
 
 
-def test_waves_wait_for_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waves_wait_for_each_other(tmp_path: Path) -> None:
     lost = {GREEDY: [Lost()]}
-    ended, handed = dispatched(tmp_path, monkeypatch, lost, 2)
+    ended, handed = dispatched(tmp_path, lost, 2)
     assert handed == [[baseline_of(EIG), RANDOM], [EIG, GREEDY], [GREEDY, UCB]]
     assert len(ended) == 4
 
 
-def test_a_lost_worker_s_cell_is_tried_again_and_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lost_worker_s_cell_is_tried_again_and_given_up(tmp_path: Path) -> None:
     lost = {EIG: [Lost()] * (TRIES - 1), GREEDY: [Lost()] * TRIES, UCB: [Failed(UCB, "no coin")]}
-    ended, _ = dispatched(tmp_path, monkeypatch, lost)
+    ended, _ = dispatched(tmp_path, lost)
     failed = {one.cell: one.error for one in ended if isinstance(one, Failed)}
     assert failed.keys() == {GREEDY, UCB}
     assert f"its worker died {TRIES} times" in failed[GREEDY]
@@ -225,11 +224,9 @@ def test_a_lost_worker_s_cell_is_tried_again_and_given_up(
     assert {one.cell for one in ended if isinstance(one, Finished)} == {EIG, RANDOM}
 
 
-def test_cells_fail_with_the_random_actions_they_need(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cells_fail_with_the_random_actions_they_need(tmp_path: Path) -> None:
     baseline = baseline_of(EIG)
-    ended, _ = dispatched(tmp_path, monkeypatch, {baseline: [Failed(baseline, "no coin")]})
+    ended, _ = dispatched(tmp_path, {baseline: [Failed(baseline, "no coin")]})
     failed = {one.cell: one.error for one in ended if isinstance(one, Failed)}
     assert failed.keys() == {EIG, GREEDY, UCB}
     assert failed[EIG] == "random actions, to compare it with: no coin"
@@ -239,11 +236,11 @@ def test_cells_fail_with_the_random_actions_they_need(
 def test_a_store_that_is_not_shared_and_other_versions_end_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "PATIENCE", 0.0)
+    monkeypatch.setattr(dispatch, "PATIENCE", 0.0)
     with pytest.raises(UsageError, match="elsewhere kept a cell there which is not seen here"):
-        dispatched(tmp_path, monkeypatch, {RANDOM: [Kept({}, 1.0, "elsewhere")]})
+        dispatched(tmp_path, {RANDOM: [Kept({}, 1.0, "elsewhere")]})
     with pytest.raises(UsageError, match="jax 1 here, 2 there"):
-        dispatched(tmp_path, monkeypatch, {RANDOM: [Unlike("jax 1 here, 2 there")]})
+        dispatched(tmp_path, {RANDOM: [Unlike("jax 1 here, 2 there")]})
     here = {"versions": {"jax": "1", "numpy": "1"}, "device": "cpu", "x64": False}
     there = {"versions": {"jax": "2", "numpy": "1"}, "device": "gpu", "x64": False}
     assert differences(here, here) == ""
@@ -266,3 +263,5 @@ def test_wrong_use_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert len(result.errors) == 1, result.err
         assert text in result.err
     assert not (tmp_path / "store").exists()
+    with pytest.raises(UsageError, match=r"no Ray at 127\.0\.0\.1:1: ConnectionRefusedError"):
+        reach("127.0.0.1:1")
