@@ -184,8 +184,10 @@ def compiled(
     if agent.name and world.name:
         name = f"rollout {agent.name} in {world.name} {steps} {settle}"
 
+    # Built outside any trace: it is cached, and so are the arrays that it holds.
+    once = build_rollout(agent, world, steps, settle)
+
     def many(seed: Array, runs: Array) -> tuple[Any, Trace]:
-        keys = jax.vmap(lambda run: seed_key(seed, run))(runs)
-        return jax.vmap(build_rollout(agent, world, steps, settle))(keys)
+        return jax.vmap(lambda run: once(seed_key(seed, run)))(runs)
 
     return jax.jit(kept(many, name))
