@@ -188,7 +188,9 @@ def unbiased(found: dict[str, Any], which: str) -> bool:
     return abs(made["bias"]) < Z * made["se"] + 1e-5
 
 
-@pytest.mark.parametrize("world", ["number-game", "finite"])
+@pytest.mark.parametrize(
+    "world", [pytest.param("number-game", marks=pytest.mark.statistical), "finite"]
+)
 def test_the_exact_posterior_is_calibrated(world: str) -> None:
     found = played(world, "exact")
     assert found["exact"].all()

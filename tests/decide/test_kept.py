@@ -136,8 +136,8 @@ def test_only_what_is_built_in_and_says_all_has_a_name(tmp_path: Path) -> None:
 
 
 def test_runs_of_kept_programs_are_the_same_to_the_last_bit(folder: Path) -> None:
-    agent, _ = agent_of(build_model("logistic:arms=3:features=2"), "smc", "thompson", particles=8)
-    world = build_world("logistic:arms=3:features=2")
+    agent, _ = agent_of(build_model("finite"), "exact", "eig")
+    world = build_world("finite")
     caches = compiled, build_rollout, build_live, build_learn
 
     def forget() -> None:

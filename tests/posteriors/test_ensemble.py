@@ -86,6 +86,7 @@ def scores(state: Any, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     return np.abs(values.mean(1) - expected) / error
 
 
+@pytest.mark.statistical
 def test_randomised_maximum_a_posteriori_is_exact_on_a_linear_model() -> None:
     *_, mean, covariance = pieces()
     text = "ensemble:particles=4000:capacity=12:bootstrap=none:perturb=true"
