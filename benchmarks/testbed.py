@@ -1,7 +1,8 @@
 """The neural testbed's ratios: joint KL of every posterior, relative to a point estimate's.
 
-    uncertain bench --config testbed --export-json rows.ndjson
-    python benchmarks/testbed.py rows.ndjson --out testbed.md
+    uncertain sweep testbed.toml --out store && uncertain show store -o rows.ndjson
+    uncertain bench --config testbed-cost --export-json cost.ndjson
+    python benchmarks/testbed.py rows.ndjson --cost cost.ndjson --out testbed.md
 
 For each world a table with a row a posterior: KL at every tau over that of the point estimate, the
 geometric mean over numbers of events T; then the ratio for each T, at the largest tau. Published
@@ -71,8 +72,8 @@ def table(header: list[str], lines: list[list[str]]) -> str:
     return "".join("| " + " | ".join(line) + " |\n" for line in rows) + "\n"
 
 
-def of_world(rows: list[Row]) -> str:
-    """Both tables of one world."""
+def of_world(rows: list[Row], costs: dict[str, str]) -> str:
+    """Both tables of one world. costs: of one refine step, by what a row is called."""
     specs: dict[str, set[str]] = {}
     for row in rows:
         specs.setdefault(label(row), set()).add(row["posterior"])
@@ -90,6 +91,7 @@ def of_world(rows: list[Row]) -> str:
             [name, str(mine[0]["particles"] or 1)]
             + [relative(shared, base, tau) for tau in taus]
             + [" / ".join(f"{x:g}" for x in published) if published else "–"]
+            + ([costs.get(label(mine[0]), "–")] if costs else [])
         )
         at = {row["steps"]: row for row in shared}
         apart.append(
@@ -100,6 +102,7 @@ def of_world(rows: list[Row]) -> str:
     world, runs = rows[0]["world"], rows[0]["seeds"]
     how = f"{world}, {runs} runs a cell, KL relative to {BASE}, geometric mean over T"
     head = ["posterior", "S", *(f"tau = {tau}" for tau in taus), "published, tau = 1 / 100"]
+    head += ["one refine step, ms"] if costs else []
     each = f"At tau = {taus[-1]}, by number of events T"
     return (
         f"{how}\n\n{table(head, summed)}{each}\n\n"
@@ -107,16 +110,24 @@ def of_world(rows: list[Row]) -> str:
     )
 
 
+def read(path: Path) -> list[Row]:
+    return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("rows", type=Path, help="NDJSON of uncertain bench or uncertain show")
+    parser.add_argument("--cost", type=Path, help="NDJSON of live runs with one refine an event")
     parser.add_argument("--out", type=Path, help="Markdown; standard output unless given")
     options = parser.parse_args()
-    rows = [json.loads(line) for line in options.rows.read_text().splitlines() if line.strip()]
+    rows = read(options.rows)
+    costs = {}
+    if options.cost:
+        costs = {label(row): f"{row['learn']['p50'] * 1e3:.2f}" for row in read(options.cost)}
     worlds: dict[str, list[Row]] = {}
     for row in rows:
         worlds.setdefault(row["world"], []).append(row)
-    text = "".join(of_world(mine) for mine in worlds.values())
+    text = "".join(of_world(mine, costs) for mine in worlds.values())
     if options.out:
         options.out.write_text(text)
     else:
