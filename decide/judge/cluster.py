@@ -150,7 +150,7 @@ def library() -> Any:
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     try:
-        import ray
+        import ray  # pyright: ignore[reportMissingImports]  an extra
     except ImportError as error:
         raise UsageError("--engine ray needs Ray: pip install 'uncertain[ray]'") from error
     return ray
