@@ -110,7 +110,12 @@ Samples = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", min=0, metavar="N", help="Processes for gain; 0 is one a core."),
+    typer.Option(
+        "--workers",
+        min=0,
+        metavar="N",
+        help="Processes for gain; 0 is one a core, in bench none beside this for few events.",
+    ),
 ]
 Joint = Annotated[
     list[str] | None,

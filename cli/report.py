@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from . import bench_table
@@ -76,8 +77,8 @@ def needs_plots(ending: str) -> None:
     from ..posteriors.base import UsageError
 
     try:
-        import altair  # noqa: F401
-        import vl_convert  # noqa: F401
+        for name in ("altair", "vl_convert"):
+            import_module(name)
     except ImportError as error:
         raise UsageError(
             f"{ending} needs altair and vl-convert-python: pip install 'uncertain[plots]', or "

@@ -28,6 +28,9 @@ def prepare(environment: Environment, cache: bool = True) -> None:
     """Synchronous dispatch, and compiled programs kept between runs unless told otherwise."""
     import jax
 
+    from ..decide.loop.kept import keep_in
+
+    keep_in(None)
     # The same call takes 11 or 67 microseconds when dispatched asynchronously, at random.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     if not cache or environment.variables.get("UNCERTAIN_NO_CACHE"):
@@ -37,8 +40,6 @@ def prepare(environment: Environment, cache: bool = True) -> None:
         return
     # A full or broken cache costs time, not correctness, so it is nobody's news.
     warnings.filterwarnings("ignore", message="Error (reading|writing) persistent")
-    from ..decide.loop.kept import keep_in
-
     keep_in(folder.with_name("programs"))
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -75,7 +75,7 @@ def live_runs(
     decide, learn, actions, observations = [], [], [], []
     with quiet():
         for run in [first, *range(first, first + runs)]:
-            agent_key, truth, context_key, answer_key = begin(seed, run)
+            agent_key, truth, context_key, answer_key = begin(np.asarray(seed), run)
             packed = live.init(agent_key)
             for index in range(steps):
                 now = float(index)

@@ -28,7 +28,12 @@ from jax import export
 from ...posteriors.base import Model
 
 PACKAGES = ("jax", "jaxlib", "numpyro", "optax", "blackjax", "numpy")
-SETTINGS = ("jax_enable_x64", "jax_threefry_partitionable", "jax_default_prng_impl")
+SETTINGS = (
+    "jax_enable_x64",
+    "jax_threefry_partitionable",
+    "jax_default_prng_impl",
+    "jax_default_matmul_precision",
+)
 OURS = ("uncertain.posteriors", "uncertain.streams", "uncertain.decide")
 DIGEST = hashlib.sha256().digest_size
 
@@ -133,6 +138,8 @@ def _make(
         exported = export.export(jax.jit(flat))(*shapes)
         body = pickle.dumps((bytes(exported.serialize()), skeleton[0]))
     except (NotImplementedError, ValueError, pickle.PicklingError, AttributeError):
+        # It cannot be exported, or its result is of a kind that cannot be pickled. Whatever is
+        # wrong with the program itself is raised when it is traced as it is.
         return None
     with contextlib.suppress(OSError):
         write(path, hashlib.sha256(body).digest() + body)

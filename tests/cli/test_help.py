@@ -13,6 +13,7 @@ from uncertain.cli.environment import standard
 from uncertain.cli.options import counts, names, seconds
 
 ROOT = Path(__file__).parents[2]
+# What typer makes of an app with several commands is a group; its type does not say so.
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 

@@ -16,7 +16,7 @@ import pytest
 from console import call
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium: install it to test")
-from selenium.webdriver.chrome.service import Service  # noqa: E402
+chrome = pytest.importorskip("selenium.webdriver.chrome.service")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
@@ -56,7 +56,7 @@ def browser() -> Iterator[Any]:
     ):  # fmt: skip
         options.add_argument("--" + argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    driver = webdriver.Chrome(options=options, service=chrome.Service(DRIVER))
     yield driver
     driver.quit()
 

@@ -79,6 +79,18 @@ def test_single_precision_compiles_once_and_starts_the_same(record_property: Any
     assert found["divergence"] > 0
 
 
+def test_the_largest_seed_means_the_same_live() -> None:
+    cell = Cell("finite", "finite", "exact", "random", None, None, 0, 4, 0.0, STEPS, 0, RUNS)
+    agent, world = agent_and_world(cell)
+    largest = 2**32 - 1
+    rolled = roll(agent, world, STEPS, largest, 2)[1]
+    lived = live_runs(agent, world, STEPS, largest, 2)
+    assert np.array_equal(lived.actions, rolled.action)
+    assert np.array_equal(lived.observations, rolled.observation)
+    other = roll(agent, world, STEPS, largest - 1, 2)[1]
+    assert not np.array_equal(other.action, rolled.action)
+
+
 def test_runs_do_not_depend_on_how_they_are_cut_up() -> None:
     cell = Cell("finite", "finite", "exact", "eig", None, None, 0, 4, 0.0, STEPS, 3, 4)
     whole = quality(cell, 0, 4, Wanted(fidelity=True))

@@ -6,6 +6,7 @@ Not here: what the programs of agents and judge do.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax
@@ -88,6 +89,25 @@ def test_what_is_damaged_is_made_again(folder: Path, damage: str) -> None:
     assert traced == [2]
     same(call(traced), first)
     assert traced == [2]  # kept anew
+
+
+def test_other_text_or_settings_are_other_programs(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "package" / "part.py"
+    source.parent.mkdir()
+    package = SimpleNamespace(__path__=[str(source.parent)])
+    monkeypatch.setattr(keeping, "import_module", lambda name: package)
+    traced = [0]
+    for count, text in ((1, "x = 1"), (1, "x = 1"), (2, "x = 2"), (2, "x = 1")):
+        source.write_text(text)
+        keeping.stamp.cache_clear()
+        call(traced)
+        assert traced == [count]
+    with jax.default_matmul_precision("highest"):
+        call(traced)
+    assert traced == [3]
+    keeping.stamp.cache_clear()
 
 
 def test_a_folder_that_cannot_be_written_costs_nothing_but_time(tmp_path: Path) -> None:
