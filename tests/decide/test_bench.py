@@ -311,6 +311,25 @@ def test_an_interrupt_keeps_finished_rows(tmp_path, monkeypatch) -> None:
     assert json.loads(line)["rule"] == "eig"
 
 
+ITSELF = """
+__import__("time").sleep(0.2) or (__import__("os").getpid(), {**__import__("os").environ})
+"""
+
+
+def test_every_worker_has_one_thread() -> None:
+    seen: dict[int, dict[str, str]] = {}
+    with benching.crew(2) as pool:
+        # Which of them answers is chance, and one may be up long before the other.
+        for _ in range(100):
+            seen |= dict(pool.map(eval, [ITSELF.strip()] * 2))
+            if len(seen) == 2:
+                break
+    assert len(seen) == 2
+    for environment in seen.values():
+        assert benching.ONE_THREAD.items() <= environment.items()
+    assert not benching.ONE_THREAD.items() <= os.environ.items()
+
+
 def test_two_workers_through_the_command_line(tmp_path, schema) -> None:
     file = tmp_path / "tiny.toml"
     file.write_text(
