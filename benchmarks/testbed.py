@@ -1,7 +1,7 @@
 """The neural testbed's ratios: joint KL of every posterior, relative to a point estimate's.
 
     uncertain sweep testbed.toml --out store && uncertain show store -o rows.ndjson
-    uncertain bench --config testbed-cost --export-json cost.ndjson
+    uncertain sweep testbed-cost --out costs && uncertain show costs -o cost.ndjson
     python benchmarks/testbed.py rows.ndjson --cost cost.ndjson --out testbed.md
 
 For each world a table with a row a posterior: KL at every tau over that of the point estimate, the
