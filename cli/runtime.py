@@ -5,6 +5,7 @@ Not here: anything at import; command bodies call `prepare` first.
 
 from __future__ import annotations
 
+import gc
 import os
 import warnings
 from collections.abc import Mapping
@@ -26,9 +27,18 @@ def cache_folder(variables: Mapping[str, str]) -> Path | None:
 
 def prepare(environment: Environment, cache: bool = True) -> None:
     """Synchronous dispatch, and compiled programs kept between runs unless told otherwise."""
-    import jax
+    # Importing makes a million objects that live as long as the process: looking through them for
+    # garbage, then and ever after, is wasted time.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        import jax
 
-    from ..decide.loop.kept import keep_in
+        from ..decide.loop.kept import keep_in
+    finally:
+        gc.freeze()
+        if collecting:
+            gc.enable()
 
     keep_in(None)
     # The same call takes 11 or 67 microseconds when dispatched asynchronously, at random.

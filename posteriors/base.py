@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import jax
@@ -244,23 +245,40 @@ def provides(model: Model, name: str) -> bool:
 
 def example(model: Model) -> tuple[Params, Any, Array]:
     """Placeholder arguments of `predict`, for reading off shapes before anything runs."""
+    return _example(model, jax.config.read("jax_enable_x64"))
+
+
+@lru_cache(maxsize=64)
+def _example(model: Model, x64: bool) -> tuple[Params, Any, Array]:
     import jax.numpy as jnp
 
-    prior = model.prior()
-    keys = jax.random.split(jax.random.key(0), len(prior))
-    named = zip(keys, prior.items(), strict=True)
-    params = {name: jnp.asarray(d.sample(key)) for key, (name, d) in named}
-    return params, model.init_stats(), jnp.zeros(model.actions.size)
+    def make() -> tuple[Params, Any, Array]:
+        prior = model.prior()
+        keys = jax.random.split(jax.random.key(0), len(prior))
+        named = zip(keys, prior.items(), strict=True)
+        params = {name: jnp.asarray(d.sample(key)) for key, (name, d) in named}
+        return params, model.init_stats(), jnp.zeros(model.actions.size)
+
+    # Whoever asks first may be tracing; what is kept must be numbers all the same. One program,
+    # because dozens of one operation each take longer to fetch than all of this to compute.
+    with jax.ensure_compile_time_eval():
+        return jax.jit(make)()
 
 
 def example_event(model: Model) -> Event:
     """An event of weight 0 with the model's shapes and dtypes."""
+    return _example_event(model, jax.config.read("jax_enable_x64"))
+
+
+@lru_cache(maxsize=64)
+def _example_event(model: Model, x64: bool) -> Event:
     import jax.numpy as jnp
 
-    params, stats, action = example(model)
-    shape = model.predict(params, stats, action).event_shape
-    zero = jnp.zeros(())
-    return Event(action, jnp.zeros(shape), zero, jnp.zeros((), jnp.int32), zero)
+    given = example(model)
+    shape = jax.eval_shape(lambda given: jnp.zeros(model.predict(*given).event_shape), given).shape
+    with jax.ensure_compile_time_eval():
+        zero = jnp.zeros(())
+        return Event(given[2], jnp.zeros(shape), zero, jnp.zeros((), jnp.int32), zero)
 
 
 __all__ = [

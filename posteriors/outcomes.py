@@ -50,9 +50,20 @@ COUNTED = (dist.BinomialLogits, dist.BinomialProbs, dist.Poisson)
 @lru_cache(maxsize=256)
 def outcome_kind(model: Model) -> Kind:
     """The kind of a model's outcome."""
+    found: list[Kind] = []
+
+    def look(*given: Any) -> jax.Array:
+        d = model.predict(*given)
+        # Which values there are is a matter of numbers, not of shapes.
+        found[:] = [] if d.has_enumerate_support else [_kind(model, d)]
+        return jnp.zeros(())
+
+    given = example(model)
+    jax.eval_shape(look, *given)
+    if found:
+        return found[0]
     with jax.ensure_compile_time_eval():
-        d = model.predict(*example(model))
-        return _kind(model, d)
+        return _kind(model, model.predict(*given))
 
 
 def _kind(model: Model, d: Distribution) -> Kind:

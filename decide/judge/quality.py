@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ...posteriors.base import Model
+from ...posteriors.base import Array, Model
 from ...posteriors.registry import build_model
 from ...streams.worlds.base import World
 from ...streams.worlds.registry import build_world
@@ -25,6 +25,7 @@ from .gain import bounds, contrastive, exact_gain, own_log_likelihood
 from .joint import joint_divergence
 from .reference import PARTICLES, kind, reference
 from .regret import regrets
+from .remembered import remembered
 
 JUDGE = 1_000_003
 """Folded into the seed, so that the judge's draws are never an agent's or a world's."""
@@ -77,6 +78,16 @@ def quality(cell: Cell, first: int, count: int, wanted: Wanted) -> dict[str, Any
     events. Missing measures are absent.
     """
     agent, world = agent_and_world(cell)
+    asked = f"{first} {count} {wanted}"
+    return remembered(
+        cell, agent, world.name, asked, lambda: judged(agent, world, cell, first, count, wanted)
+    )
+
+
+def judged(
+    agent: Agent, world: World, cell: Cell, first: int, count: int, wanted: Wanted
+) -> dict[str, Any]:
+    """The same, judged now."""
     states, trace = roll(agent, world, cell.steps, cell.seed, count, first, settle=wanted.settle)
     found: dict[str, Any] = {
         "work": trace.work.mean(1),
@@ -84,7 +95,7 @@ def quality(cell: Cell, first: int, count: int, wanted: Wanted) -> dict[str, Any
         "predicted": trace.predicted,
         "probe_predicted": trace.probe_predicted,
     }
-    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(cell.seed), JUDGE), first)
+    key = _judge_key(np.asarray(cell.seed), first)
     if world.model is not None and world.truth is not None:
         if wanted.gain:
             found |= _gain(world, cell, trace, key, wanted)
@@ -97,7 +108,12 @@ def quality(cell: Cell, first: int, count: int, wanted: Wanted) -> dict[str, Any
     return found | regrets(world, trace)
 
 
-def _gain(world: World, cell: Cell, trace: Trace, key: jax.Array, wanted: Wanted) -> dict[str, Any]:
+@jax.jit
+def _judge_key(seed: Array, first: Array) -> Array:
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), JUDGE), first)
+
+
+def _gain(world: World, cell: Cell, trace: Trace, key: Array, wanted: Wanted) -> dict[str, Any]:
     model = world.model
     assert model is not None
     which = kind(model)
@@ -134,7 +150,7 @@ def _gain(world: World, cell: Cell, trace: Trace, key: jax.Array, wanted: Wanted
     return found
 
 
-def _contrasts(model: Model, trace: Trace, key: jax.Array, wanted: Wanted) -> dict[str, Any]:
+def _contrasts(model: Model, trace: Trace, key: Array, wanted: Wanted) -> dict[str, Any]:
     assert wanted.spce is not None
     past = trace.truth[:, -1], trace.action, trace.observation
     made = contrastive(model, jax.random.fold_in(key, 2), *past, wanted.spce)

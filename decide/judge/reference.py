@@ -8,7 +8,7 @@ bounds and scores made from it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -146,7 +146,12 @@ def reference(
 
 def judge_seeds(key: Array, count: int) -> np.ndarray:
     """What a key a history is made of, `[count, 4]`; on the host, where rows are picked."""
-    return np.asarray(jax.random.bits(key, (count, 4), jnp.uint32))
+    return np.asarray(_bits(key, count))
+
+
+@partial(jax.jit, static_argnums=1)
+def _bits(key: Array, count: int) -> Array:
+    return jax.random.bits(key, (count, 4), jnp.uint32)
 
 
 def judge_key(seed: Array) -> Array:
@@ -155,8 +160,9 @@ def judge_key(seed: Array) -> Array:
 
 
 def in_batches(run: Callable[..., Any], inputs: tuple[Any, ...], count: int, size: int) -> Any:
-    """`run` over the leading axis of `inputs`, `size` rows a call."""
+    """`run` over the leading axis of `inputs`, at most `size` rows a call, calls of one length."""
     parts = []
+    size = -(-count // -(-count // size))
     for start in range(0, count, size):
         # The last call is filled up with early rows, so that one program serves all.
         index = np.arange(start, start + size) % count

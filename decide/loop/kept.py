@@ -78,6 +78,12 @@ def stamp(settings: tuple[Any, ...]) -> str:
     return found.hexdigest()
 
 
+def place_of(name: str) -> str:
+    """The name of the file that holds what `name` says, as it is with this package and settings."""
+    settings = (jax.default_backend(), *(getattr(jax.config, name) for name in SETTINGS))
+    return hashlib.sha256(f"{stamp(settings)} {name}".encode()).hexdigest()
+
+
 def kept(program: Callable[..., Any], name: str | None) -> Callable[..., Any]:
     """A function that does as `program` does and, once kept, is quick to trace. For use in a jit.
 
@@ -90,9 +96,7 @@ def kept(program: Callable[..., Any], name: str | None) -> Callable[..., Any]:
     def stand_in(*given: Any) -> Any:
         leaves, structure = jax.tree.flatten(given)
         shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in map(_typed, leaves)]
-        settings = (jax.default_backend(), *(getattr(jax.config, name) for name in SETTINGS))
-        known = f"{stamp(settings)} {name} {structure} {shapes}"
-        path = place / hashlib.sha256(known.encode()).hexdigest()
+        path = place / place_of(f"{name} {structure} {shapes}")
         found = _load(path) or _make(program, structure, shapes, path)
         if found is None:
             return program(*given)
@@ -113,11 +117,7 @@ Found = tuple[export.Exported, Any]
 def _load(path: Path) -> Found | None:
     """What lies there, if it is whole."""
     try:
-        content = path.read_bytes()
-        body = content[DIGEST:]
-        if hashlib.sha256(body).digest() != content[:DIGEST]:
-            return None
-        blob, skeleton = pickle.loads(body)
+        blob, skeleton = pickle.loads(read(path))
         return export.deserialize(bytearray(blob)), skeleton
     except Exception:  # whatever is wrong with it, it can be made again
         return None
@@ -142,17 +142,26 @@ def _make(
         # wrong with the program itself is raised when it is traced as it is.
         return None
     with contextlib.suppress(OSError):
-        write(path, hashlib.sha256(body).digest() + body)
+        write(path, body)
     return exported, skeleton[0]
 
 
-def write(path: Path, content: bytes) -> None:
+def read(path: Path) -> bytes:
+    """What `write` put there; ValueError where it is damaged."""
+    content = path.read_bytes()
+    body = content[DIGEST:]
+    if hashlib.sha256(body).digest() != content[:DIGEST]:
+        raise ValueError(f"{path} is damaged")
+    return body
+
+
+def write(path: Path, body: bytes) -> None:
     """All of it or nothing, whoever else is writing the same."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            file.write(hashlib.sha256(body).digest() + body)
         os.replace(name, path)
     except BaseException:
         with contextlib.suppress(OSError):
