@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from .environment import Environment, ExitStatus
 
 if TYPE_CHECKING:
-    from ..decide.judge.experiment import Experiment
+    from ..decide.judge.experiment import Experiment, Grid
 
 Records = list[dict[str, Any]]
 Exports = list[tuple[BinaryIO, Callable[[Records], bytes]]]
@@ -31,6 +31,7 @@ class BenchOptions:
     posterior: tuple[str, ...] = ()
     particles: tuple[int, ...] = ()
     refine: tuple[int, ...] = ()
+    think: tuple[int, ...] = ()
     rule: tuple[str, ...] = ()
     proposer: str | None = None
     candidates: int | None = None
@@ -115,24 +116,46 @@ def chosen(options: BenchOptions) -> Experiment:
         changes["fidelity"] = True
     if options.joint:
         changes["joint"] = options.joint[0] if len(options.joint) == 1 else list(options.joint)
-    lists = options.posterior, options.rule, options.particles, options.refine
-    if any(lists) or source is None:
-        grid = experiment.grid or Grid()
-        posterior = list(options.posterior) or grid.posterior or usual(options)
-        changes["cells"], changes["grids"] = [], []
-        changes["grid"] = msgspec.structs.replace(
-            grid,
-            posterior=posterior,
-            rule=list(options.rule) or grid.rule,
-            particles=list(options.particles) or grid.particles,
-            refine=list(options.refine) or grid.refine,
-        )
+    lists = {
+        name: list(getattr(options, name))
+        for name in ("posterior", "rule", "particles", "refine", "think")
+        if getattr(options, name)
+    }
+    if options.posterior or source is None:
+        grid = msgspec.structs.replace(experiment.grid or Grid(), **lists)
+        posterior = grid.posterior or usual(options)
+        changes |= {"cells": [], "grids": []}
+        changes["grid"] = msgspec.structs.replace(grid, posterior=posterior)
+    elif lists:
+        changes |= {"cells": [], "grid": None, "grids": widened(experiment, lists)}
     try:
         experiment = msgspec.structs.replace(experiment, **changes)
         experiment = overruled(experiment, changes)
     except TypeError as error:
         raise UsageError(str(error)) from error
     return check(experiment, options.config or "bench")
+
+
+def widened(experiment: Experiment, lists: dict[str, Any]) -> list[Grid]:
+    """All that an experiment runs as grids, with these lists in place of their own.
+
+    Random actions stay as they are: they are there to compare with.
+    """
+    import msgspec
+
+    from ..decide.judge.experiment import Grid
+
+    parts = []
+    for row in experiment.cells:
+        given = {name: getattr(row, name) for name in row.__struct_fields__}
+        runs = given.pop("seeds")
+        single = {name: [value] for name, value in given.items() if value is not None}
+        parts.append(Grid(**single, seeds=runs))
+    parts += [*([experiment.grid] if experiment.grid else []), *experiment.grids]
+    return [
+        part if part.rule == ["random"] else msgspec.structs.replace(part, **lists)
+        for part in parts
+    ]
 
 
 def notes(experiment: Experiment) -> list[str]:
@@ -272,11 +295,13 @@ def progress(environment: Environment):
 
 def gates(options: BenchOptions, records: Records, environment: Environment) -> ExitStatus:
     """Whether every row keeps the bounds asked for; random rows are only there to compare with."""
+    from .bench_table import moves
+
     status = ExitStatus.DONE
     for row in records:
         if row["rule"] == "random":
             continue
-        name = f"{row['posterior']} S={row['particles']} k={row['refine']}"
+        name = f"{row['posterior']} S={row['particles']} k={moves(row)}"
         if options.max_p99 is not None:
             spent = row["total"]["p99"] if row["total"] else float("inf")
             if spent > options.max_p99:

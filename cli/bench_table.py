@@ -76,7 +76,7 @@ def columns(records: Records, width: int = 200) -> list[tuple[str, Any]]:
         found.append(("proposer", lambda r: r["config"]["proposer"] or "own"))
     found += [
         ("S", lambda r: "–" if idle(r) else str(r["particles"] or own_draws(r))),
-        ("k", lambda r: "–" if idle(r) else str(r["refine"])),
+        ("k", lambda r: "–" if idle(r) else moves(r)),
         ("decide, ms\np50 p95 p99", lambda r: spent(r, "decide")),
         ("learn, ms\np50 p95 p99", lambda r: spent(r, "learn")),
         ("compile\ns", lambda r: "–" if r["compile"] is None else f"{r['compile']:.1f}"),
@@ -104,6 +104,11 @@ def columns(records: Records, width: int = 200) -> list[tuple[str, Any]]:
     if width >= ROOMY and any(r["calibration"] for r in records):
         found.append(("promised\n− got", optimism))
     return found
+
+
+def moves(row: dict[str, Any]) -> str:
+    """k, refine steps an event, and after a plus those between events."""
+    return str(row["refine"]) + (f"+{row['think']}" if row.get("think") else "")
 
 
 def own_draws(row: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from .bench import ndjson
-from .bench_table import duration
+from .bench_table import duration, moves
 from .environment import Environment, ExitStatus
 from .results import Result, load
 
@@ -86,7 +86,9 @@ def keyed(place: str, environment: Environment) -> dict[str, Result]:
     found: dict[str, Result] = {}
     results = load(place, environment)
     for result in results:
-        found[json.dumps(result.record["config"], sort_keys=True)] = result
+        # What is off was not always a field.
+        config = {n: v for n, v in result.record["config"].items() if n != "think" or v}
+        found[json.dumps(config, sort_keys=True)] = result
     if repeated := len(results) - len(found):
         environment.say(
             f"{place}: {repeated} cells were run again with other versions or judged otherwise: "
@@ -200,7 +202,7 @@ def words(record: dict[str, Any]) -> Iterator[str]:
     yield from (record["world"], record["posterior"])
     if record["particles"]:
         yield f"S={record['particles']}"
-    yield from (f"k={record['refine']}", record["rule"])
+    yield from (f"k={moves(record)}", record["rule"])
 
 
 def said(by: float, limit: Limit) -> str:

@@ -90,6 +90,10 @@ RefineGrid = Annotated[
     list[str] | None,
     typer.Option("--refine", metavar="K,K", help="Refine steps after each event, a row each."),
 ]
+ThinkGrid = Annotated[
+    list[str] | None,
+    typer.Option("--think", metavar="K,K", help="Refine steps between events, a row each."),
+]
 Steps = Annotated[int | None, typer.Option("--steps", min=1, metavar="N", help="Events a run.")]
 Seeds = Annotated[int | None, typer.Option("--seeds", min=1, metavar="N", help="Runs a cell.")]
 OwnSeed = Annotated[

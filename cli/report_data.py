@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .bench_table import duration, gained, plus_minus
+from .bench_table import duration, gained, moves, plus_minus
 from .results import Result, Row
 
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#B8A800")
@@ -60,7 +60,7 @@ class Cell:
             "rule": row["rule"],
             "model": row["model"],
             "draws": str(row["particles"] or "–"),
-            "refine": str(row["refine"]),
+            "refine": moves(row),
             "runs": f"{row['seeds']} of {row['steps']} steps",
             "latency": spent(row),
             "gained": readable(lambda: gained(row, 2)),

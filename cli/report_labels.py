@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .bench_table import moves as moves_of
 from .report_data import RANDOM, Cell
 
 
@@ -25,7 +26,7 @@ def name(cells: list[Cell]) -> None:
             continue
         cell.series = f"{named} {row['rule']}" if len(rules) > 1 else named
         draws = f" S={row['particles']}" if row["particles"] else ""
-        moves = f" k={row['refine']}"
+        moves = f" k={moves_of(row)}"
         cell.label = cell.series + draws + moves
         cell.line, cell.curve = cell.series + moves, cell.series + draws
     for others in by_label(cells):

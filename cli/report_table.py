@@ -9,7 +9,17 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from .bench_table import amount, divergence, duration, gained, joint, optimism, plus_minus, regret
+from .bench_table import (
+    amount,
+    divergence,
+    duration,
+    gained,
+    joint,
+    moves,
+    optimism,
+    plus_minus,
+    regret,
+)  # fmt: skip
 from .report_data import readable
 from .results import Row, flat
 
@@ -49,7 +59,11 @@ def named(rows: list[Row]) -> Iterator[Column]:
             yield Column(name, *both(lambda r, name=name: r["config"].get(name)))
     # Nobody looks at the belief of random actions.
     yield Column("S", *both(lambda r: None if r["rule"] == "random" else r["particles"]))
-    yield Column("k", *both(lambda r: None if r["rule"] == "random" else r["refine"]))
+    yield Column(
+        "k",
+        lambda r: text(None) if r["rule"] == "random" else moves(r),
+        lambda r: None if r["rule"] == "random" else r["refine"] + (r.get("think") or 0),
+    )
 
 
 def timed() -> Iterator[Column]:

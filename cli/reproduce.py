@@ -17,8 +17,11 @@ from .results import Result, Row
 
 SHARED = ("seed", "candidates", "explore")
 """Of a cell's configuration, what all cells of one experiment have in common."""
-OWN = ("world", "model", "posterior", "particles", "refine", "rule", "proposer", "steps", "seeds")
-EACH = ("posterior", "particles", "refine")
+OWN = (
+    "world", "model", "posterior", "particles", "refine", "think", "rule", "proposer", "steps",
+    "seeds",
+)  # fmt: skip
+EACH = ("posterior", "particles", "refine", "think")
 """Of them, what only a cell can say."""
 JUDGED = ("live", "samples", "spce", "joint", "settle")
 """How cells are judged, as options of `bench` say it too."""
@@ -48,7 +51,7 @@ class Recipe:
         lines.append("cells = [")
         for config in self.cells:
             given = {name: config.get(name) for name in OWN if name not in alike}
-            row = (f"{name} = {text(v)}" for name, v in given.items() if v is not None)
+            row = (f"{name} = {text(v)}" for name, v in given.items() if said(name, v))
             lines.append("    { " + ", ".join(row) + " },")
         return "\n".join([*lines, "]"]) + "\n"
 
@@ -70,11 +73,16 @@ class Recipe:
         given = {name: config.get(name) for name in OWN if name != "world"}
         given |= {name: self.settings.get(name) for name in (*SHARED, *JUDGED)}
         for name, value in given.items():
-            if value is not None:
+            if said(name, value):
                 some = ",".join(map(str, value)) if isinstance(value, list) else str(value)
                 words += [f"--{name}", some]
         words += ["--fidelity"] if self.settings.get("fidelity") else []
         return shlex.join(words)
+
+
+def said(name: str, value: Any) -> bool:
+    """Whether a cell's setting needs saying."""
+    return value is not None and (name != "think" or bool(value))
 
 
 def recipes(results: Iterable[Result]) -> list[Recipe]:

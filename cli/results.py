@@ -66,7 +66,8 @@ def of_store(place: str, environment: Environment) -> list[Result]:
 def place_of(record: Row) -> list[tuple[bool, Any]]:
     """What cells are ordered by: a store knows no order of its own."""
     names = ("world", "model", "steps", "seeds", "posterior", "rule", "particles", "refine")
-    return [(record[name] is not None, record[name]) for name in names]
+    sizes = [(record[name] is not None, record[name]) for name in names]
+    return [*sizes, (True, record.get("think") or 0)]
 
 
 def of_file(place: str, environment: Environment) -> list[Result]:

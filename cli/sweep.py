@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from .bench import BenchOptions, chosen, ndjson
-from .bench_table import duration
+from .bench_table import duration, moves
 from .environment import Environment, ExitStatus
 
 if TYPE_CHECKING:
@@ -172,6 +172,7 @@ def show(planned: list[Planned], environment: Environment) -> None:
         grid.add_column(names.get(name, name), justify="left" if left else "right")
     for row in rows:
         text = {name: "–" if row[name] is None else str(row[name]) for name in shown}
+        text["refine"] = moves(row)
         text["finished"] = "✓" if row["finished"] else ""
         text["seconds"] = f"{'' if row['finished'] else '~'}{row['seconds']:.0f}"
         grid.add_row(*text.values())

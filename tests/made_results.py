@@ -58,7 +58,7 @@ def fill(place: Path, *worlds: str, judge: dict[str, Any] = JUDGE, **changes: An
                 "bought": rate * np.ones(SEEDS), "best": 2.0 * np.ones(SEEDS),
                 "regret": 20 / (1 + lower), "uniform": np.full(SEEDS, 20.0),
             }  # fmt: skip
-            timing = Timing(seconds[0].ravel(), seconds[1].ravel(), 1.0, 0)
+            timing = Timing(seconds[0].ravel(), seconds[1].ravel(), np.zeros(0), 1.0, 0)
             random = {"lower": np.full(SEEDS, 2.0)}
             made = record(one, runs, random, timing, None, (10,), 1)
             identity = {"cell": str(one), "judge": {k: v for k, v in judge.items() if v}}

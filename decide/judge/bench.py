@@ -53,7 +53,8 @@ def crew_size(cells: list[Cell]) -> int:
 
 def baseline_of(cell: Cell) -> Cell:
     """Random actions in the same world: what `above_random` is measured against."""
-    return replace(cell, posterior="smc", rule="random", proposer=None, particles=1, refine=0)
+    still = replace(cell, refine=0, think=0)
+    return replace(still, posterior="smc", rule="random", proposer=None, particles=1)
 
 
 def plan(cells: list[Cell], gain: bool = True) -> list[Cell]:
@@ -88,7 +89,7 @@ def pieces(cells: list[Cell], workers: int) -> list[tuple[Cell, int, int]]:
         edges = np.linspace(0, cell.seeds, min(parts, cell.seeds) + 1).astype(int)
         found += [(cell, int(a), int(b - a)) for a, b in pairwise(edges)]
     # The dearest first, so that no core waits long for the last one.
-    return sorted(found, key=lambda p: -(p[0].particles or 1) * max(p[0].refine, 1))
+    return sorted(found, key=lambda p: -(p[0].particles or 1) * max(p[0].refine + p[0].think, 1))
 
 
 def leave_with_parent(parent: int) -> None:
@@ -285,4 +286,5 @@ def timed(
 def describe(cell: Cell) -> str:
     """A cell in a few words."""
     size = f" S={cell.particles}" if cell.particles else ""
-    return f"{cell.posterior}{size} k={cell.refine} {cell.rule}"
+    more = f"+{cell.think}" if cell.think else ""
+    return f"{cell.posterior}{size} k={cell.refine}{more} {cell.rule}"

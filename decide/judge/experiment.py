@@ -21,7 +21,10 @@ from ...posteriors.loading import nearest, parse
 
 @dataclass(frozen=True)
 class Cell:
-    """One row of a bench. Strings are specs as typed; particles and refine are S and k."""
+    """One row of a bench. Strings are specs as typed; particles and refine are S and k.
+
+    think: refine steps between events, after learning and before the next decision.
+    """
 
     world: str
     model: str
@@ -35,6 +38,7 @@ class Cell:
     steps: int
     seed: int
     seeds: int
+    think: int = 0
 
 
 class Row(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -49,6 +53,7 @@ class Row(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     model: str | None = None
     steps: int | None = None
     seeds: int | None = None
+    think: int = 0
 
 
 class Grid(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -63,6 +68,7 @@ class Grid(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     model: list[str] = []
     steps: list[int] = []
     seeds: int | None = None
+    think: list[int] = []
 
 
 class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -114,7 +120,18 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         rows = list(self.cells)
         for g in [*([self.grid] if self.grid else []), *self.grids]:
             rows += [
-                Row(posterior, rule, particles, refine, proposer, world, model, steps, g.seeds)
+                Row(
+                    posterior,
+                    rule,
+                    particles,
+                    refine,
+                    proposer,
+                    world,
+                    model,
+                    steps,
+                    g.seeds,
+                    think,
+                )
                 for world in g.world or [None]
                 for model in g.model or [None]
                 for steps in g.steps or [None]
@@ -123,6 +140,7 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
                 for particles in g.particles or [None]
                 for refine in g.refine or [None]
                 for proposer in g.proposer or [None]
+                for think in g.think or [0]
             ]
         found: dict[Cell, None] = {}
         for row in rows:
@@ -151,6 +169,8 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
                 row.steps or self.steps,
                 self.seed,
                 row.seeds or self.seeds,
+                # Nothing to do between events where there is nothing to refine.
+                row.think if moves else 0,
             )
             found[cell] = None
         return list(found)
@@ -265,6 +285,8 @@ def toml(experiment: Experiment) -> str:
             value = getattr(cell, name)
             if value is not None:
                 lines.append(f"{name} = {value_text(value)}")
+        if cell.think:
+            lines.append(f"think = {cell.think}")
         for name in ("world", "model", "steps", "seeds"):
             value = getattr(cell, name)
             usual = getattr(experiment, name) or (cell.world if name == "model" else None)

@@ -5,6 +5,7 @@ Not here: gain; the same arithmetic is rolled out over many seeds for that.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,13 +18,16 @@ from ..loop.kept import kept
 from ..loop.live import build_live, quiet, timed_decide, timed_learn
 from ..loop.rollout import AGENT, ANSWER, CONTEXT, TRUTH, seed_key
 from ..loop.step import Agent, blank_request
+from ..loop.thinking import build_think
 
 
 class Timing(NamedTuple):
-    """decide, learn: `[N T]` seconds, in order. compile: seconds. retraces: after warm-up."""
+    """decide, learn: `[N T]` seconds, in order; think: the same between events, empty where an
+    agent does not. compile: seconds. retraces: after warm-up."""
 
     decide: np.ndarray
     learn: np.ndarray
+    think: np.ndarray
     compile: float
     retraces: int
 
@@ -72,7 +76,8 @@ def live_runs(
     before = live.traces()
     blank = jax.tree.map(np.asarray, blank_request(agent))
     begin, context, answer = calls(world)
-    decide, learn, actions, observations = [], [], [], []
+    think = build_think(agent) if agent.think else None
+    decide, learn, thought, actions, observations = [], [], [], [], []
     with quiet():
         for run in [first, *range(first, first + runs)]:
             agent_key, truth, context_key, answer_key = begin(np.asarray(seed), run)
@@ -91,6 +96,10 @@ def live_runs(
                 # Host numbers in an event's place: they become one packed array.
                 event = live.write_event(Event(action, y, now, index, 1.0))  # type: ignore[arg-type]
                 packed, _, learnt = timed_learn(live, packed, event)
+                if think is not None:
+                    began = time.perf_counter_ns()
+                    packed = jax.block_until_ready(think(packed, 0))
+                    thought.append(time.perf_counter_ns() - began)
                 decide.append(spent)
                 learn.append(learnt)
                 actions.append(action)
@@ -98,6 +107,7 @@ def live_runs(
     timing = Timing(
         np.asarray(decide[steps:]) / 1e9,
         np.asarray(learn[steps:]) / 1e9,
+        np.asarray(thought[steps:]) / 1e9,
         live.compile,
         live.traces() - before,
     )

@@ -50,10 +50,11 @@ class Finished(NamedTuple):
 def identity(cell: Cell, experiment: Experiment) -> dict[str, Any]:
     """Everything that determines a cell's result, as its key in the store is made of it.
 
-    The resolved cell; how it is judged (settings that are off are left out, so that a new one
-    changes no key); schemas, versions of the packages that compute, precision and kind of device;
-    the text of the user's own files, or the version of the package that an entry point is in. Not
-    the host or the number of workers: they change times and draws of the judge, not what is meant.
+    The resolved cell; how it is judged (settings that are off are left out, `think` of a cell too,
+    so that a new one changes no key); schemas, versions of the packages that compute, precision and
+    kind of device; the text of the user's own files, or the version of the package that an entry
+    point is in. Not the host or the number of workers: they change times and draws of the judge,
+    not what is meant.
     """
     inside = {field.name for field in fields(Cell)} | ASIDE
     judged = {
@@ -64,7 +65,7 @@ def identity(cell: Cell, experiment: Experiment) -> dict[str, Any]:
     return {
         "store": storing.SCHEMA,
         "record": record.SCHEMA,
-        "cell": asdict(cell),
+        "cell": {name: value for name, value in asdict(cell).items() if name != "think" or value},
         "judge": judged,
         "versions": versions(),
         "sources": sources(cell),

@@ -65,6 +65,7 @@ def agent_and_world(cell: Cell) -> tuple[Agent, World]:
         cell.candidates,
         cell.explore,
         cell.steps if cell.steps <= WHOLE else None,
+        cell.think,
     )
     return agent, world
 

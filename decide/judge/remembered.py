@@ -38,8 +38,7 @@ def remembered(
     path = known.with_name("random") / place_of(name)
     # Missing, cut short or of another format: it can be judged again.
     with contextlib.suppress(OSError, ValueError, EOFError, KeyError):
-        with np.load(io.BytesIO(read(path)), allow_pickle=False) as found:
-            return dict(found)
+        return dict(np.load(io.BytesIO(read(path)), allow_pickle=False))
     runs = judge()
     body = io.BytesIO()
     np.savez(body, **runs)

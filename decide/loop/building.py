@@ -59,6 +59,7 @@ def agent_of(
     candidates: int = 32,
     explore: float = 0.0,
     capacity: int | None = None,
+    think: int = 0,
 ) -> tuple[Agent, str]:
     """An agent, and its posterior's spec without `refine`."""
     from ...posteriors.registry import POSTERIORS
@@ -77,5 +78,7 @@ def agent_of(
     if any(parse(text).target not in registry for text, registry in known):
         whole = None
     if whole:
-        whole = f"{whole} {spec} {rule} {name} {particles} {capacity} {count} {explore} {k}"
-    return Agent(model, inference, choose, propose, count, k, particles or DRAWS, whole), spec
+        whole = f"{whole} {spec} {rule} {name} {particles} {capacity} {count} {explore} {k} {think}"
+    return Agent(
+        model, inference, choose, propose, count, k, particles or DRAWS, whole, think
+    ), spec

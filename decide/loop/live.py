@@ -22,7 +22,7 @@ import numpy as np
 from ...posteriors.base import Arms, Event, example_event
 from .kept import kept
 from .packing import Packing, packing
-from .step import Agent, Decision, Learned, Request, State, blank_request, build_step
+from .step import Agent, Decision, Learned, Request, State, Step, blank_request, build_step
 
 FloatArray = np.ndarray
 
@@ -32,7 +32,7 @@ class Learning(NamedTuple):
 
     init(seed key) -> packed state. learn(packed, event array) -> (packed, flat result); it
     consumes `packed`. write_event and read_learned turn structures into host arrays and back
-    without touching JAX. unpack(packed) -> State and read_event are for use inside a trace.
+    without touching JAX. unpack(packed) -> State, pack and read_event are for use inside a trace.
     """
 
     init: Callable[[Any], tuple[Any, ...]]
@@ -40,6 +40,7 @@ class Learning(NamedTuple):
     write_event: Callable[[Event], FloatArray]
     read_learned: Callable[[FloatArray], Learned]
     unpack: Callable[[tuple[Any, ...]], State]
+    pack: Callable[[State], tuple[Any, ...]]
     read_event: Callable[[Any], Event]
     compile: float
     traces: Callable[[], int]
@@ -110,12 +111,16 @@ def _zeros(shapes: Any) -> Any:
     return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
 
 
+def learning_step(agent: Agent) -> Step:
+    """What does not depend on where candidates come from."""
+    return build_step(agent, 0 if isinstance(agent.model.actions, Arms) else 1)
+
+
 @lru_cache(maxsize=64)
 def build_learn(agent: Agent) -> Learning:
     """Compile an agent's learning call; `compile` is the seconds it took."""
     begin = time.perf_counter()
-    # Learning does not depend on where candidates come from.
-    step = build_step(agent, 0 if isinstance(agent.model.actions, Arms) else 1)
+    step = learning_step(agent)
     traced = [0]
     event = example_event(agent.model)
     read_event, write_event = reader(event), writer(event)
@@ -147,8 +152,9 @@ def build_learn(agent: Agent) -> Learning:
     jax.block_until_ready(call(init(jax.random.key(0)), blank))
     seconds = time.perf_counter() - begin
     return Learning(
-        init, call, write_event, reader(report[0]), unpack, read_event, seconds, lambda: traced[0]
-    )
+        init, call, write_event, reader(report[0]), unpack, lambda state: layout().pack(state),
+        read_event, seconds, lambda: traced[0],
+    )  # fmt: skip
 
 
 def name_of(agent: Agent, call: str) -> str | None:

@@ -117,6 +117,10 @@ def build_rollout(
             )
             event = Event(decision.action, observation, now, index, jnp.ones_like(now))
             state, learned = step.learn(state, event)
+            if agent.think:
+                state, more = step.think(state, jnp.zeros((), jnp.int32))
+                both = learned.work + more.work, learned.healthy & more.healthy
+                learned = learned._replace(work=both[0], healthy=both[1])
             row = Trace(
                 decision.action,
                 observation,

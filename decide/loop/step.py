@@ -27,7 +27,7 @@ from ..rules.proposing import Proposer
 from .noise import QUICK
 from .spreading import spread
 
-DECIDE, LEARN, JUDGE = PURPOSES = range(3)
+DECIDE, LEARN, JUDGE, THINK = PURPOSES = range(4)
 """Purposes folded into a step's key; nothing else may reuse them. JUDGE is for scoring events."""
 
 
@@ -36,7 +36,7 @@ class Agent(NamedTuple):
 
     proposer: None where the model has arms. candidates: A. refine: k steps an event. particles:
     draws a proposer sees of a Gaussian belief. name: all that it is made of, None where something
-    is the user's own (kept.py).
+    is the user's own (kept.py). think: refine steps between events, when nobody waits.
     """
 
     model: Model
@@ -47,6 +47,7 @@ class Agent(NamedTuple):
     refine: int
     particles: int
     name: str | None = None
+    think: int = 0
 
 
 class State(NamedTuple):
@@ -94,11 +95,13 @@ class Learned(NamedTuple):
 
 class Step(NamedTuple):
     """init(key) -> State; decide(state, request) -> Decision; learn(state, event) -> (State,
-    Learned); `given`: the number of outside candidates, 0 where they are made inside."""
+    Learned); think(state, number) -> (State, Learned), `number` telling times between the same two
+    events apart; `given`: the number of outside candidates, 0 where they are made inside."""
 
     init: Callable[[Array], State]
     decide: Callable[[State, Request], Decision]
     learn: Callable[[State, Event], tuple[State, Learned]]
+    think: Callable[[State, Array], tuple[State, Learned]]
     given: int
 
 
@@ -177,20 +180,26 @@ def build_step(agent: Agent, given: int = 0) -> Step:
         absorb_key, refine_key = jax.random.split(step_key(state, LEARN))
         block = jax.tree.map(lambda x: x[None], event)
         inner = posterior.absorb(absorb_key, state.posterior, block)
-        zero = jnp.zeros(())
-        work, healthy, diagnostics = zero, jnp.ones((), bool), {}
-        if agent.refine:
-
-            def once(inner: Any, key: Array):
-                inner, info = posterior.refine(key, inner)
-                return inner, info
-
-            inner, infos = jax.lax.scan(once, inner, jax.random.split(refine_key, agent.refine))
-            work = jnp.sum(infos.work)
-            healthy = jnp.all(infos.healthy)
-            diagnostics = {name: values[-1] for name, values in infos.diagnostics.items()}
-        inner = spread(inner, agent.particles)
+        inner, learned = refined(refine_key, inner, agent.refine)
         stats = model.update_stats(state.stats, event)
-        return State(inner, stats, state.key, state.step + 1), Learned(work, healthy, diagnostics)
+        return State(inner, stats, state.key, state.step + 1), learned
 
-    return Step(init, decide, learn, given)
+    def think(state: State, number: Array) -> tuple[State, Learned]:
+        key = jax.random.fold_in(step_key(state, THINK), number)
+        inner, learned = refined(key, state.posterior, agent.think)
+        return state._replace(posterior=inner), learned
+
+    def refined(key: Array, inner: Any, steps: int) -> tuple[Any, Learned]:
+        if not steps:
+            return spread(inner, agent.particles), Learned(jnp.zeros(()), jnp.ones((), bool), {})
+
+        def once(inner: Any, key: Array):
+            inner, info = posterior.refine(key, inner)
+            return inner, info
+
+        inner, infos = jax.lax.scan(once, inner, jax.random.split(key, steps))
+        diagnostics = {name: values[-1] for name, values in infos.diagnostics.items()}
+        learned = Learned(jnp.sum(infos.work), jnp.all(infos.healthy), diagnostics)
+        return spread(inner, agent.particles), learned
+
+    return Step(init, decide, learn, think, given)

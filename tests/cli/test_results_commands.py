@@ -43,7 +43,7 @@ def filled(place: Path, gain: float = 0.0, slower: float = 1.0, **changes: Any) 
         seconds = slower * 1e-4 * (1 + number) * draws.uniform(1, 2, (2, LIVE, STEPS))
         runs = {"lower": lower, "upper": lower + 0.1, "work": np.ones(SEEDS),
                 "failures": np.zeros(SEEDS, int)}  # fmt: skip
-        timing = Timing(seconds[0].ravel(), seconds[1].ravel(), 1.0, 0)
+        timing = Timing(seconds[0].ravel(), seconds[1].ravel(), np.zeros(0), 1.0, 0)
         made = record(one, runs, {"lower": np.zeros(SEEDS)}, timing, None, (), 1)
         arrays = {"lower": lower, "decide": seconds[0], "learn": seconds[1]}
         store.commit(CELLS, {"cell": str(one), "gain": gain}, made, arrays)

@@ -32,6 +32,9 @@ CELLS = {
         "linear:arms=3:features=2", "linear:arms=3:features=2", "laplace", "thompson", None, 16, 0,
         4, 0.1, STEPS, 0, RUNS,
     ),
+    "thinking": Cell(
+        "location", "location", "svgd", "eig", None, 8, 1, 4, 0.0, STEPS, 0, RUNS, 3
+    ),
 }  # fmt: skip
 
 
@@ -46,6 +49,7 @@ def compare(cell: Cell) -> dict[str, Any]:
         "dtype": str(trace.action.dtype),
         "retraces": lived.timing.retraces,
         "timed": [len(lived.timing.decide), len(lived.timing.learn)],
+        "thought": len(lived.timing.think),
         "apart": apart.max(),
         "observations": float(np.abs(lived.observations - trace.observation).max()),
         # The first step, in any run, at which the actions part; the number of steps if none.
@@ -68,6 +72,7 @@ def test_live_and_rolled_out_runs_agree_in_double_precision() -> None:
         assert one["observations"] < 1e-9, name
         assert one["retraces"] == 0, name
         assert one["timed"] == [RUNS * STEPS, RUNS * STEPS], name
+        assert one["thought"] == (RUNS * STEPS if CELLS[name].think else 0), name
         assert one["moved"] > 0, name
 
 

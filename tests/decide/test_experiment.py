@@ -122,6 +122,35 @@ def test_settings_in_a_spec_win() -> None:
     assert "refine" not in cell.posterior
 
 
+def test_steps_between_events_survive_a_round_trip() -> None:
+    experiment = Experiment(grid=Grid(["smc"], [], [8], [1], think=[0, 5]))
+    cells = experiment.resolved()
+    assert [cell.think for cell in cells] == [0, 5]
+    assert decode(toml(experiment), "printed.toml").resolved() == cells
+
+
+def test_lists_on_the_command_line_keep_what_a_configuration_compares(tmp_path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        'world = "finite"\n'
+        '[[cells]]\nposterior = "smc"\nrule = "random"\nparticles = 1\n'
+        '[[cells]]\nposterior = "exact"\n'
+        '[[grids]]\nposterior = ["smc"]\nparticles = [4, 8]\nrule = ["eig"]\n'
+    )
+    result = call(
+        "bench", "--config", file, "--refine", "1,2", "--rule", "greedy", "--print-config"
+    )
+    cells = decode(result.out, "printed.toml").resolved()
+    assert [(c.posterior, c.rule, c.particles, c.refine) for c in cells] == [
+        ("smc", "random", 1, 5),
+        ("exact", "greedy", None, 0),
+        ("smc", "greedy", 4, 1),
+        ("smc", "greedy", 4, 2),
+        ("smc", "greedy", 8, 1),
+        ("smc", "greedy", 8, 2),
+    ]
+
+
 def test_print_config_is_what_runs(tmp_path) -> None:
     result = call(
         "bench", "finite", "--posterior", "exact,smc", "--particles", "4,8", "--steps", "3",
