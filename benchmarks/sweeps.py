@@ -6,8 +6,7 @@
 each at a random moment after its first cell, and then finished: both stores must hold the same
 cells with the same records but for times; (c) eight processes with a share each in one store:
 nothing lost or torn, each cell once; (d) one local worker against two, each with a cold cache of
-compiled programs. All start the command itself; 200 cells should take forty minutes on two idle
-cores, judging by a dozen. Not here: sweeps on Ray.
+compiled programs. All start the command itself. Not here: sweeps on Ray.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ CLOSE = 1e-4
 """Relative difference of numbers: the last sweep's groups, and so its programs, are others."""
 PROCESSES = 8
 SIGNALS = (signal.SIGINT, signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGKILL)
-EVENTS, RUNS = 4, 4
-"""Steps from which grids count up, and runs a cell."""
+EVENTS, SHAPES, WIDTH = 4, 10, 8
+"""Steps from which grids count up and how far, and runs that one call of a program does."""
 COMMAND = """
 import signal
 from uncertain.cli.main import main
@@ -47,20 +46,22 @@ main()
 
 
 def experiment(cells: int, workers: int) -> str:
-    """As many tiny cells as TOML: two rules over ever more steps of two worlds that are exact."""
+    """As many small cells as TOML: two rules in two worlds that are exact, ten lengths of each, and
+    ever more runs, so that one compiled program serves all cells that differ in nothing else."""
+    worlds = ("finite", "exact"), ("linear:arms=3:features=2", "laplace")
     grid = [
-        (world, posterior, rule, EVENTS + extra)
-        for extra in range(-(-cells // 4))
-        for world, posterior in (("finite", "exact"), ("linear:arms=3:features=2", "laplace"))
+        (world, posterior, rule, EVENTS + extra, WIDTH * times)
+        for times in range(1, -(-cells // (4 * SHAPES)) + 1)
+        for extra in range(SHAPES)
+        for world, posterior in worlds
         for rule in ("greedy", "random")
     ][:cells]
     rows = [
         f'[[cells]]\nworld = "{world}"\nmodel = "{world}"\nposterior = "{posterior}"\n'
-        f'rule = "{rule}"\nsteps = {steps}\n'
-        for world, posterior, rule, steps in grid
+        f'rule = "{rule}"\nsteps = {steps}\nseeds = {runs}\n'
+        for world, posterior, rule, steps, runs in grid
     ]
-    head = f"live = 0\nseeds = {RUNS}\nsamples = 0\nworkers = {workers}\n"
-    return head + "\n".join(rows)
+    return f"live = 0\nsamples = 0\nworkers = {workers}\n" + "\n".join(rows)
 
 
 class Sweeps:
