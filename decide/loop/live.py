@@ -162,13 +162,43 @@ def name_of(agent: Agent, call: str) -> str | None:
     return f"{call} {agent.name}" if agent.name else None
 
 
+class Deciding(NamedTuple):
+    """The compiled call to decide, as in `Live`."""
+
+    decide: Callable[[tuple[Any, ...], FloatArray], Any]
+    write_request: Callable[[Request], FloatArray]
+    read_decision: Callable[[FloatArray], Decision]
+    compile: float
+    traces: Callable[[], int]
+
+
 @lru_cache(maxsize=64)
 def build_live(agent: Agent, given: int = 0) -> Live:
     """Compile an agent's two calls; `compile` is the seconds both took.
 
     given: capacity of candidate sets that come from outside; 0 where they are made inside.
     """
-    learning = build_learn(agent)
+    learning, deciding = build_learn(agent), build_decide(agent, given)
+    return Live(
+        learning.init,
+        deciding.decide,
+        learning.learn,
+        deciding.write_request,
+        learning.write_event,
+        deciding.read_decision,
+        learning.read_learned,
+        learning.compile + deciding.compile,
+        lambda: deciding.traces() + learning.traces(),
+    )
+
+
+@lru_cache(maxsize=64)
+def build_decide(agent: Agent, given: int = 0, learner: Agent | None = None) -> Deciding:
+    """Compile an agent's call to decide. given: as above.
+
+    learner: whose state it reads, its own unless given; it must have the same posterior.
+    """
+    learning = build_learn(learner or agent)
     begin = time.perf_counter()
     step = build_step(agent, given)
     traced = [0]
@@ -191,16 +221,12 @@ def build_live(agent: Agent, given: int = 0) -> Live:
     call = jax.jit(decide)
     packed = learning.init(jax.random.key(0))
     np.asarray(call(packed, write_request(jax.tree.map(np.asarray, request))))
-    return Live(
-        learning.init,
+    return Deciding(
         call,
-        learning.learn,
         write_request,
-        learning.write_event,
         reader(chosen[0]),
-        learning.read_learned,
-        learning.compile + time.perf_counter() - begin,
-        lambda: traced[0] + learning.traces(),
+        time.perf_counter() - begin,
+        lambda: traced[0],
     )
 
 
@@ -217,7 +243,9 @@ def quiet():
         gc.unfreeze()
 
 
-def timed_decide(live: Live, packed: tuple[Any, ...], flat: FloatArray) -> tuple[FloatArray, int]:
+def timed_decide(
+    live: Live | Deciding, packed: tuple[Any, ...], flat: FloatArray
+) -> tuple[FloatArray, int]:
     """The decision as a flat host array, and the nanoseconds until it was there."""
     begin = time.perf_counter_ns()
     out = np.asarray(live.decide(packed, flat))

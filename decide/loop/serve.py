@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,8 +18,10 @@ import numpy as np
 from ...posteriors.base import Event
 from ...streams.encode import Encoder
 from ...streams.record import DECISION, EVENT, REQUEST, Record
+from ..rules.base import Rule
 from .asking import Asking, rows_of, too_large
-from .live import build_live, timed_decide, timed_learn
+from .live import build_live
+from .pacing import Pace
 from .scoring import belief_shape, build_foresight
 from .step import Agent
 from .stopping import Stopping
@@ -32,12 +35,17 @@ SECOND = 1e9
 
 @dataclass
 class Tally:
-    """What was done: counts, and the last latencies in nanoseconds."""
+    """What was done: counts, and the last latencies in nanoseconds.
+
+    late: answers after their deadline. cheaper: decisions that looked at less than they could.
+    """
 
     decided: int = 0
     learnt: int = 0
     unmatched: int = 0
     unhealthy: int = 0
+    late: int = 0
+    cheaper: int = 0
     decide: deque[int] = field(default_factory=lambda: deque(maxlen=KEPT))
     learn: deque[int] = field(default_factory=lambda: deque(maxlen=KEPT))
 
@@ -49,7 +57,8 @@ class Server:
     posterior, seed: said in every reply. informs: whether the rule's scores are expected gains in
     nats, a unit of cost if `per_cost`. horizon: decisions that may wait; beyond it the oldest go.
     batch: actions that the agent's rule chooses at once, 1 for a rule of single ones. stopping:
-    when to ask no more; once `stopped` says why, nothing else should be answered.
+    when to ask no more; once `stopped` says why, nothing else should be answered. deadline and
+    rule_of: as in `Pace`.
     """
 
     def __init__(
@@ -63,6 +72,8 @@ class Server:
         horizon: int = 10_000,
         batch: int = 1,
         stopping: Stopping | None = None,
+        deadline: float | None = None,
+        rule_of: Callable[[int], Rule] | None = None,
     ) -> None:
         begin = time.perf_counter()
         self.encoder, self.posterior, self.seed = encoder, posterior, seed
@@ -74,6 +85,8 @@ class Server:
         # Arms are always the same; candidates in a continuous space are made here or brought.
         self._brought = build_live(agent, self._asking.given)
         self._made = build_live(agent) if agent.proposer else self._brought
+        calls = {self._brought: self._asking.given, self._made: 0}
+        self._pace = Pace(agent, self._brought, calls, deadline, rule_of)
         self._score = build_foresight(agent)
         self._packed = self._brought.init(jax.random.key(seed))
         shape = belief_shape(agent)
@@ -86,10 +99,15 @@ class Server:
     def traces(self) -> int:
         """How often anything was traced; constant once made, however many lines follow."""
         scored = self._score._cache_size() if self._score is not None else 0
-        return scored + sum(live.traces() for live in {self._made, self._brought})
+        return scored + self._pace.traces()
 
-    def answer(self, record: Record) -> dict[str, Any]:
-        """The reply to a record. Raises UsageError, the state unchanged, where it does not fit."""
+    def answer(self, record: Record, arrived: int | None = None) -> dict[str, Any]:
+        """The reply to a record. Raises UsageError, the state unchanged, where it does not fit.
+
+        arrived: when it did, by `time.perf_counter_ns`, from which its deadline counts; now unless
+        given.
+        """
+        self._pace.begin(record.deadline, arrived)
         with np.errstate(over="ignore"):
             kind = record.kind
             if kind == REQUEST:
@@ -129,11 +147,11 @@ class Server:
                 none = {"actions": [], "propensities": []}
             return {"id": record.id, **none, **reply_stopped(self.stopped)}
         live = self._made if record.actions is None else self._brought
-        flat = live.write_request(request._replace(valid=valid))
-        if not np.isfinite(flat).all():
+        request = request._replace(valid=valid)
+        if not np.isfinite(live.write_request(request)).all():
             raise too_large(record)
-        out, taken = timed_decide(live, self._packed, flat)
-        rows = rows_of(live.read_decision(out), int(valid.sum()))
+        decision, taken, how = self._pace.decide(live, self._packed, request)
+        rows = rows_of(decision, int(valid.sum()))
         gains = rows.scores * cost[None, :] if self.per_cost else rows.scores
         if self.informs:
             self.stopped = self.stopping.too_little(gains[0][valid])
@@ -155,8 +173,9 @@ class Server:
             "step": self.tally.learnt,
             "ahead": self._ahead,
         }
-        if record.deadline is not None:
-            reply["deadline_met"] = seconds <= record.deadline
+        reply |= how | self._punctual()
+        if how:
+            self.tally.cheaper += how["rung"]["number"] > 0
         self._ahead += 1
         return reply if self.stopped is None else reply | reply_stopped(self.stopped)
 
@@ -174,20 +193,31 @@ class Server:
             if not np.isfinite(flats[-1]).all():
                 raise too_large(record)
         log_prob, gain, total = 0.0, 0.0, 0
+        how: dict[str, Any] = {}
         for flat in flats:
             if self._score is not None:
                 scores = np.asarray(self._score(self._packed, flat)).tolist()
                 log_prob, gain = log_prob + scores[0], gain + scores[1]
-            self._packed, report, taken = timed_learn(self._brought, self._packed, flat)
-            if not self._brought.read_learned(report).healthy:
+            self._packed, learned, taken, how = self._pace.learn(self._packed, flat)
+            if not learned.healthy:
                 self.tally.unhealthy += 1
             self.tally.learnt += 1
             self.tally.learn.append(taken)
             total += taken
         self._latest, self._ahead = now, 0
         if self._score is None:
-            return reply_learnt(record, None, None, total / SECOND)
-        return reply_learnt(record, gain, -log_prob, total / SECOND)
+            gain, log_prob = None, None
+        nll = None if log_prob is None else -log_prob
+        reply = reply_learnt(record, gain, nll, total / SECOND)
+        return reply | how | self._punctual()
+
+    def _punctual(self) -> dict[str, bool]:
+        """Whether the answer is in time, where that was asked for."""
+        left = self._pace.left()
+        if left is None:
+            return {}
+        self.tally.late += left < 0
+        return {"deadline_met": left >= 0}
 
 
 def reply_learnt(

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from ...posteriors.base import (
     Arms,
     Array,
+    Draws,
     Event,
     Gaussian,
     Model,
@@ -22,7 +23,7 @@ from ...posteriors.base import (
     Summary,
     UsageError,
 )
-from ..rules.base import Candidates, Rule, as_draws
+from ..rules.base import Candidates, Rule, as_draws, thinned
 from ..rules.proposing import Proposer
 from .noise import QUICK
 from .spreading import spread
@@ -36,7 +37,8 @@ class Agent(NamedTuple):
 
     proposer: None where the model has arms. candidates: A. refine: k steps an event. particles:
     draws a proposer sees of a Gaussian belief. name: all that it is made of, None where something
-    is the user's own (kept.py). think: refine steps between events, when nobody waits.
+    is the user's own (kept.py). think: refine steps between events, when nobody waits. thin: draws
+    of a belief that a decision looks at, 0 for all of them.
     """
 
     model: Model
@@ -48,6 +50,7 @@ class Agent(NamedTuple):
     particles: int
     name: str | None = None
     think: int = 0
+    thin: int = 0
 
 
 class State(NamedTuple):
@@ -156,8 +159,11 @@ def build_step(agent: Agent, given: int = 0) -> Step:
     def decide(state: State, request: Request) -> Decision:
         # Multiples of len(PURPOSES) apart, so that no purpose's key is ever another's.
         here = step_key(state, DECIDE + len(PURPOSES) * request.ahead)
-        belief_key, draw_key, propose_key, rule_key = jax.random.split(here, 4)
+        keys = jax.random.split(here, 5 if agent.thin else 4)
+        belief_key, draw_key, propose_key, rule_key = keys[:4]
         belief = posterior.belief(belief_key, state.posterior, request.now)
+        if agent.thin and isinstance(belief, Draws):
+            belief = thinned(keys[4], belief, agent.thin)
         if given:
             features = request.features
         elif isinstance(space, Arms):

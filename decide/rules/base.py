@@ -54,6 +54,19 @@ def as_draws(key: Array, belief: Belief, count: int) -> Draws:
     return uniform_draws(belief.mean[None, :] + offsets)
 
 
+def thinned(key: Array, draws: Draws, count: int) -> Draws:
+    """`count` of the draws, each as often as its weight says, alike in weight; one uniform.
+
+    All of them, untouched, where there are no more.
+    """
+    if draws.values.shape[0] <= count:
+        return draws
+    reach = jnp.cumsum(jnp.exp(draws.log_weights - jax.nn.logsumexp(draws.log_weights)))
+    places = (jax.random.uniform(key) + jnp.arange(count)) / count
+    index = jnp.searchsorted(reach, places * reach[-1], method="compare_all")
+    return uniform_draws(draws.values[jnp.minimum(index, reach.size - 1)])
+
+
 def best(key: Array, scores: Array, valid: Array) -> Choice:
     """The highest score among valid candidates, ties broken at random.
 

@@ -1,0 +1,176 @@
+"""Deadlines: which rung is taken, that the first does all and the others fewer, nothing recompiles.
+
+Not here: gain and misses over many events, which a bench measures.
+"""
+
+import time
+from itertools import pairwise
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from uncertain.decide.loop import pacing
+from uncertain.decide.loop.building import agent_of
+from uncertain.decide.loop.deadline import (
+    BEYOND,
+    RECENT,
+    Ladder,
+    Load,
+    Rung,
+    build_choices,
+    build_lessons,
+    sizes,
+    worthwhile,
+)  # fmt: skip
+from uncertain.decide.loop.live import build_live
+from uncertain.decide.loop.step import blank_request
+from uncertain.decide.rules.base import thinned
+from uncertain.decide.rules.registry import build_rule
+from uncertain.posteriors.base import Draws, example_event
+from uncertain.posteriors.registry import build_model
+
+MODEL = build_model("location")
+AGENT, _ = agent_of(MODEL, "smc", "eig", 64, 4, candidates=32)
+
+
+def rule_of(draws: int):
+    return build_rule("eig", MODEL, 0.0, draws)
+
+
+def test_rungs_go_from_all_to_a_few() -> None:
+    found = sizes(128, 32, False)
+    assert found[0] == Rung(128, 32)
+    assert found[-1] == Rung(4, 4)
+    assert all(a.draws * a.candidates > b.draws * b.candidates for a, b in pairwise(found))
+    assert {rung.candidates for rung in sizes(128, 10, True)} == {10}
+    assert sizes(2, 3, False) == (Rung(2, 3),)
+    assert sizes(0, 32, False)[-1] == Rung(0, 4)
+
+
+def test_rungs_that_save_nothing_are_left_out() -> None:
+    assert worthwhile([10.0, 9.5, 8.0, 8.1, 1.0]) == [0, 2, 4]
+    assert worthwhile([1.0]) == [0]
+
+
+def test_the_largest_rung_that_fits_is_taken() -> None:
+    ladder = Ladder([0.010, 0.005, 0.001], Load())
+    assert ladder.pick(0.020) == (0, True)
+    assert ladder.pick(0.010) == (0, True)
+    assert ladder.pick(0.006) == (1, True)
+    assert ladder.pick(0.001) == (2, True)
+    assert ladder.pick(0.0009) == (2, False)
+    assert ladder.pick(-1.0) == (2, False)
+
+
+def test_a_slow_machine_moves_down_and_a_quick_one_up_again() -> None:
+    ladder = Ladder([0.010, 0.005, 0.001], Load())
+    for _ in range(RECENT):
+        ladder.took(2, 0.003)
+    assert ladder.pick(0.012) == (2, True)
+    for _ in range(RECENT):
+        ladder.took(2, 0.001)
+    assert ladder.pick(0.012) == (0, True)
+
+
+def test_a_few_stalls_do_not_move_it() -> None:
+    ladder = Ladder([0.010, 0.001], Load())
+    for _ in range(RECENT):
+        ladder.took(0, 0.010)
+    for _ in range(BEYOND):
+        ladder.took(0, 1.0)
+    assert ladder.pick(0.011) == (0, True)
+    ladder.took(0, 1.0)
+    assert ladder.pick(0.011) == (1, False)
+
+
+def test_thinning_keeps_the_weights() -> None:
+    weights = np.array([0.5, 0.25, 0.0, 0.25])
+    draws = Draws(jnp.arange(4.0)[:, None], jnp.log(jnp.asarray(weights)))
+    # One uniform and even places: each count is its expectation, up to less than one.
+    for seed in range(20):
+        found = thinned(jax.random.key(seed), draws, 3)
+        assert found.values.shape == (3, 1)
+        np.testing.assert_allclose(np.exp(found.log_weights).sum(), 1, rtol=1e-5)
+        counts = np.bincount(np.ravel(found.values).astype(int), minlength=4)
+        assert (np.abs(counts - 3 * weights) < 1).all()
+        assert counts[2] == 0
+    assert thinned(jax.random.key(0), draws, 4) is draws
+
+
+def packed_after(live, count: int = 3):
+    packed = live.init(jax.random.key(0))
+    blank = jax.tree.map(np.asarray, example_event(MODEL))
+    for n in range(count):
+        event = blank._replace(observation=np.asarray(n + 1.0), id=n, weight=1.0)
+        packed, _ = live.learn(packed, live.write_event(event))
+    return packed
+
+
+def test_the_first_rung_is_the_decision_in_full_and_all_are_of_their_size() -> None:
+    live = build_live(AGENT)
+    choices = build_choices(AGENT, 0, rule_of, Load())
+    assert choices.rungs[0] == Rung(64, 32)
+    assert len(choices.rungs) > 1
+    packed = packed_after(live)
+    blank = jax.tree.map(np.asarray, blank_request(AGENT))
+    whole = live.read_decision(np.asarray(live.decide(packed, live.write_request(blank))))
+    for number, (rung, call) in enumerate(zip(choices.rungs, choices.calls, strict=True)):
+        kept = slice(rung.candidates)
+        request = blank._replace(valid=blank.valid[kept], cost=blank.cost[kept])
+        made = call.read_decision(np.asarray(call.decide(packed, call.write_request(request))))
+        assert made.scores.shape == (rung.candidates,)
+        assert made.propensity.sum() == pytest.approx(1, abs=1e-5)
+        same = number == 0
+        assert np.array_equal(made.action, whole.action) is same
+
+
+def test_learning_less_leaves_the_same_state_but_for_refinement() -> None:
+    lessons = build_lessons(AGENT, Load())
+    assert lessons.refine[0] == 4
+    assert list(lessons.refine) == sorted(lessons.refine, reverse=True)
+    live = build_live(AGENT)
+    event = jax.tree.map(np.asarray, example_event(MODEL))._replace(observation=1.0, weight=1.0)
+    steps = []
+    for call in lessons.calls:
+        packed, _ = call.learn(live.init(jax.random.key(0)), call.write_event(event))
+        steps.append(int(call.unpack(packed).step))
+    assert set(steps) == {1}
+
+
+def test_a_pace_falls_to_the_last_rung_when_late_and_never_recompiles(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    live = build_live(AGENT)
+    pace = pacing.Pace(AGENT, live, {live: 0}, 1.0, rule_of)
+    before = pace.traces()
+    blank = jax.tree.map(np.asarray, blank_request(AGENT))
+    packed = packed_after(live)
+    pace.begin()
+    _, _, calm = pace.decide(live, packed, blank)
+    assert calm["rung"]["number"] == 0
+    assert calm["fallback"] is False
+    pace.begin(arrived=time.perf_counter_ns() - 2 * 10**9)
+    left = pace.left()
+    assert left is not None
+    assert left < 0
+    decision, _, late = pace.decide(live, packed, blank)
+    assert late["fallback"] is True
+    assert decision.scores.shape == (late["rung"]["candidates"],)
+    assert late["rung"]["draws"] * late["rung"]["candidates"] < 64 * 32
+    event = jax.tree.map(np.asarray, example_event(MODEL))._replace(weight=1.0)
+    _, _, _, said = pace.learn(packed, live.write_event(event))
+    assert said["refine"] < 4
+    # An input's own deadline comes before the usual one.
+    pace.begin(deadline=1e-9)
+    assert pace.decide(live, packed_after(live), blank)[2]["fallback"] is True
+    assert pace.traces() == before
+
+
+def test_without_a_deadline_nothing_is_said() -> None:
+    live = build_live(AGENT)
+    pace = pacing.Pace(AGENT, live, {live: 0})
+    pace.begin()
+    blank = jax.tree.map(np.asarray, blank_request(AGENT))
+    assert pace.left() is None
+    assert pace.decide(live, packed_after(live), blank)[2] == {}
