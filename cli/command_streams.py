@@ -11,6 +11,7 @@ import typer
 
 from . import options as o
 from .app import Job, app, bound, examples
+from .inputs import Intake, OnError
 
 
 @app.command(
@@ -19,6 +20,7 @@ from .app import Job, app, bound, examples
         "uncertain run --model linear:arms=10:features=16 --rule thompson < requests.ndjson",
         "uncertain run log.ndjson --model examples/dose.py:Dose --posterior smc --rule eig",
         "uncertain run --model finite --posterior exact --rule eig --until-gain 0.01",
+        "uncertain run log.ndjson --on-error quarantine --quarantine refused.ndjson",
     ),
 )
 def run(
@@ -68,6 +70,29 @@ def run(
             help="Stop after N decisions, or once requests' costs add up to N.",
         ),
     ] = None,
+    on_error: Annotated[
+        OnError,
+        typer.Option(
+            "--on-error",
+            help="A wrong line ends the run (a client's its connection), or is answered and "
+            "counted, or kept in --quarantine too.",
+        ),
+    ] = OnError.STOP,
+    quarantine: Annotated[
+        str,
+        typer.Option(
+            "--quarantine", metavar="FILE", help="NDJSON that refused lines are appended to."
+        ),
+    ] = "refused.ndjson",
+    max_line: Annotated[
+        int | None,
+        typer.Option(
+            "--max-line",
+            min=1,
+            metavar="BYTES",
+            help="Longest line taken: 64 MiB of a file, 1 MiB of a client unless given.",
+        ),
+    ] = None,
     seed: o.Seed = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No notes on standard error.")] = False,
     no_cache: o.NoCache = False,
@@ -82,10 +107,11 @@ def run(
     def body() -> int:
         from .run import Run, run
 
+        intake = Intake(file, on_error, quarantine, max_line)
         chosen = Run(
-            file, str(model), str(posterior), str(rule), o.names([arms] if arms else None),
+            str(model), str(posterior), str(rule), o.names([arms] if arms else None),
             particles, refine, proposer, candidates or 1, explore or 0.0, horizon, batch,
-            until_gain, budget, seed, quiet,
+            until_gain, budget, seed, quiet, intake=intake,
         )  # fmt: skip
         return run(chosen, context.obj)
 

@@ -7,18 +7,21 @@ Not here: joining observations to decisions (decide/loop/serve.py), or the line 
 from __future__ import annotations
 
 import gc
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..decide.loop.building import agent_of
 from ..posteriors.base import Arms, UsageError
 from ..posteriors.loading import Spec, parse
 from .environment import Environment, ExitStatus
+from .inputs import Intake, OnError
 
 if TYPE_CHECKING:
     from ..decide.loop.serve import Server, Tally
     from ..decide.loop.step import Agent
     from ..decide.loop.waiting import Waiting
+    from ..streams.arriving import Input
+    from ..streams.refused import Refusals
 
 MICROSECONDS = 1e-3
 """In one nanosecond."""
@@ -26,9 +29,8 @@ MICROSECONDS = 1e-3
 
 @dataclass(frozen=True)
 class Run:
-    """What to run; every field is a command-line option of the same name."""
+    """What to run; every field is a command-line option of the same name, but for the intake."""
 
-    file: str = "-"
     model: str = "linear"
     posterior: str = "laplace"
     rule: str = "thompson"
@@ -44,32 +46,55 @@ class Run:
     budget: float | None = None
     seed: int = 0
     quiet: bool = False
+    intake: Intake = field(default_factory=Intake)
 
 
 def run(options: Run, environment: Environment) -> int:
-    """Answer every line until the input ends. Raises UsageError for the first that is wrong."""
-    from ..streams.files import Source, check_readable
-    from ..streams.ndjson import Writer, records
+    """Answer every line until the input ends; UsageError for a wrong one that ends the run."""
+    from ..streams.ndjson import Writer
+    from .inputs import opened, refusals_of
 
-    check_readable([options.file])
-    server = prepared(options)
-    # What exists now stays; without this the collector would walk all of JAX now and then.
-    gc.collect()
-    gc.freeze()
     tell = (lambda text: None) if options.quiet else environment.say
-    tell(f"ready after {server.compile:.1f} s of compilation")
-    writer = Writer(environment.data, live=True)
-    for record in records(Source(options.file, environment.stdin)):
-        writer.write(server.answer(record))
-        if server.stopped is not None:
-            tell(f"stopped: {server.stopped}")
-            break
-    for line in summary(server.tally, server.waiting):
+    refusals = refusals_of(options.intake)
+    sink = Writer(environment.data, live=True)
+    with opened(options.intake, environment, sink, tell) as source:
+        server = prepared(options)
+        # What exists now stays; without this the collector would walk all of JAX now and then.
+        gc.collect()
+        gc.freeze()
+        tell(f"ready after {server.compile:.1f} s of compilation")
+        serve(server, source, refusals, options.intake.on_error)
+    if server.stopped is not None:
+        tell(f"stopped: {server.stopped}")
+    for line in (*summary(server.tally, server.waiting), *refusals.summary(), *source.notes()):
         tell(line)
     return ExitStatus.DONE
 
 
 def prepared(options: Run) -> Server:
+def serve(server: Server, source: Input, refusals: Refusals, on_error: OnError) -> None:
+    """Answer whoever asks, until the input ends or the server stops."""
+    from ..streams.ndjson import decode
+    from ..streams.record import LineError
+    from ..streams.refused import too_long
+
+    while server.stopped is None:
+        arrival = source.take()
+        if arrival is None:
+            if source.ended:
+                return
+            continue
+        try:
+            if arrival.length > source.longest:
+                raise too_long(arrival, source.longest)
+            reply = server.answer(decode(arrival.line, arrival.where))
+        except LineError as error:
+            if on_error == OnError.STOP:
+                source.dismiss(arrival, error)
+            reply = refusals.refuse(arrival, error)
+        arrival.sink.write(reply)
+
+
     """The agent, compiled and at its prior."""
     from ..decide.loop.serve import Server
     from ..decide.loop.stopping import Stopping

@@ -61,7 +61,10 @@ class Encoder:
         if record.t is None:
             if self.times:
                 raise record.where.error(
-                    "t", "missing", "a model whose unknowns move needs the time of every event"
+                    "t",
+                    "missing",
+                    "a model whose unknowns move needs the time of every event",
+                    "missing field",
                 )
             return 0.0
         if self._origin is None:

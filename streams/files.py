@@ -28,10 +28,11 @@ class Source:
     """An input opened for reading once, line by line; it closes at its end or when dropped.
 
     name: as the user wrote it, `<stdin>` for `-`. head: the first line that is not blank, which
-    iteration still yields. Raises UsageError at once where the path cannot be read.
+    iteration still yields. ahead: whether it is read now; without, `chunk` gives the bytes as they
+    come. Raises UsageError at once where the path cannot be read.
     """
 
-    def __init__(self, path: str, stdin: BinaryIO | None = None) -> None:
+    def __init__(self, path: str, stdin: BinaryIO | None = None, ahead: bool = True) -> None:
         self.path = path
         self.name = "<stdin>" if path == STANDARD else path
         with self._readable():
@@ -40,12 +41,13 @@ class Source:
             magic = raw.peek(len(GZIP_MAGIC))[: len(GZIP_MAGIC)]
         self._raw = raw
         self._file: BinaryIO = raw
-        if magic == GZIP_MAGIC:
+        self.packed = magic == GZIP_MAGIC
+        if self.packed:
             # It reads as a binary file does, but is typed as no subclass of one.
             self._file = cast(BinaryIO, gzip.GzipFile(fileobj=raw))
         self._kept: list[bytes] = []
         try:
-            self.head = self._head()
+            self.head = self._head() if ahead else b""
         except UsageError:
             self.close()
             raise
@@ -86,6 +88,11 @@ class Source:
             if line.strip():
                 return line
         return b""
+
+    def chunk(self, size: int) -> bytes:
+        """At most `size` bytes, as soon as there are any; none at the end."""
+        with self._readable():
+            return self._file.read1(size)  # type: ignore[attr-defined]
 
     def __iter__(self) -> Iterator[bytes]:
         """Every line, ends included, blank ones too so that counting gives line numbers."""

@@ -13,11 +13,10 @@ from typing import Annotated, Any, BinaryIO
 import msgspec
 import numpy as np
 
-from ..posteriors.base import UsageError
 from ..posteriors.loading import nearest
 from .files import Source
 from .log import Log, infer
-from .record import Offer, Positive, Record, Where
+from .record import LineError, Offer, Positive, Record, Where
 
 Probability = Annotated[float, msgspec.Meta(gt=0, le=1)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
@@ -44,6 +43,7 @@ class Native:
     """No options: the format says everything itself."""
 
 
+NOT_JSON = "not JSON"
 FIELDS = list(Line.__struct_fields__)
 NOT_A_NUMBER = re.compile(rb'"(\w+)"\s*:\s*\[?[^"\]}]*?(-?(?:NaN|Infinity|nan|inf)\b)')
 UNKNOWN = re.compile(r"unknown field `(.*)`", re.DOTALL)
@@ -54,7 +54,7 @@ _decoder = msgspec.json.Decoder(Line)
 
 
 def decode(line: bytes, where: Where) -> Record:
-    """One line -> `Record`, or UsageError naming file, line, field and remedy."""
+    """One line -> `Record`, or LineError naming file, line, field and remedy."""
     try:
         f = _decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -66,17 +66,18 @@ def decode(line: bytes, where: Where) -> Record:
     )  # fmt: skip
 
 
-def explain(error: Exception, line: bytes, where: Where) -> UsageError:
+def explain(error: Exception, line: bytes, where: Where) -> LineError:
     """What msgspec found wrong, as one line about the user's own words."""
     if not isinstance(error, msgspec.ValidationError):
         if isinstance(error, UnicodeDecodeError):
-            return where.error("", "not UTF-8 text", "write the file as UTF-8")
+            return where.error("", "not UTF-8 text", "write the file as UTF-8", "not UTF-8")
         if found := NOT_A_NUMBER.search(line):
             field, value = found[1].decode(), found[2].decode()
             return where.error(
-                field, f"{value} is no number", "leave the event out, or the field if optional"
-            )
-        return where.error("", f"not JSON ({error})", "write one JSON object a line")
+                field, f"{value} is no number", "leave the event out, or the field if optional",
+                "not a number",
+            )  # fmt: skip
+        return where.error("", f"not JSON ({error})", "write one JSON object a line", NOT_JSON)
     message = str(error)
     place = PLACE.search(message)
     field = place[1] if place else ""
@@ -84,11 +85,11 @@ def explain(error: Exception, line: bytes, where: Where) -> UsageError:
     if unknown := UNKNOWN.search(message):
         known = ["id", "x", "cost"] if field.startswith("actions") else FIELDS
         what = f'no field called "{unknown[1]}"'
-        return where.error(field, what, nearest(unknown[1], known)[2:])
+        return where.error(field, what, nearest(unknown[1], known)[2:], "unknown field")
     if missing := MISSING.search(message):
-        return where.error(missing[1], "missing", "every line needs it")
+        return where.error(missing[1], "missing", "every line needs it", "missing field")
     if "out of range" in message:
-        return where.error(field, "too large for a number", "keep it finite")
+        return where.error(field, "too large for a number", "keep it finite", "too large")
     wanted = message[0].lower() + message[1:].replace("`", "")
     return where.error(field, wanted, "correct the line")
 

@@ -20,16 +20,29 @@ def printable(text: str) -> str:
     return "".join(escaped)
 
 
+WRONG_VALUE = "wrong value"
+"""The reason for refusing a line whose fields are readable but do not fit."""
+
+
+class LineError(UsageError):
+    """One line that is wrong, where the next may be right. reason: which sort of wrong, out of
+    few, to count by."""
+
+    def __init__(self, message: str, reason: str = WRONG_VALUE) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class Where(NamedTuple):
     """A place in an input: file as the user named it, line from 1."""
 
     file: str
     line: int
 
-    def error(self, field: str, problem: str, remedy: str) -> UsageError:
+    def error(self, field: str, problem: str, remedy: str, reason: str = WRONG_VALUE) -> LineError:
         """One line: file, line, field, what is wrong; what to do."""
         parts = [f"{self.file}:{self.line}", field, f"{problem}; {remedy}"]
-        return UsageError(printable(": ".join(part for part in parts if part)))
+        return LineError(printable(": ".join(part for part in parts if part)), reason)
 
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]

@@ -16,6 +16,8 @@ from ...streams.encode import Encoder
 from ...streams.record import Candidate, Record
 from .step import Agent, Decision, Request, blank_request
 
+TOO_LARGE = "too large"
+
 
 class Rows(NamedTuple):
     """A decision on the host, one row an action: index and its propensity `[q]`, action
@@ -142,5 +144,9 @@ def too_large(record: Record) -> UsageError:
     for name in ("t", "x", "action", "y", "weight", "cost"):
         value = getattr(record, name)
         if isinstance(value, float | list) and not np.isfinite(np.asarray(value, real)).all():
-            return record.where.error(name, f"too large for {real.__name__}", "rescale it")
-    return record.where.error("actions", f"too large for {real.__name__}", "rescale them")
+            return record.where.error(
+                name, f"too large for {real.__name__}", "rescale it", TOO_LARGE
+            )
+    return record.where.error(
+        "actions", f"too large for {real.__name__}", "rescale them", TOO_LARGE
+    )

@@ -37,7 +37,10 @@ class Waiting:
         """Raise UsageError where a new decision has the id of one that waits."""
         if record.id in self._by_id:
             raise record.where.error(
-                "id", f"{record.id!r} is already waiting for its observation", "use a new id"
+                "id",
+                f"{record.id!r} is already waiting for its observation",
+                "use a new id",
+                "repeated id",
             )
 
     def add(self, id: str | int, pending: Pending) -> None:

@@ -1,0 +1,75 @@
+"""Where the lines of `uncertain run` come from, and what becomes of those that are refused.
+
+Not here: the inputs themselves (streams/), or the answers (run.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from .environment import Environment
+
+if TYPE_CHECKING:
+    from ..streams.arriving import Input, Sink
+    from ..streams.refused import Refusals
+
+
+class OnError(StrEnum):
+    """What becomes of a line that is wrong."""
+
+    STOP = "stop"
+    """It ends the run; a client's ends its connection."""
+    SKIP = "skip"
+    """It is answered with its error, and counted."""
+    QUARANTINE = "quarantine"
+    """The same, and it is kept in a file."""
+
+
+@dataclass(frozen=True)
+class Intake:
+    """Options of `uncertain run`, each of the same name there.
+
+    max_line: bytes, None for what is usual for that input.
+    """
+
+    file: str = "-"
+    on_error: OnError = OnError.STOP
+    quarantine: str = "refused.ndjson"
+    max_line: int | None = None
+
+
+@contextmanager
+def opened(
+    intake: Intake, environment: Environment, sink: Sink, tell: Callable[[str], None]
+) -> Iterator[Input]:
+    """The input, closed at the end. Raises UsageError where it cannot be had."""
+    source = input_of(intake, environment, sink, tell)
+    try:
+        yield source
+    finally:
+        source.close()
+
+
+def input_of(
+    intake: Intake, environment: Environment, sink: Sink, tell: Callable[[str], None]
+) -> Input:
+    """The input that FILE and its options ask for. tell: says a line to the person."""
+    from ..streams.files import LONGEST_LINE, check_readable
+    from ..streams.reading import Reading
+
+    check_readable([intake.file])
+    return Reading(intake.file, sink, environment.stdin, intake.max_line or LONGEST_LINE)
+
+
+def refusals_of(intake: Intake) -> Refusals:
+    """Counts of refused lines, and the file that keeps them if that is asked for."""
+    from ..streams.refused import Refusals
+
+    return Refusals(intake.quarantine if intake.on_error == OnError.QUARANTINE else None)
+
+
+__all__ = ["Intake", "OnError", "input_of", "opened", "refusals_of"]

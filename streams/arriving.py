@@ -1,0 +1,140 @@
+"""Lines as they arrive live: what an input hands over, and cutting chunks of bytes into lines.
+
+Not here: any input (reading.py, following.py, sockets.py), or what a line says (ndjson.py).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, NamedTuple, Protocol
+
+from .record import LineError, Where
+
+CHUNK = 1 << 16
+"""Bytes asked for at once."""
+QUOTED = 1 << 16
+"""Bytes kept of a line that is too long, to show what it was."""
+
+
+class Sink(Protocol):
+    """Where the reply to a line goes."""
+
+    def write(self, fields: dict[str, Any]) -> None:
+        """Send one reply."""
+        ...
+
+
+class Arrival(NamedTuple):
+    """One line that is not blank.
+
+    where: its input and number. offset: bytes before it in that input (as decompressed). line:
+    its bytes without the end; the first QUOTED of one that is too long. length: its full length,
+    bytes. whole: whether its end was seen; the last line of an input may lack it. arrived: when it
+    was there to be taken, by `time.perf_counter_ns`. sink: whom to answer.
+    """
+
+    where: Where
+    offset: int
+    line: bytes
+    length: int
+    whole: bool
+    arrived: int
+    sink: Sink
+
+
+class Input(Protocol):
+    """Lines from somewhere. ended: no more will come than are at hand. longest: bytes of a line
+    that are taken."""
+
+    ended: bool
+    longest: int
+
+    def take(self, seconds: float | None = None) -> Arrival | None:
+        """The next line; None where none came within `seconds` (None: however long), or ever."""
+        ...
+
+    def dismiss(self, arrival: Arrival, error: LineError) -> None:
+        """Have done with whoever sent a wrong line, already answered; raise where that is all."""
+        ...
+
+    def notes(self) -> list[str]:
+        """What a person should know at the end."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything; replies under way are sent first."""
+        ...
+
+
+class Cut(NamedTuple):
+    """A line cut out: its number from 1, and the rest as in `Arrival`."""
+
+    number: int
+    offset: int
+    line: bytes
+    length: int
+    whole: bool
+
+
+class Lines:
+    """Lines out of chunks, wherever those end. Holds one chunk and `longest` bytes at most."""
+
+    def __init__(self, longest: int, offset: int = 0, number: int = 0) -> None:
+        self.longest, self.offset, self.number = longest, offset, number
+        self._ready: deque[bytes] = deque()
+        self._tail = bytearray()
+        # Of the line at the head of `_ready` and of the tail: bytes that were let go.
+        self._head_lost = self._lost = 0
+        self._unended = False
+
+    def __len__(self) -> int:
+        """Lines at hand, blank ones included."""
+        return len(self._ready)
+
+    @property
+    def half(self) -> bool:
+        """Whether a line has begun whose end is yet to come."""
+        return bool(self._tail)
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes in. Every line at hand must have been taken before."""
+        first, *rest = chunk.split(b"\n")
+        self._grow(first)
+        if rest:
+            self._finish()
+            self._ready.extend(rest[:-1])
+            self._grow(rest[-1])
+
+    def end(self) -> None:
+        """No more bytes: what is left is a line too."""
+        if self._tail:
+            self._finish()
+            self._unended = True
+
+    def take(self) -> Cut | None:
+        """The next line that is not blank, if there is one."""
+        while self._ready:
+            line = self._ready.popleft()
+            length = len(line) + self._head_lost
+            self._head_lost = 0
+            whole = not (self._unended and not self._ready)
+            offset = self.offset
+            self.offset += length + whole
+            self.number += 1
+            if length > self.longest:
+                return Cut(self.number, offset, line[:QUOTED], length, whole)
+            if line.strip():
+                return Cut(self.number, offset, line, length, whole)
+        return None
+
+    def _grow(self, more: bytes) -> None:
+        self._tail += more
+        if self._lost or len(self._tail) > self.longest:
+            kept = min(QUOTED, self.longest)
+            self._lost += max(len(self._tail) - kept, 0)
+            del self._tail[kept:]
+
+    def _finish(self) -> None:
+        self._ready.append(bytes(self._tail))
+        self._head_lost, self._lost = self._lost, 0
+        self._tail = bytearray()
