@@ -71,7 +71,6 @@ def run(options: Run, environment: Environment) -> int:
     return ExitStatus.DONE
 
 
-def prepared(options: Run) -> Server:
 def serve(server: Server, source: Input, refusals: Refusals, on_error: OnError) -> None:
     """Answer whoever asks, until the input ends or the server stops."""
     from ..streams.ndjson import decode
@@ -95,6 +94,7 @@ def serve(server: Server, source: Input, refusals: Refusals, on_error: OnError) 
         arrival.sink.write(reply)
 
 
+def prepared(options: Run) -> Server:
     """The agent, compiled and at its prior."""
     from ..decide.loop.serve import Server
     from ..decide.loop.stopping import Stopping
