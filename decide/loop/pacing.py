@@ -41,6 +41,7 @@ class Pace:
         self._learner, self._lives = learner, list(calls)
         self._choices, self._lessons = {}, None
         self._due: int | None = None
+        self._followed: Said = {}
         if deadline is not None:
             assert rule_of is not None
             load = Load()
@@ -49,8 +50,17 @@ class Pace:
             }
             self._lessons = build_lessons(agent, load)
 
-    def begin(self, deadline: float | None = None, arrived: int | None = None) -> None:
-        """An input has come. deadline: its own. arrived: by `time.perf_counter_ns`, else now."""
+    def begin(
+        self,
+        deadline: float | None = None,
+        arrived: int | None = None,
+        followed: Said | None = None,
+    ) -> None:
+        """An input has come. deadline: its own. arrived: by `time.perf_counter_ns`, else now.
+
+        followed: what was said when the same input was answered before, to be done the same way.
+        """
+        self._followed = followed or {}
         allowed = self.deadline if deadline is None else deadline
         began = time.perf_counter_ns() if arrived is None else arrived
         self._due = None if allowed is None else began + int(allowed * SECOND)
@@ -66,7 +76,10 @@ class Pace:
             out, taken = timed_decide(live, packed, live.write_request(request))
             return live.read_decision(out), taken, {}
         ladder, rungs, calls = self._choices[live]
-        number, fits = ladder.pick(left)
+        if (before := self._followed.get("rung")) is not None:
+            number, fits = before["number"], not self._followed["fallback"]
+        else:
+            number, fits = ladder.pick(left)
         rung, call = rungs[number], calls[number]
         kept = slice(rung.candidates)
         cut = request._replace(valid=request.valid[kept], cost=request.cost[kept])
@@ -82,10 +95,18 @@ class Pace:
             packed, out, taken = timed_learn(self._learner, packed, flat)
             return packed, self._learner.read_learned(out), taken, {}
         ladder, steps, calls = self._lessons
-        number, _ = ladder.pick(left)
+        if (before := self._followed.get("refine")) is not None:
+            number = steps.index(before)
+        else:
+            number, _ = ladder.pick(left)
         packed, out, taken = timed_learn(calls[number], packed, flat)
         ladder.took(number, taken / SECOND)
         return packed, calls[number].read_learned(out), taken, {"refine": steps[number]}
+
+    def punctual(self) -> bool | None:
+        """Whether the input at hand is answered in time, None where there is no hurry."""
+        left = self.left()
+        return None if left is None else self._followed.get("deadline_met", left >= 0)
 
     def traces(self) -> int:
         """How often anything was traced; constant once made."""

@@ -101,13 +101,19 @@ class Server:
         scored = self._score._cache_size() if self._score is not None else 0
         return scored + self._pace.traces()
 
-    def answer(self, record: Record, arrived: int | None = None) -> dict[str, Any]:
+    def answer(
+        self,
+        record: Record,
+        arrived: int | None = None,
+        followed: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
         """The reply to a record. Raises UsageError, the state unchanged, where it does not fit.
 
         arrived: when it did, by `time.perf_counter_ns`, from which its deadline counts; now unless
-        given.
+        given. followed: the reply to the same record before the process ended; what depended on
+        the clock then is done again.
         """
-        self._pace.begin(record.deadline, arrived)
+        self._pace.begin(record.deadline, arrived, followed)
         with np.errstate(over="ignore"):
             kind = record.kind
             if kind == REQUEST:
@@ -213,11 +219,11 @@ class Server:
 
     def _punctual(self) -> dict[str, bool]:
         """Whether the answer is in time, where that was asked for."""
-        left = self._pace.left()
-        if left is None:
+        met = self._pace.punctual()
+        if met is None:
             return {}
-        self.tally.late += left < 0
-        return {"deadline_met": left >= 0}
+        self.tally.late += not met
+        return {"deadline_met": met}
 
 
 def reply_learnt(
