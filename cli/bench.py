@@ -46,6 +46,8 @@ class BenchOptions:
     settle: int | None = None
     workers: int | None = None
     fidelity: bool = False
+    deadline: float | None = None
+    rate: float | None = None
     export_json: str | None = None
     export_csv: str | None = None
     export_markdown: str | None = None
@@ -108,7 +110,7 @@ def chosen(options: BenchOptions) -> Experiment:
         name: getattr(options, name)
         for name in (
             "world", "model", "proposer", "candidates", "steps", "seeds", "seed", "explore",
-            "live", "samples", "spce", "settle", "workers",
+            "live", "samples", "spce", "settle", "workers", "deadline", "rate",
         )
         if getattr(options, name) is not None
     }  # fmt: skip

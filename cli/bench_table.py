@@ -81,6 +81,11 @@ def columns(records: Records, width: int = 200) -> list[tuple[str, Any]]:
         ("learn, ms\np50 p95 p99", lambda r: spent(r, "learn")),
         ("compile\ns", lambda r: "–" if r["compile"] is None else f"{r['compile']:.1f}"),
     ]
+    if any(r["deadline"] for r in records):
+        found += [
+            ("late\n%", lambda r: "–" if r["missed"] is None else f"{100 * r['missed']:.2g}"),
+            ("in full\n%", in_full),
+        ]
     if any(r["gain"] for r in records):
         found += [
             ("gain, nats\nlower–upper", lambda r: gained(r, digits)),
@@ -109,6 +114,16 @@ def columns(records: Records, width: int = 200) -> list[tuple[str, Any]]:
 def moves(row: dict[str, Any]) -> str:
     """k, refine steps an event, and after a plus those between events."""
     return str(row["refine"]) + (f"+{row['think']}" if row.get("think") else "")
+
+
+def in_full(row: dict[str, Any]) -> str:
+    """Share of decisions that looked at all there was."""
+    if not row.get("rungs"):
+        return "–"
+    most = max(row["rungs"], key=lambda rung: (rung["draws"], rung["candidates"]))
+    whole = most["draws"] >= (row["particles"] or 0)
+    whole &= most["candidates"] >= row["config"]["candidates"]
+    return f"{100 * most['share'] * whole:.3g}"
 
 
 def own_draws(row: dict[str, Any]) -> str:

@@ -49,6 +49,8 @@ def bench(
     samples: o.Samples = None,
     workers: o.Workers = None,
     fidelity: o.Fidelity = False,
+    deadline: o.Deadline = None,
+    rate: o.Rate = None,
     joint: o.Joint = None,
     settle: o.Settle = None,
     export_json: Annotated[
@@ -101,6 +103,8 @@ def bench(
         "spce": spce,
         "samples": samples,
         "fidelity": fidelity,
+        "deadline": o.seconds("--deadline", deadline),
+        "rate": rate,
         "joint": o.counts("--joint", joint, 1),
         "settle": settle,
         "workers": workers,

@@ -92,6 +92,8 @@ def sweep(
     samples: o.Samples = None,
     workers: o.Workers = None,
     fidelity: o.Fidelity = False,
+    deadline: o.Deadline = None,
+    rate: o.Rate = None,
     joint: o.Joint = None,
     settle: o.Settle = None,
     no_cache: o.NoCache = False,
@@ -123,6 +125,8 @@ def sweep(
         "samples": samples,
         "workers": workers,
         "fidelity": fidelity,
+        "deadline": o.seconds("--deadline", deadline),
+        "rate": rate,
         "joint": o.counts("--joint", joint, 1),
         "settle": settle,
     }

@@ -136,6 +136,20 @@ Settle = Annotated[
 Fidelity = Annotated[
     bool, typer.Option("--fidelity", help="Also choices against a reference's, on one history.")
 ]
+Deadline = Annotated[
+    str | None,
+    typer.Option(
+        "--deadline",
+        metavar="2ms",
+        help="Live runs whose decisions look at less where all does not fit into this.",
+    ),
+]
+Rate = Annotated[
+    float | None,
+    typer.Option(
+        "--rate", min=1e-3, metavar="HZ", help="Events a second under a deadline; else no pause."
+    ),
+]
 NoCache = Annotated[
     bool,
     typer.Option(

@@ -23,7 +23,7 @@ OWN = (
 )  # fmt: skip
 EACH = ("posterior", "particles", "refine", "think")
 """Of them, what only a cell can say."""
-JUDGED = ("live", "samples", "spce", "joint", "settle")
+JUDGED = ("live", "samples", "spce", "joint", "settle", "deadline", "rate")
 """How cells are judged, as options of `bench` say it too."""
 
 

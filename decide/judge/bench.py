@@ -27,6 +27,7 @@ from ...streams.worlds.registry import believed, build_world
 from ..loop.kept import keep_in
 from .experiment import Cell, Experiment
 from .latency import Lived, live_runs
+from .punctual import punctual
 from .quality import Wanted, agent_and_world, quality
 from .record import mark_frontier, record
 from .reference import kind
@@ -57,12 +58,13 @@ def baseline_of(cell: Cell) -> Cell:
     return replace(still, posterior="smc", rule="random", proposer=None, particles=1)
 
 
-def plan(cells: list[Cell], gain: bool = True) -> list[Cell]:
+def plan(cells: list[Cell], gain: bool = True, live: bool = False) -> list[Cell]:
     """Cells whose quality is needed: the given ones, and a random baseline for each world.
 
-    gain: whether it is measured at all; nothing else is compared with random actions.
+    gain: whether it is measured at all; nothing else is compared with random actions. live: the
+    given ones are judged by live runs, so that only baselines are left.
     """
-    wanted = dict.fromkeys(cells)
+    wanted = {} if live else dict.fromkeys(cells)
     for cell in cells:
         if gain and gains(cell):
             wanted.setdefault(baseline_of(cell))
@@ -238,16 +240,20 @@ def bench(
     cells = settled(experiment)
     for cell in cells:
         agent_and_world(cell)
-    planned = plan(cells, experiment.gain)
+    hurried = experiment.deadline is not None
+    planned = plan(cells, experiment.gain, hurried)
     workers = experiment.workers or crew_size(planned)
-    runs = run_quality(planned, wanted_of(experiment), workers, progress)
+    runs = run_quality(planned, wanted_of(experiment), workers, progress) if planned else {}
     records: list[dict[str, Any]] = []
     for done, cell in enumerate(cells):
         progress(
             "latency, " + describe(cell), QUALITY_SHARE + (1 - QUALITY_SHARE) * done / len(cells)
         )
-        baseline = runs[cell] if cell.rule == "random" else runs.get(baseline_of(cell))
-        records.append(timed(cell, runs[cell], baseline, experiment, workers)[0])
+        own = runs.get(cell)
+        baseline = runs.get(baseline_of(cell))
+        if cell.rule == "random" and own is not None:
+            baseline = own
+        records.append(timed(cell, own, baseline, experiment, workers)[0])
         mark_frontier(records)
         finished(records)
     progress("done", 1.0)
@@ -269,18 +275,28 @@ def wanted_of(experiment: Experiment) -> Wanted:
 
 def timed(
     cell: Cell,
-    runs: dict[str, Any],
+    runs: dict[str, Any] | None,
     baseline: dict[str, Any] | None,
     experiment: Experiment,
     workers: int,
-) -> tuple[dict[str, Any], Lived | None]:
-    """A cell's live runs, None where none are wanted, and its record."""
+) -> tuple[dict[str, Any], dict[str, Any], Lived | None]:
+    """A cell's record, its quality, and its live runs, None where none are wanted.
+
+    runs: its quality, None where only live runs under the deadline can tell.
+    """
+    if experiment.deadline is not None:
+        one = punctual(cell, experiment.deadline, experiment.rate, wanted_of(experiment))
+        row = record(cell, one.runs, baseline, one.timing, experiment.spce, (), workers)
+        row |= {"deadline": experiment.deadline, "rate": experiment.rate, "missed": one.missed}
+        return row | {"fallback": one.fallback, "rungs": one.rungs}, one.runs, None
+    assert runs is not None
     agent, world = agent_and_world(cell)
     lived = None
     if experiment.live:
         lived = live_runs(agent, world, cell.steps, cell.seed, experiment.live)
     timing = lived.timing if lived else None
-    return record(cell, runs, baseline, timing, experiment.spce, experiment.taus, workers), lived
+    row = record(cell, runs, baseline, timing, experiment.spce, experiment.taus, workers)
+    return row, runs, lived
 
 
 def describe(cell: Cell) -> str:

@@ -54,7 +54,7 @@ class Cluster:
             submit = self._submitter(ledger, workers)
             # Workers on one machine of one's own take turns at timing: nobody then goes back to
             # quality before all have had theirs.
-            wave = workers if self.address is None and ledger.experiment.live else None
+            wave = workers if self.address is None and ledger.experiment.timed else None
             yield from Dispatch(library(), cells, ledger, progress, submit, wave)
 
     @contextmanager

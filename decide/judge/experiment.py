@@ -77,7 +77,9 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     live: runs that time a cell. settle: refine steps after the last event, before the final belief
     is judged. samples: draws behind ACE and VNMC. reference: particles of the judge's own inference
     behind them. spce: L of sPCE and sNMC, if wanted; without samples and spce there is no gain.
-    joint: tau, or several. workers: processes; 0 is one a core.
+    joint: tau, or several. workers: processes; 0 is one a core. deadline: seconds a decision may
+    take, or else it looks at less; runs are then live. rate: events a second, each coming when the
+    last one is done with unless given.
     """
 
     world: str = "location"
@@ -96,6 +98,8 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     joint: int | list[int] | None = None
     settle: int = 0
     fidelity: bool = False
+    deadline: float | None = None
+    rate: float | None = None
     workers: int = 0
     cells: list[Row] = []
     grid: Grid | None = None
@@ -112,6 +116,11 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     def gain(self) -> bool:
         """Whether anything is asked for that bounds the gain."""
         return bool(self.samples or self.spce)
+
+    @property
+    def timed(self) -> bool:
+        """Whether there are live runs, which want a core of their own."""
+        return bool(self.live) or self.deadline is not None
 
     def resolved(self) -> list[Cell]:
         """The cells in order, duplicates (a grid over an option a backend lacks) left out."""
@@ -193,6 +202,16 @@ def check(experiment: Experiment, where: str) -> Experiment:
         raise UsageError(
             f"{where}: samples = 0 leaves no bound on the gain, and nothing else is judged: also "
             "set spce or joint"
+        )
+    for name in ("deadline", "rate"):
+        value = getattr(experiment, name)
+        if value is not None and not 0 < value < float("inf"):
+            raise UsageError(f"{where}: {name} = {value}: must be above 0")
+    if experiment.rate is not None and experiment.deadline is None:
+        raise UsageError(f"{where}: rate says when events arrive: also set deadline")
+    if experiment.deadline is not None and (experiment.taus or experiment.fidelity):
+        raise UsageError(
+            f"{where}: joint and fidelity are not judged under a deadline: leave one out"
         )
     if not 0 <= experiment.explore <= 1:
         raise UsageError(f"{where}: explore = {experiment.explore}: must lie between 0 and 1")

@@ -47,7 +47,7 @@ def finish(group: list[Cell], ledger: Ledger, workers: Workers, progress: Progre
     """One group's cells, each yielded as soon as its latency is known, or its failure."""
     began = time.perf_counter()
     experiment = ledger.experiment
-    wanted = plan(group, experiment.gain)
+    wanted = plan(group, experiment.gain, experiment.deadline is not None)
     # Random actions may have been judged already, for another group, shard or day.
     kept = {cell: ledger.baseline(cell) for cell in wanted if cell not in group}
     runs: dict[Cell, Runs | Failed] = {c: found for c, found in kept.items() if found is not None}
@@ -60,7 +60,7 @@ def finish(group: list[Cell], ledger: Ledger, workers: Workers, progress: Progre
             ledger.keep_baseline(cell, found)
     each = (time.perf_counter() - began) / len(group)
     clear = alone(lambda: progress("waiting for other sweeps", QUALITY_SHARE))
-    with clear if experiment.live else nullcontext():
+    with clear if experiment.timed else nullcontext():
         for done, cell in enumerate(group):
             progress(
                 "latency, " + describe(cell),
@@ -74,18 +74,20 @@ def finished(
 ) -> Finished | Failed:
     """A cell whose quality is known, its latency taken now. spent: seconds that it took so far."""
     began = time.perf_counter()
-    own = runs[cell]
-    baseline = own if cell.rule == "random" else runs.get(baseline_of(cell))
+    own = runs.get(cell)
+    baseline = runs.get(baseline_of(cell))
+    if cell.rule == "random" and own is not None:
+        baseline = own
     if isinstance(own, Failed):
         return own
     if isinstance(baseline, Failed):
         return Failed(cell, f"random actions, to compare it with: {baseline.error}")
     try:
-        record, lived = timed(cell, own, baseline, ledger.experiment, workers)
+        record, judged, lived = timed(cell, own, baseline, ledger.experiment, workers)
     except Exception as error:  # a user's code may fail in any way at all
         return Failed(cell, explained(error, cell))
     seconds = spent + time.perf_counter() - began
-    return Finished(cell, record, own | live_arrays(lived), seconds)
+    return Finished(cell, record, judged | live_arrays(lived), seconds)
 
 
 def live_arrays(lived: Lived | None) -> dict[str, np.ndarray]:

@@ -90,6 +90,14 @@ def judged(
 ) -> dict[str, Any]:
     """The same, judged now."""
     states, trace = roll(agent, world, cell.steps, cell.seed, count, first, settle=wanted.settle)
+    return measured(agent, world, cell, states, trace, first, wanted)
+
+
+def measured(
+    agent: Agent, world: World, cell: Cell, states: Any, trace: Trace, first: int, wanted: Wanted
+) -> dict[str, Any]:
+    """Measures of runs that have happened. states: the agent's, for joint prediction only."""
+    count = len(trace.action)
     found: dict[str, Any] = {
         "work": trace.work.mean(1),
         "failures": (~trace.healthy).sum(1),

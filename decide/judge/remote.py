@@ -92,13 +92,17 @@ def judge_cell(task: Task, cell: Cell, ledger: Ledger) -> Kept:
     if ledger.done(cell):
         return Kept(None, 0.0, platform.node())
     began = time.perf_counter()
-    with busy() if task.turns else nullcontext():
-        runs = quality(cell, 0, cell.seeds, wanted_of(task.experiment))
-    baseline = runs if cell.rule == "random" else ledger.baseline(baseline_of(cell))
-    with alone() if task.turns and task.experiment.live else nullcontext():
-        record, lived = timed(cell, runs, baseline, task.experiment, task.workers)
+    runs = None
+    if task.experiment.deadline is None:
+        with busy() if task.turns else nullcontext():
+            runs = quality(cell, 0, cell.seeds, wanted_of(task.experiment))
+    baseline = ledger.baseline(baseline_of(cell))
+    if cell.rule == "random" and runs is not None:
+        baseline = runs
+    with alone() if task.turns and task.experiment.timed else nullcontext():
+        record, judged, lived = timed(cell, runs, baseline, task.experiment, task.workers)
     seconds = time.perf_counter() - began
-    ledger.keep(Finished(cell, record, runs | live_arrays(lived), seconds))
+    ledger.keep(Finished(cell, record, judged | live_arrays(lived), seconds))
     return Kept(record, seconds, platform.node())
 
 

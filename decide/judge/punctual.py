@@ -1,0 +1,185 @@
+"""Live runs under a deadline: what was decided in time, what it cost, and what it was worth.
+
+The clock chooses how much each decision looks at, so nothing of this can be rolled out: histories
+come from live runs, and are judged as any other. Not here: the ladder (decide/loop/deadline.py), or
+the measures (quality.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ...posteriors.base import Event
+from ...streams.worlds.base import World
+from ..loop.live import build_learn, build_live, quiet
+from ..loop.pacing import Pace
+from ..loop.rollout import Trace
+from ..loop.step import Agent, blank_request
+from ..rules.registry import build_rule
+from .experiment import Cell
+from .latency import Timing, calls
+from .quality import Wanted, agent_and_world, measured
+
+SECOND = 1e9
+PROMISES = ("predicted", "realised", "probe_predicted", "probe_realised")
+SPIN = 300_000
+"""Nanoseconds before an arrival from which the clock is watched: sleep wakes up late."""
+
+
+class Punctual(NamedTuple):
+    """runs: as `quality` gives them. timing: seconds from arrival to answer, waiting included.
+
+    missed: share of decisions later than the deadline. fallback: share for which not even the
+    cheapest rung should have fitted. rungs: for each rung used its draws, candidates and share.
+    """
+
+    runs: dict[str, Any]
+    timing: Timing
+    missed: float
+    fallback: float
+    rungs: list[dict[str, Any]]
+
+
+def punctual(cell: Cell, deadline: float, rate: float | None, wanted: Wanted) -> Punctual:
+    """A cell's runs live, each decision due `deadline` seconds after its event arrives.
+
+    rate: events a second, on the clock whatever the agent is doing; None: each when the last one
+    is done with. An observation comes with the decision; learning has as long again, and no longer
+    than until the next arrival.
+    """
+    agent, world = agent_and_world(cell)
+    live = build_live(agent)
+    began = time.perf_counter()
+    pace = Pace(
+        agent, live, {live: 0}, deadline,
+        lambda draws: build_rule(cell.rule, agent.model, cell.explore, draws),
+    )  # fmt: skip
+    compiled = live.compile + time.perf_counter() - began
+    before = pace.traces()
+    driver = Driver(agent, world, pace, deadline, rate)
+    with quiet():
+        driver.run(cell.seed, 0, cell.steps)
+        driver.forget()
+        lived = [driver.run(cell.seed, run, cell.steps) for run in range(cell.seeds)]
+    trace = Trace(*(np.stack(column) for column in zip(*lived, strict=True)))
+    decide, learn = (np.asarray(x) / SECOND for x in (driver.decided, driver.learnt))
+    timing = Timing(decide, learn, np.zeros(0), compiled, pace.traces() - before)
+    total = sum(driver.rungs.values())
+    rungs = [
+        {"draws": draws, "candidates": candidates, "share": count / total}
+        for (number, draws, candidates), count in sorted(driver.rungs.items())
+    ]
+    runs = measured(agent, world, cell, None, trace, 0, wanted)
+    # What a decision promised is not asked for here: it would have to be computed in its time.
+    runs = {name: runs[name] for name in runs if name not in PROMISES}
+    missed = float(np.mean(decide > deadline))
+    return Punctual(runs, timing, missed, driver.fallbacks / total, rungs)
+
+
+class Driver:
+    """Plays a world against an agent by the clock.
+
+    decided, learnt: nanoseconds, event by event. rungs: how often each was used. fallbacks: how
+    often none should have fitted.
+    """
+
+    def __init__(
+        self, agent: Agent, world: World, pace: Pace, deadline: float, rate: float | None
+    ) -> None:
+        self.agent, self.world, self.pace = agent, world, pace
+        self.allowed = deadline
+        self.interval = None if rate is None else int(SECOND / rate)
+        self.live, self.learning = build_live(agent), build_learn(agent)
+        self.blank = jax.tree.map(np.asarray, blank_request(agent))
+        self.calls = calls(world)
+        self.truth = jax.jit(world.truth) if world.truth else lambda truth: np.zeros(0)
+        self.pays = jax.jit(world.pays) if world.pays else None
+        self.forget()
+
+    def forget(self) -> None:
+        """Nothing has happened yet."""
+        self.decided: list[int] = []
+        self.learnt: list[int] = []
+        self.rungs: Counter[tuple[int, int, int]] = Counter()
+        self.fallbacks = 0
+
+    def run(self, seed: int, run: int, steps: int) -> tuple[Any, ...]:
+        """One run: the fields of its trace, `[T, ...]` each."""
+        begin, context, answer = self.calls
+        world, live = self.world, self.live
+        agent_key, truth, context_key, answer_key = begin(np.asarray(seed), run)
+        packed = live.init(agent_key)
+        happened = []
+        due = time.perf_counter_ns()
+        for index in range(steps):
+            now = float(index)
+            # The world's own work is nobody's latency: it is done before the event arrives.
+            seen = np.asarray(context(context_key, index, truth))
+            if self.interval is None:
+                due = time.perf_counter_ns()
+            else:
+                wait_until(due)
+            self.pace.begin(arrived=due)
+            decision, _, how = self.pace.decide(
+                live, packed, self.blank._replace(now=now, context=seen)
+            )
+            self.decided.append(time.perf_counter_ns() - due)
+            rung = how["rung"]
+            self.rungs[rung["number"], rung["draws"], rung["candidates"]] += 1
+            self.fallbacks += how["fallback"]
+            action, features = decision.action, decision.features
+            if index < len(world.opening):
+                action = features[world.opening[index]]
+            after, y = answer(answer_key, index, truth, action, now)
+            y = np.asarray(y)
+            arrived = time.perf_counter_ns()
+            following = None if self.interval is None else due + self.interval
+            self.pace.begin(self._to_learn(arrived, following), arrived)
+            event = Event(action, y, now, index, 1.0)  # type: ignore[arg-type]
+            packed, learned, _, _ = self.pace.learn(packed, live.write_event(event))
+            self.learnt.append(time.perf_counter_ns() - arrived)
+            happened.append((truth, after, decision, action, y, seen, learned))
+            truth = after
+            if following is not None:
+                due = following
+        # Told only now: in the loop it would make the next decision late.
+        rows = [self._row(*one) for one in happened]
+        return tuple(np.stack(column) for column in zip(*rows, strict=True))
+
+    def _to_learn(self, arrived: int, following: int | None) -> float:
+        """Seconds that learning may take."""
+        if following is None:
+            return self.allowed
+        return min(self.allowed, (following - arrived) / SECOND)
+
+    def _row(
+        self, before: Any, after: Any, decision: Any, action: Any, y: Any, seen: Any, learned: Any
+    ) -> tuple[Any, ...]:
+        features = np.asarray(decision.features)
+        pays = np.zeros(len(features))
+        if self.pays is not None:
+            pays = np.asarray(self.pays(before, features))
+        # A cheap rung offers fewer candidates: the rest are the chosen one again.
+        missing = len(self.blank.valid) - len(features)
+        offered = np.concatenate([features, np.repeat(action[None], missing, axis=0)])
+        zero = np.zeros(())
+        index = int(decision.index)
+        return (
+            action, y, seen, offered, decision.propensity[index], zero,
+            np.asarray(self.truth(after)), learned.work, learned.healthy, action, zero, y,
+            pays[index], pays.max(), pays.mean(),
+        )  # fmt: skip
+
+
+def wait_until(due: int) -> None:
+    """Sleep until shortly before, then watch the clock."""
+    left = due - time.perf_counter_ns() - SPIN
+    if left > 0:
+        time.sleep(left / SECOND)
+    while time.perf_counter_ns() < due:
+        pass

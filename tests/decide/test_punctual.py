@@ -1,0 +1,70 @@
+"""Live runs under a deadline: what generous and impossible ones do, and that the clock is kept.
+
+Not here: the ladder itself (test_deadline.py).
+"""
+
+import time
+
+import numpy as np
+import pytest
+from console import call
+from uncertain.decide.judge.experiment import Cell, Experiment, Grid, check
+from uncertain.decide.judge.punctual import punctual
+from uncertain.decide.judge.quality import Wanted, quality
+from uncertain.posteriors.base import UsageError
+
+CELL = Cell("finite", "finite", "exact", "eig", None, None, 0, 4, 0.0, 6, 3, 2)
+WANTED = Wanted(samples=100, reference=64)
+
+
+def test_with_time_to_spare_everything_is_done_in_full() -> None:
+    found = punctual(CELL, 10.0, None, WANTED)
+    assert (found.missed, found.fallback, found.timing.retraces) == (0.0, 0.0, 0)
+    assert [rung["share"] for rung in found.rungs] == [1.0]
+    # Exact belief over a few hypotheses decides alike however it is executed.
+    rolled = quality(CELL, 0, CELL.seeds, WANTED)
+    np.testing.assert_allclose(found.runs["lower"], rolled["lower"], rtol=1e-3, atol=1e-3)
+    assert "realised" not in found.runs
+    assert found.timing.decide.shape == (CELL.seeds * CELL.steps,)
+
+
+def test_an_impossible_deadline_is_missed_and_told() -> None:
+    cell = Cell("location", "location", "smc", "eig", None, 32, 2, 16, 0.0, 5, 3, 2)
+    found = punctual(cell, 1e-7, None, WANTED)
+    assert found.missed == 1.0
+    assert found.fallback == 1.0
+    (rung,) = found.rungs
+    assert rung["draws"] * rung["candidates"] < 32 * 16
+    assert np.isfinite(found.runs["lower"]).all()
+    assert found.runs["work"].max() == 0
+
+
+def test_events_come_by_the_clock() -> None:
+    began = time.perf_counter()
+    slow = punctual(CELL, 10.0, 50.0, WANTED)
+    assert time.perf_counter() - began > (CELL.seeds + 1) * (CELL.steps - 1) / 50.0
+    assert slow.missed == 0.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"deadline": 0.0}, "deadline"),
+        ({"rate": 5.0}, "rate"),
+        ({"deadline": 1.0, "joint": 5}, "joint"),
+        ({"deadline": 1.0, "fidelity": True}, "fidelity"),
+    ],
+)
+def test_what_cannot_be_asked_for(changes: dict, word: str) -> None:
+    with pytest.raises(UsageError, match=word):
+        check(Experiment(grid=Grid(["smc"]), **changes), "mine.toml")
+
+
+def test_a_bench_under_a_deadline_says_so() -> None:
+    done = call(
+        "bench", "finite", "--posterior", "exact", "--steps", "4", "--seeds", "2",
+        "--deadline", "5s", "--rate", "1000", "--export-markdown", "-",
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    assert "late" in done.out
+    assert "in full" in done.out
