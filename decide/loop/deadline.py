@@ -84,19 +84,27 @@ class Ladder:
 
 
 class Choices(NamedTuple):
-    """A ladder to decide on, with what each rung looks at and its compiled call."""
+    """A ladder to decide on, with what each rung looks at and its compiled call.
+
+    every: also those that were not worth a rung here, but may have been when a reply was given.
+    """
 
     ladder: Ladder
     rungs: tuple[Rung, ...]
     calls: tuple[Deciding, ...]
+    every: dict[Rung, Deciding]
 
 
 class Lessons(NamedTuple):
-    """A ladder to learn on, with the refine steps of each rung and its compiled call."""
+    """A ladder to learn on, with the refine steps of each rung and its compiled call.
+
+    every: as in `Choices`.
+    """
 
     ladder: Ladder
     refine: tuple[int, ...]
     calls: tuple[Learning, ...]
+    every: dict[int, Learning]
 
 
 def sizes(draws: int, candidates: int, fixed: bool) -> tuple[Rung, ...]:
@@ -170,6 +178,7 @@ def build_choices(agent: Agent, given: int, rule_of: Callable[[int], Rule], load
         Ladder([usual[n] for n in kept], load),
         tuple(rungs[n] for n in kept),
         tuple(calls[n] for n in kept),
+        dict(zip(rungs, calls, strict=True)),
     )
 
 
@@ -202,6 +211,7 @@ def build_lessons(agent: Agent, load: Load) -> Lessons:
         Ladder([usual[n] for n in kept], load),
         tuple(steps[n] for n in kept),
         tuple(calls[n] for n in kept),
+        dict(zip(steps, calls, strict=True)),
     )
 
 

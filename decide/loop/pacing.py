@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..rules.base import Rule
-from .deadline import Load, build_choices, build_lessons
+from .deadline import Load, Rung, build_choices, build_lessons
 from .live import FloatArray, Live, timed_decide, timed_learn
 from .step import Agent, Decision, Learned, Request
 
@@ -75,16 +75,19 @@ class Pace:
         if left is None or live not in self._choices:
             out, taken = timed_decide(live, packed, live.write_request(request))
             return live.read_decision(out), taken, {}
-        ladder, rungs, calls = self._choices[live]
+        choices = self._choices[live]
         if (before := self._followed.get("rung")) is not None:
             number, fits = before["number"], not self._followed["fallback"]
+            rung = Rung(before["draws"], before["candidates"])
+            call = choices.every[rung]
         else:
-            number, fits = ladder.pick(left)
-        rung, call = rungs[number], calls[number]
+            number, fits = choices.ladder.pick(left)
+            rung, call = choices.rungs[number], choices.calls[number]
         kept = slice(rung.candidates)
         cut = request._replace(valid=request.valid[kept], cost=request.cost[kept])
         out, taken = timed_decide(call, packed, call.write_request(cut))
-        ladder.took(number, taken / SECOND)
+        if before is None:
+            choices.ladder.took(number, taken / SECOND)
         said = {"rung": {"number": number, **rung._asdict()}, "fallback": not fits}
         return call.read_decision(out), taken, said
 
@@ -94,14 +97,16 @@ class Pace:
         if left is None or self._lessons is None:
             packed, out, taken = timed_learn(self._learner, packed, flat)
             return packed, self._learner.read_learned(out), taken, {}
-        ladder, steps, calls = self._lessons
-        if (before := self._followed.get("refine")) is not None:
-            number = steps.index(before)
+        lessons = self._lessons
+        if (steps := self._followed.get("refine")) is not None:
+            call = lessons.every[steps]
+            packed, out, taken = timed_learn(call, packed, flat)
         else:
-            number, _ = ladder.pick(left)
-        packed, out, taken = timed_learn(calls[number], packed, flat)
-        ladder.took(number, taken / SECOND)
-        return packed, calls[number].read_learned(out), taken, {"refine": steps[number]}
+            number, _ = lessons.ladder.pick(left)
+            steps, call = lessons.refine[number], lessons.calls[number]
+            packed, out, taken = timed_learn(call, packed, flat)
+            lessons.ladder.took(number, taken / SECOND)
+        return packed, call.read_learned(out), taken, {"refine": steps}
 
     def punctual(self) -> bool | None:
         """Whether the input at hand is answered in time, None where there is no hurry."""
