@@ -1,0 +1,252 @@
+"""A write-ahead log: what was accepted and what was answered, kept before anybody is told.
+
+Append-only segments `FIRST.log`, each a header and records with their length and CRC-32. A record
+that is not whole was being written when the process or the machine stopped: it shows, and is cut
+off. Not here: what records mean (decide/loop/durable.py), or checkpoints (checkpoint.py).
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from threading import Event as Flag
+from threading import Lock, Thread
+from typing import NamedTuple
+
+from ..posteriors.base import UsageError
+
+HEADER = b"uncertain log 1\n"
+FRAME = struct.Struct("<II")
+"""Length and CRC-32 of what follows."""
+HEAD = struct.Struct("<BQ")
+"""Kind and number, before the body."""
+LINE, REPLY = 1, 2
+"""Kinds: an accepted line, and the reply to the line of the same number."""
+ALWAYS, INTERVAL, NEVER = FSYNC = ("always", "interval", "never")
+SECONDS_BETWEEN = 1.0
+"""At most, between two fsyncs under `interval`."""
+DIGITS = 16
+"""Of a segment's first number in its name, so that names sort as numbers do."""
+
+
+class Entry(NamedTuple):
+    """kind: LINE or REPLY. number: of the line, counted from 1. body: bytes."""
+
+    kind: int
+    number: int
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A file of the log. whole: bytes up to the end of its last whole record, of `size`. count: of
+    whole records."""
+
+    path: Path
+    whole: int
+    size: int
+    count: int
+    content: bytes = field(repr=False)
+
+    @property
+    def torn(self) -> int:
+        """Bytes behind the last whole record."""
+        return self.size - self.whole
+
+    def entries(self) -> Iterator[Entry]:
+        """Every whole record."""
+        at = len(HEADER)
+        while at < self.whole:
+            length, _ = FRAME.unpack_from(self.content, at)
+            at += FRAME.size
+            kind, number = HEAD.unpack_from(self.content, at)
+            yield Entry(kind, number, self.content[at + HEAD.size : at + length])
+            at += length
+
+
+def segments(folder: Path) -> list[Path]:
+    """Files of the log in their order."""
+    return sorted(folder.glob("*.log"))
+
+
+def first_of(path: Path) -> int:
+    """The number of the first line that a segment may hold."""
+    return int(path.stem)
+
+
+def scan(path: Path) -> Segment:
+    """A segment, and how much of it is whole."""
+    content = path.read_bytes()
+    if content[: len(HEADER)] != HEADER:
+        return Segment(path, 0, len(content), 0, content)
+    at, count = len(HEADER), 0
+    while at + FRAME.size <= len(content):
+        length, check = FRAME.unpack_from(content, at)
+        payload = content[at + FRAME.size : at + FRAME.size + length]
+        # No record is shorter than its head: a tail of zeros is no record of length 0.
+        if length < HEAD.size or len(payload) < length or zlib.crc32(payload) != check:
+            break
+        at, count = at + FRAME.size + length, count + 1
+    return Segment(path, at, len(content), count, content)
+
+
+def entries(folder: Path, after: int = 0) -> Iterator[Entry]:
+    """Records of lines with a number above `after`.
+
+    Raises UsageError where a segment that is not the last one is damaged: what follows it would be
+    replayed onto a belief that lacks what is gone.
+    """
+    files = segments(folder)
+    for path, following in zip(files, [*files[1:], None], strict=True):
+        if following is not None and first_of(following) <= after + 1:
+            continue
+        segment = scan(path)
+        if segment.torn and following is not None:
+            raise UsageError(
+                f"{path}: damaged at byte {segment.whole} before {following.name}; move later "
+                "segments away to go on from before the damage"
+            )
+        yield from (entry for entry in segment.entries() if entry.number > after)
+
+
+class Log:
+    """The log in a folder, open for appending; a torn tail is cut off, its bytes in `cut`.
+
+    fsync: `always`, before `settle` returns; `interval`, once a second from a thread of its own;
+    `never`, when the operating system likes. Whatever that is, what is appended outlives the
+    process. Raises UsageError, what was there before intact, where the disk is full or read-only.
+    """
+
+    def __init__(self, folder: Path, fsync: str = INTERVAL, first: int = 1) -> None:
+        self.folder, self.fsync, self.cut = folder, fsync, 0
+        self._dirty, self._closed = Flag(), Flag()
+        self._failed: OSError | None = None
+        # Held while the file is synced or changed for another.
+        self._using = Lock()
+        with self._told():
+            folder.mkdir(parents=True, exist_ok=True)
+            files = segments(folder)
+            if files:
+                self._reopen(files[-1])
+            else:
+                self._create(first)
+        self._flusher: Thread | None = None
+        if fsync == INTERVAL:
+            self._flusher = Thread(target=self._flush_now_and_then, daemon=True)
+            self._flusher.start()
+
+    def append(self, kind: int, number: int, body: bytes) -> None:
+        """Write a record, all of it or nothing."""
+        payload = HEAD.pack(kind, number) + body
+        record = FRAME.pack(len(payload), zlib.crc32(payload)) + payload
+        with self._told():
+            if self._failed is not None:
+                raise self._failed
+            self._write(record)
+        self._dirty.set()
+
+    def settle(self) -> None:
+        """Have what was appended on the disk, under `always`."""
+        if self.fsync == ALWAYS:
+            self.sync()
+
+    def sync(self) -> None:
+        """Have what was appended on the disk."""
+        self._dirty.clear()
+        with self._told():
+            os.fdatasync(self._file)
+
+    def rotate(self, first: int) -> None:
+        """Go on in a new segment for lines from `first` on, unless this one has none yet."""
+        if self.size == len(HEADER):
+            return
+        if self.fsync != NEVER:
+            self.sync()
+        with self._told(), self._using:
+            before = self._file
+            self._create(first)
+            os.close(before)
+
+    def prune(self, oldest: int) -> None:
+        """Remove segments that hold no line above `oldest`."""
+        files = segments(self.folder)
+        for path, following in pairwise(files):
+            if first_of(following) <= oldest + 1:
+                with self._told():
+                    path.unlink()
+
+    def close(self) -> None:
+        """Sync, unless `never`, and close."""
+        self._closed.set()
+        self._dirty.set()
+        if self._flusher is not None:
+            self._flusher.join()
+        try:
+            if self.fsync != NEVER:
+                self.sync()
+        finally:
+            os.close(self._file)
+
+    def _create(self, first: int) -> None:
+        path = self.folder / f"{first:0{DIGITS}}.log"
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        self.size = 0
+        self._write(HEADER)
+        if self.fsync != NEVER:
+            sync_folder(self.folder)
+
+    def _reopen(self, path: Path) -> None:
+        segment = scan(path)
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND)
+        self.cut, self.size = segment.torn, segment.whole
+        if self.cut:
+            os.ftruncate(self._file, self.size)
+        if not self.size:
+            self._write(HEADER)
+
+    def _write(self, record: bytes) -> None:
+        try:
+            done = os.write(self._file, record)
+            while done < len(record):
+                done += os.write(self._file, record[done:])
+        except OSError:
+            os.ftruncate(self._file, self.size)
+            raise
+        self.size += len(record)
+
+    def _flush_now_and_then(self) -> None:
+        while not self._closed.wait(SECONDS_BETWEEN):
+            if not self._dirty.is_set():
+                continue
+            self._dirty.clear()
+            try:
+                with self._using:
+                    os.fdatasync(self._file)
+            except OSError as error:  # told by the next append: nobody listens here
+                self._failed = error
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise UsageError(
+                f"{self.folder}: the log cannot be written ({reason}); nothing accepted is lost: "
+                "put that right and go on with --resume"
+            ) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Have a folder's own entries on the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
