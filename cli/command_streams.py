@@ -21,12 +21,20 @@ from .inputs import Intake, OnError
         "uncertain run log.ndjson --model examples/dose.py:Dose --posterior smc --rule eig",
         "uncertain run --model finite --posterior exact --rule eig --until-gain 0.01",
         "uncertain run log.ndjson --on-error quarantine --quarantine refused.ndjson",
+        "uncertain run events.ndjson --follow --on-error skip",
+        "uncertain run unix:run/uncertain.sock --model linear:arms=10:features=16",
+        "uncertain run tcp:127.0.0.1:7000 --max-clients 20 --max-line 10000",
     ),
 )
 def run(
     context: typer.Context,
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="NDJSON in; - is standard input.")
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="NDJSON in; - is standard input, unix:PATH or tcp:HOST:PORT a socket that many "
+            "clients may ask at.",
+        ),
     ] = "-",
     model: o.Model = "linear",
     posterior: o.Posterior = "laplace",
@@ -93,6 +101,31 @@ def run(
             help="Longest line taken: 64 MiB of a file, 1 MiB of a client unless given.",
         ),
     ] = None,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow",
+            help="Wait for more at the end of FILE, also after it is replaced or shortened.",
+        ),
+    ] = False,
+    max_clients: Annotated[
+        int, typer.Option("--max-clients", min=1, metavar="N", help="Clients at a time.")
+    ] = 256,
+    stalled: Annotated[
+        str,
+        typer.Option(
+            "--stalled",
+            metavar="TIME",
+            help="Disconnect a client that reads nothing of its replies for as long.",
+        ),
+    ] = "30s",
+    allow_remote: Annotated[
+        bool,
+        typer.Option(
+            "--allow-remote",
+            help="Listen at addresses that other machines can reach; nobody asks who they are.",
+        ),
+    ] = False,
     seed: o.Seed = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No notes on standard error.")] = False,
     no_cache: o.NoCache = False,
@@ -107,7 +140,10 @@ def run(
     def body() -> int:
         from .run import Run, run
 
-        intake = Intake(file, on_error, quarantine, max_line)
+        intake = Intake(
+            file, on_error, quarantine, max_line, follow, max_clients,
+            o.seconds("--stalled", stalled) or 30.0, allow_remote,
+        )  # fmt: skip
         chosen = Run(
             str(model), str(posterior), str(rule), o.names([arms] if arms else None),
             particles, refine, proposer, candidates or 1, explore or 0.0, horizon, batch,

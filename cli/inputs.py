@@ -40,6 +40,10 @@ class Intake:
     on_error: OnError = OnError.STOP
     quarantine: str = "refused.ndjson"
     max_line: int | None = None
+    follow: bool = False
+    max_clients: int = 256
+    stalled: float = 30.0
+    allow_remote: bool = False
 
 
 @contextmanager
@@ -58,9 +62,24 @@ def input_of(
     intake: Intake, environment: Environment, sink: Sink, tell: Callable[[str], None]
 ) -> Input:
     """The input that FILE and its options ask for. tell: says a line to the person."""
+    from ..posteriors.base import UsageError
+    from ..streams.addresses import is_address
     from ..streams.files import LONGEST_LINE, check_readable
     from ..streams.reading import Reading
 
+    if is_address(intake.file):
+        from ..streams.sockets import LONGEST, Sockets
+
+        if intake.follow:
+            raise UsageError(f"--follow is for a file, {intake.file} is an address: leave it out")
+        return Sockets(
+            intake.file, intake.max_line or LONGEST, intake.max_clients, intake.allow_remote,
+            intake.stalled, tell,
+        )  # fmt: skip
+    if intake.follow:
+        from ..streams.following import Following
+
+        return Following(intake.file, sink, intake.max_line or LONGEST_LINE, tell)
     check_readable([intake.file])
     return Reading(intake.file, sink, environment.stdin, intake.max_line or LONGEST_LINE)
 

@@ -81,10 +81,9 @@ class Lines:
 
     def __init__(self, longest: int, offset: int = 0, number: int = 0) -> None:
         self.longest, self.offset, self.number = longest, offset, number
-        self._ready: deque[bytes] = deque()
-        self._tail = bytearray()
-        # Of the line at the head of `_ready` and of the tail: bytes that were let go.
-        self._head_lost = self._lost = 0
+        # A line that was too long comes with the number of its bytes that were let go.
+        self._ready: deque[bytes | tuple[bytes, int]] = deque()
+        self._tail, self._lost = bytearray(), 0
         self._unended = False
 
     def __len__(self) -> int:
@@ -97,7 +96,7 @@ class Lines:
         return bool(self._tail)
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next bytes in. Every line at hand must have been taken before."""
+        """Take the next bytes in; memory stays bounded if there were no lines at hand."""
         first, *rest = chunk.split(b"\n")
         self._grow(first)
         if rest:
@@ -114,9 +113,10 @@ class Lines:
     def take(self) -> Cut | None:
         """The next line that is not blank, if there is one."""
         while self._ready:
-            line = self._ready.popleft()
-            length = len(line) + self._head_lost
-            self._head_lost = 0
+            line, lost = self._ready.popleft(), 0
+            if isinstance(line, tuple):
+                line, lost = line
+            length = len(line) + lost
             whole = not (self._unended and not self._ready)
             offset = self.offset
             self.offset += length + whole
@@ -135,6 +135,6 @@ class Lines:
             del self._tail[kept:]
 
     def _finish(self) -> None:
-        self._ready.append(bytes(self._tail))
-        self._head_lost, self._lost = self._lost, 0
-        self._tail = bytearray()
+        line = bytes(self._tail)
+        self._ready.append((line, self._lost) if self._lost else line)
+        self._tail, self._lost = bytearray(), 0

@@ -1,0 +1,68 @@
+"""SIGINT and SIGTERM as something to wait on, so that what is under way is finished first.
+
+Not here: what is done about it. A second one ends the process as it would have without this.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import signal
+import socket
+import threading
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Ending:
+    """asked: whether to end, set by the first signal between `begin` and `close`.
+
+    `fileno` becomes readable then, for a selector. Only the main thread can watch for signals;
+    elsewhere nothing is ever asked.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._old: dict[int, Any] = {}
+        self._wakeup = -1
+        self._read, self._write = socket.socketpair()
+        for end in (self._read, self._write):
+            end.setblocking(False)
+
+    def fileno(self) -> int:
+        """What to wait on."""
+        return self._read.fileno()
+
+    def begin(self) -> None:
+        """Watch from now on."""
+        if self._old or threading.current_thread() is not threading.main_thread():
+            return
+        self._old = {number: signal.signal(number, self._ask) for number in SIGNALS}
+        self._wakeup = signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
+
+    def _ask(self, number: int, frame: Any) -> None:
+        self.asked = True
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+        self._old = {}
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep, less long if asked to end; whether that was asked."""
+        if not self.asked:
+            with contextlib.suppress(InterruptedError):
+                select.select([self._read], [], [], seconds)
+        return self.asked
+
+    def close(self) -> None:
+        """Watch no longer."""
+        if self._write.fileno() < 0:
+            return
+        if threading.current_thread() is threading.main_thread():
+            self._restore()
+            signal.set_wakeup_fd(self._wakeup)
+        self._read.close()
+        self._write.close()
