@@ -17,7 +17,7 @@ import numpy as np
 
 from ...posteriors.base import Event
 from ...streams.encode import Encoder
-from ...streams.record import DECISION, EVENT, REQUEST, Record
+from ...streams.record import DECISION, EVENT, REQUEST, LineError, Record
 from ..rules.base import Rule
 from .asking import Asking, rows_of, too_large
 from .live import build_live
@@ -107,13 +107,22 @@ class Server:
         arrived: int | None = None,
         followed: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """The reply to a record. Raises UsageError, the state unchanged, where it does not fit.
+        """The reply to a record. Raises LineError, the state unchanged, where it does not fit.
 
         arrived: when it did, by `time.perf_counter_ns`, from which its deadline counts; now unless
         given. followed: the reply to the same record before the process ended; what depended on
         the clock then is done again.
         """
         self._pace.begin(record.deadline, arrived, followed)
+        origin = self.encoder._origin
+        try:
+            return self._answered(record)
+        except LineError:
+            # A line that is refused must not say when the stream began.
+            self.encoder._origin = origin
+            raise
+
+    def _answered(self, record: Record) -> dict[str, Any]:
         with np.errstate(over="ignore"):
             kind = record.kind
             if kind == REQUEST:
