@@ -12,6 +12,7 @@ import typer
 from . import options as o
 from .app import Job, app, bound, examples
 from .inputs import Intake, OnError
+from .keeping import Fsync, Keep
 
 
 @app.command(
@@ -126,6 +127,29 @@ def run(
             help="Listen at addresses that other machines can reach; nobody asks who they are.",
         ),
     ] = False,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            "--checkpoint",
+            metavar="DIR",
+            help="Keep in this folder all that is needed to go on after a kill.",
+        ),
+    ] = None,
+    every: Annotated[
+        str,
+        typer.Option("--every", metavar="N|TIME", help="Checkpoint after N lines, or a time."),
+    ] = "10s",
+    fsync: Annotated[
+        Fsync,
+        typer.Option(
+            "--fsync",
+            help="Have accepted lines on the disk before each reply, each second, or whenever. A "
+            "killed process loses nothing, a machine without power what is not there.",
+        ),
+    ] = Fsync.INTERVAL,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from what --checkpoint holds, if anything.")
+    ] = False,
     seed: o.Seed = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No notes on standard error.")] = False,
     no_cache: o.NoCache = False,
@@ -144,10 +168,13 @@ def run(
             file, on_error, quarantine, max_line, follow, max_clients,
             o.seconds("--stalled", stalled) or 30.0, allow_remote,
         )  # fmt: skip
+        if resume and checkpoint is None:
+            raise typer.BadParameter("needs a folder: --checkpoint DIR", param_hint="--resume")
+        keep = None if checkpoint is None else Keep(checkpoint, every, fsync, resume)
         chosen = Run(
             str(model), str(posterior), str(rule), o.names([arms] if arms else None),
             particles, refine, proposer, candidates or 1, explore or 0.0, horizon, batch,
-            until_gain, budget, seed, quiet, intake=intake,
+            until_gain, budget, seed, quiet, intake=intake, keep=keep,
         )  # fmt: skip
         return run(chosen, context.obj)
 

@@ -15,6 +15,7 @@ from ..posteriors.base import Arms, UsageError
 from ..posteriors.loading import Spec, parse
 from .environment import Environment, ExitStatus
 from .inputs import Intake, OnError
+from .keeping import LOOK, Keep, Kept, keeping
 
 if TYPE_CHECKING:
     from ..decide.loop.serve import Server, Tally
@@ -29,7 +30,7 @@ MICROSECONDS = 1e-3
 
 @dataclass(frozen=True)
 class Run:
-    """What to run; every field is a command-line option of the same name, but for the intake."""
+    """What to run; every field is a command-line option of the same name, but for the last two."""
 
     model: str = "linear"
     posterior: str = "laplace"
@@ -46,7 +47,9 @@ class Run:
     budget: float | None = None
     seed: int = 0
     quiet: bool = False
+    deadline: float | None = None
     intake: Intake = field(default_factory=Intake)
+    keep: Keep | None = None
 
 
 def run(options: Run, environment: Environment) -> int:
@@ -63,42 +66,53 @@ def run(options: Run, environment: Environment) -> int:
         gc.collect()
         gc.freeze()
         tell(f"ready after {server.compile:.1f} s of compilation")
-        serve(server, source, refusals, options.intake.on_error)
+        with keeping(options, server, environment, tell) as kept:
+            serve(server, source, refusals, options.intake.on_error, kept)
     if server.stopped is not None:
         tell(f"stopped: {server.stopped}")
-    for line in (*summary(server.tally, server.waiting), *refusals.summary(), *source.notes()):
+    told = (*summary(server.tally, server.waiting), *refusals.summary(), *source.notes())
+    for line in (*told, *(kept.summary() if kept else ())):
         tell(line)
     return ExitStatus.DONE
 
 
-def serve(server: Server, source: Input, refusals: Refusals, on_error: OnError) -> None:
-    """Answer whoever asks, until the input ends or the server stops."""
+def serve(
+    server: Server, source: Input, refusals: Refusals, on_error: OnError, kept: Kept | None = None
+) -> None:
+    """Answer whoever asks, until the input ends, the server stops or a run that is kept is asked
+    to end."""
     from ..streams.ndjson import decode
     from ..streams.record import LineError
     from ..streams.refused import too_long
 
-    while server.stopped is None:
-        arrival = source.take()
+    while server.stopped is None and not (kept and kept.asked):
+        arrival = source.take(LOOK if kept else None)
         if arrival is None:
             if source.ended:
                 return
             continue
+        if kept and kept.skips(arrival):
+            continue
         try:
             if arrival.length > source.longest:
                 raise too_long(arrival, source.longest)
-            reply = server.answer(decode(arrival.line, arrival.where))
+            record = decode(arrival.line, arrival.where)
+            reply = kept.answer(record, arrival) if kept else server.answer(record)
         except LineError as error:
             if on_error == OnError.STOP:
                 source.dismiss(arrival, error)
             reply = refusals.refuse(arrival, error)
-        arrival.sink.write(reply)
+        if reply is not None:
+            arrival.sink.write(reply)
+        if kept:
+            kept.sent()
 
 
 def prepared(options: Run) -> Server:
     """The agent, compiled and at its prior."""
     from ..decide.loop.serve import Server
     from ..decide.loop.stopping import Stopping
-    from ..decide.rules.registry import informs
+    from ..decide.rules.registry import build_rule, informs
     from ..posteriors.outcomes import outcome_kind
     from ..posteriors.registry import build_model
     from ..streams.encode import Encoder
@@ -117,6 +131,8 @@ def prepared(options: Run) -> Server:
             f"--until-gain needs a rule that says what it expects to gain; {options.rule} does "
             "not: use eig or ids"
         )
+    if options.batch > 1 and options.deadline is not None:
+        raise UsageError("--deadline decides one action at a time: leave --batch out")
     if options.batch > 1:
         agent = with_batch(agent, options)
     capacity = 0 if isinstance(space, Arms) else options.candidates
@@ -132,6 +148,8 @@ def prepared(options: Run) -> Server:
         horizon=options.horizon,
         batch=options.batch,
         stopping=Stopping(options.until_gain, options.budget),
+        deadline=options.deadline,
+        rule_of=lambda draws: build_rule(options.rule, model, options.explore, draws),
     )
 
 
@@ -178,6 +196,8 @@ def summary(tally: Tally, waiting: Waiting) -> list[str]:
         (tally.unmatched, "observations of an id that was not waiting: not learnt"),
         (waiting.dropped, "decisions dropped unanswered: beyond --horizon"),
         (len(waiting), "decisions still without an observation"),
+        (tally.late, "answers after their deadline"),
+        (tally.cheaper, "decisions with fewer draws or candidates, to be in time"),
         (tally.unhealthy, "updates not healthy (not finite or rejected)"),
     ):
         if count:
