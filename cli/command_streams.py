@@ -25,6 +25,7 @@ from .keeping import Fsync, Keep
         "uncertain run events.ndjson --follow --on-error skip",
         "uncertain run unix:run/uncertain.sock --model linear:arms=10:features=16",
         "uncertain run tcp:127.0.0.1:7000 --max-clients 20 --max-line 10000",
+        "uncertain run unix:run/uncertain.sock --status 5s --metrics tcp:127.0.0.1:9090",
     ),
 )
 def run(
@@ -150,6 +151,20 @@ def run(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from what --checkpoint holds, if anything.")
     ] = False,
+    status: Annotated[
+        str | None,
+        typer.Option(
+            "--status", metavar="TIME", help="Say on standard error every so often how it goes."
+        ),
+    ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            "--metrics",
+            metavar="tcp:HOST:PORT",
+            help="Show the same to Prometheus there (needs uncertain[metrics]).",
+        ),
+    ] = None,
     seed: o.Seed = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No notes on standard error.")] = False,
     no_cache: o.NoCache = False,
@@ -174,7 +189,8 @@ def run(
         chosen = Run(
             str(model), str(posterior), str(rule), o.names([arms] if arms else None),
             particles, refine, proposer, candidates or 1, explore or 0.0, horizon, batch,
-            until_gain, budget, seed, quiet, intake=intake, keep=keep,
+            until_gain, budget, seed, quiet, o.seconds("--status", status), metrics,
+            intake=intake, keep=keep,
         )  # fmt: skip
         return run(chosen, context.obj)
 

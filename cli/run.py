@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..decide.loop.waiting import Waiting
     from ..streams.arriving import Input
     from ..streams.refused import Refusals
+    from .watching import Watch
 
 MICROSECONDS = 1e-3
 """In one nanosecond."""
@@ -47,6 +48,8 @@ class Run:
     budget: float | None = None
     seed: int = 0
     quiet: bool = False
+    status: float | None = None
+    metrics: str | None = None
     deadline: float | None = None
     intake: Intake = field(default_factory=Intake)
     keep: Keep | None = None
@@ -56,18 +59,28 @@ def run(options: Run, environment: Environment) -> int:
     """Answer every line until the input ends; UsageError for a wrong one that ends the run."""
     from ..streams.ndjson import Writer
     from .inputs import opened, refusals_of
+    from .metrics import exposed
+    from .watching import Watch
 
     tell = (lambda text: None) if options.quiet else environment.say
     refusals = refusals_of(options.intake)
     sink = Writer(environment.data, live=True)
-    with opened(options.intake, environment, sink, tell) as source:
+    remote = options.intake.allow_remote
+    with (
+        opened(options.intake, environment, sink, tell) as source,
+        exposed(options.metrics, remote, tell) as expose,
+    ):
         server = prepared(options)
         # What exists now stays; without this the collector would walk all of JAX now and then.
         gc.collect()
         gc.freeze()
         tell(f"ready after {server.compile:.1f} s of compilation")
+        watch = None
+        if options.status is not None or options.metrics is not None:
+            watch = Watch(server, source, refusals, options.status, environment.say)
+            expose(watch)
         with keeping(options, server, environment, tell) as kept:
-            serve(server, source, refusals, options.intake.on_error, kept)
+            serve(server, source, refusals, options.intake.on_error, kept, watch)
     if server.stopped is not None:
         tell(f"stopped: {server.stopped}")
     told = (*summary(server.tally, server.waiting), *refusals.summary(), *source.notes())
@@ -77,7 +90,12 @@ def run(options: Run, environment: Environment) -> int:
 
 
 def serve(
-    server: Server, source: Input, refusals: Refusals, on_error: OnError, kept: Kept | None = None
+    server: Server,
+    source: Input,
+    refusals: Refusals,
+    on_error: OnError,
+    kept: Kept | None = None,
+    watch: Watch | None = None,
 ) -> None:
     """Answer whoever asks, until the input ends, the server stops or a run that is kept is asked
     to end."""
@@ -86,7 +104,8 @@ def serve(
     from ..streams.refused import too_long
 
     while server.stopped is None and not (kept and kept.asked):
-        arrival = source.take(LOOK if kept else None)
+        pause = watch.pause() if watch else None
+        arrival = source.take(LOOK if kept else pause)
         if arrival is None:
             if source.ended:
                 return
@@ -104,6 +123,8 @@ def serve(
             reply = refusals.refuse(arrival, error)
         if reply is not None:
             arrival.sink.write(reply)
+            if watch:
+                watch.saw(reply)
         if kept:
             kept.sent()
 

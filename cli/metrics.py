@@ -1,0 +1,123 @@
+"""`--metrics`: a Prometheus endpoint for a live run, by prometheus-client.
+
+Figures are read when somebody asks for them; the run itself only counts. Not here: the counting
+(watching.py).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from .watching import BOUNDS, Watch, behind_of, clients_of
+
+if TYPE_CHECKING:
+    from prometheus_client.core import CollectorRegistry
+
+SWITCHING = 5e-4
+"""Seconds after which a thread that answers a scrape lets a decision go first; Python's own 5 ms
+is longer than many deadlines."""
+
+
+@contextmanager
+def exposed(
+    address: str | None, remote: bool, tell: Callable[[str], None]
+) -> Iterator[Callable[[Watch], None]]:
+    """Listens at `tcp:HOST:PORT` and, once told of a `Watch`, shows its figures.
+
+    None listens nowhere. Raises UsageError where the address cannot be had, or the package is
+    missing.
+    """
+    if address is None:
+        yield lambda watch: None
+        return
+    server, thread, registry = started(address, remote)
+    tell(f"metrics at http://{server.server_name}:{server.server_port}/metrics")
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, SWITCHING))
+    try:
+        yield lambda watch: registry.register(Figures(watch))  # type: ignore[arg-type]
+    finally:
+        sys.setswitchinterval(before)
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def started(address: str, remote: bool) -> tuple[Any, Any, CollectorRegistry]:
+    """A server with its thread, and what it shows: the process, to begin with."""
+    from ..posteriors.base import UsageError
+    from ..streams.addresses import address_of, resolved
+
+    try:
+        from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+    except ImportError as error:
+        raise UsageError(
+            "--metrics needs prometheus-client: pip install 'uncertain[metrics]'"
+        ) from error
+    wanted = address_of(address)
+    if wanted.path:
+        raise UsageError(f"{address}: --metrics is asked for over HTTP; write tcp:127.0.0.1:9090")
+    try:
+        host = resolved(address, wanted, remote)[1][0]
+        registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        server, thread = start_http_server(wanted.port, host, registry)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise UsageError(f"{address}: cannot listen there ({why}); choose another port") from error
+    return server, thread, registry
+
+
+class Figures:
+    """What a scrape sees of a run."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+
+    def collect(self) -> Iterator[Any]:
+        """Every metric, as it is now."""
+        from prometheus_client.core import (
+            CounterMetricFamily,
+            GaugeMetricFamily,
+            HistogramMetricFamily,
+        )
+
+        watch, tally, waiting = self.watch, self.watch.server.tally, self.watch.server.waiting
+        for name, what, count in (
+            ("answered", "Lines answered, refused ones included", watch.lines),
+            ("decisions", "Requests decided", tally.decided),
+            ("learnt", "Events learnt", tally.learnt),
+            ("unmatched", "Observations of an id that was not waiting", tally.unmatched),
+            ("dropped", "Decisions dropped unanswered, beyond --horizon", waiting.dropped),
+            ("unhealthy", "Updates not finite or rejected", tally.unhealthy),
+            ("late", "Answers after their deadline", tally.late),
+        ):
+            yield CounterMetricFamily(f"uncertain_{name}", what, count)
+        # Copied in one go: the run goes on counting meanwhile.
+        reasons = dict(watch.refusals.reasons)
+        family = CounterMetricFamily("uncertain_refused", "Lines refused", labels=["reason"])
+        for reason, count in sorted(reasons.items()):
+            family.add_metric([reason], count)
+        yield family
+        for name, timing in watch.stages.items():
+            counts = accumulate(list(timing.bins))
+            ends = [*(f"{bound:.6g}" for bound in BOUNDS), "+Inf"]
+            yield HistogramMetricFamily(
+                f"uncertain_{name}_seconds", f"Latency of {name}, the compiled call alone",
+                list(zip(ends, counts, strict=True)), timing.total,
+            )  # fmt: skip
+        yield GaugeMetricFamily("uncertain_waiting", "Decisions without observation", len(waiting))
+        for name, what, value in (
+            ("gain_nats", "Information gained so far", watch.gain if watch.informed else None),
+            ("clients", "Clients connected", clients_of(watch.source)),
+            ("unread_bytes", "Bytes of the input not yet read", behind_of(watch.source)),
+        ):
+            if value is not None:
+                yield GaugeMetricFamily(f"uncertain_{name}", what, value)
+
+
+__all__ = ["exposed"]
