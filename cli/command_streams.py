@@ -1,6 +1,6 @@
-"""`run` and `replay` on the command line: their options and help.
+"""`run`, `inspect` and `replay` on the command line: their options and help.
 
-Not here: their bodies (run.py, replay.py).
+Not here: their bodies (run.py, inspect.py, replay.py).
 """
 
 from __future__ import annotations
@@ -195,6 +195,27 @@ def run(
         return run(chosen, context.obj)
 
     return bound(context, debug, no_cache, body)
+
+
+@app.command(
+    short_help="Show what a folder of run --checkpoint holds.",
+    epilog=examples("uncertain inspect kept", "uncertain inspect kept | jq .step"),
+)
+def inspect(
+    context: typer.Context,
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="As given to run --checkpoint.")],
+    debug: o.Debug = False,
+) -> Job:
+    """Show checkpoints and log of a run: identity, steps, waiting decisions, place in the input,
+    size, age, and what is damaged (exit code 1).
+    """
+
+    def body() -> int:
+        from .inspect import inspect as run
+
+        return run(folder, context.obj)
+
+    return bound(context, debug, True, body)
 
 
 @app.command(

@@ -1,0 +1,297 @@
+"""`uncertain run --checkpoint`: killed, resumed, told to end, refused; and `uncertain inspect`.
+
+Not here: every place to be killed at (tests/decide/test_durable.py).
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from console import call, lines
+from uncertain.streams.checkpoint import Checkpoints
+
+LINEAR = ("run", "--model", "linear:arms=3:features=1")
+MAIN = (sys.executable, "-c", "from uncertain.cli.main import main; main()")
+HORIZON = 50
+"""Decisions that wait at a time in what the killed runs read."""
+
+
+def turns(count: int, seed: int = 0) -> str:
+    """Requests and late observations, `2 * count` lines."""
+    rng, waiting, found = random.Random(seed), [], []
+    for i in range(count):
+        found.append({"id": i, "x": [rng.gauss(0, 1)], "t": 1.7e9 + i})
+        waiting.append(i)
+        if len(waiting) > HORIZON:
+            found.append({"id": waiting.pop(rng.randrange(HORIZON)), "y": rng.gauss(0, 1)})
+    return lines(*found, *({"id": i, "y": 0.5} for i in waiting))
+
+
+def plain(out: bytes) -> list[dict[str, Any]]:
+    """Replies without what the clock decides."""
+    rows = [json.loads(line) for line in out.splitlines()]
+    return [{name: value for name, value in row.items() if name != "latency"} for row in rows]
+
+
+def belief(folder: Path) -> tuple[dict[str, bytes], Any]:
+    """What the newest checkpoint of a run knows."""
+    point, wrong = Checkpoints(folder / "checkpoints").newest()
+    assert point is not None
+    assert not wrong
+    return {name: array.tobytes() for name, array in point.arrays.items()}, point.facts["server"]
+
+
+class Runs:
+    """`uncertain run` as processes of its own, with programs kept between them."""
+
+    def __init__(self, folder: Path, *options: object) -> None:
+        self.folder, self.kept, self.out = folder, folder / "kept", folder / "out.ndjson"
+        self.options = [*LINEAR, *map(str, options)]
+        self.environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
+
+    def begin(self, *options: object, **pipes: Any) -> subprocess.Popen[bytes]:
+        """Started; appends to the output unless told otherwise."""
+        command = [*MAIN, *self.options, "--checkpoint", self.kept]
+        with self.out.open("ab") as out:
+            given = {"stdout": out, "stderr": subprocess.PIPE, **pipes}
+            return subprocess.Popen(
+                [*map(str, command), *map(str, options)], env=self.environment, **given
+            )
+
+    def finish(self, *options: object) -> str:
+        """Run to its end; what it says."""
+        process = self.begin("--resume", *options)
+        _, err = process.communicate(timeout=600)
+        assert process.returncode == 0, err
+        return err.decode()
+
+    def kill_at(self, bytes_out: int, *options: object) -> bool:
+        """Run until the output has as many bytes more, and kill; False where it ended first."""
+        size = self.out.stat().st_size if self.out.exists() else 0
+        process = self.begin("--resume", *options, stderr=subprocess.DEVNULL)
+        while process.poll() is None:
+            if self.out.stat().st_size >= size + bytes_out:
+                process.kill()
+                process.wait()
+                return process.returncode == -signal.SIGKILL
+            time.sleep(0.0005)
+        return False
+
+
+def compare(runs: Runs, given: str, undisturbed: list[dict[str, Any]]) -> None:
+    """No event without effect, none applied twice, each decision once; the belief bit for bit."""
+    other = call(*LINEAR, *runs.options[3:], "--checkpoint", runs.folder / "other",
+                 stdin=given)  # fmt: skip
+    assert other.status == 0, other.err
+    assert plain(other.out.encode()) == undisturbed
+    found = plain(runs.out.read_bytes())
+    asked = Counter(row["id"] for row in found if "action" in row)
+    told = Counter(row["id"] for row in found if "nll" in row)
+    assert set(asked.values()) == set(told.values()) == {1}
+    assert found == undisturbed
+    (arrays, facts), (wanted_arrays, wanted) = belief(runs.kept), belief(runs.folder / "other")
+    assert facts == wanted
+    assert arrays == wanted_arrays
+    assert facts["counts"]["learnt"] == len(told) == facts["counts"]["decided"]
+
+
+def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    given = turns(400)
+    file = tmp_path / "in.ndjson"
+    file.write_text(given)
+    runs = Runs(tmp_path, file, "--every", 60, "--fsync", "always")
+    rng = random.Random(1)
+    killed = [runs.kill_at(rng.randrange(1, 40_000)) for _ in range(3)]
+    assert sum(killed) >= 2
+    runs.finish()
+    undisturbed = plain(call(*LINEAR, stdin=given).out.encode())
+    runs.options = [*LINEAR, "--every", "60"]
+    compare(runs, given, undisturbed)
+
+
+@pytest.mark.soak
+def test_two_hundred_kills_over_a_hundred_thousand_events(tmp_path: Path) -> None:
+    events, kills = 100_000, 200
+    kills = int(os.environ.get("UNCERTAIN_KILLS", kills))
+    events = int(os.environ.get("UNCERTAIN_EVENTS", events))
+    given = turns(events)
+    file = tmp_path / "in.ndjson"
+    file.write_text(given)
+    undisturbed = plain(call(*LINEAR, stdin=given).out.encode())
+    size = len(json.dumps(undisturbed[0])) * events
+    runs, rng, done = Runs(tmp_path, file, "--every", "1s"), random.Random(2), 0
+    while done < kills and runs.kill_at(rng.randrange(1, max(2 * size // kills, 2))):
+        done += 1
+    said = runs.finish()
+    runs.options = [*LINEAR, "--every", "1s"]
+    compare(runs, given, undisturbed)
+    print(f"\n{done} kills over {events} events: none lost, none twice, belief the same; {said}")
+    assert done > 0.9 * kills
+
+
+def test_killed_between_pipes_it_goes_on_with_what_comes(tmp_path: Path) -> None:
+    """A feeder that is told nothing begins again from the start; all is counted once."""
+    given = turns(30)
+    runs = Runs(tmp_path, "--every", 10)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    process = runs.begin(**pipes)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("".join(given.splitlines(True)[:25]).encode())
+    process.stdin.flush()
+    heard = [process.stdout.readline() for _ in range(25)]
+    process.kill()
+    process.communicate()
+    process = runs.begin("--resume", **pipes)
+    out, _ = process.communicate(given.encode(), timeout=60)
+    undisturbed = plain(call(*LINEAR, stdin=given).out.encode())
+    assert plain(b"".join(heard)) == undisturbed[:25]
+    rows = plain(out)
+    # The last reply may not have been heard; then those to lines that came again.
+    assert rows[0] == undisturbed[24]
+    assert {row["id"] for row in rows[1:26]} == {row["id"] for row in undisturbed[:25]}
+    assert rows[26:] == undisturbed[25:]
+    assert belief(runs.kept)[1]["counts"]["learnt"] == 30
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_end_it_checkpoints(tmp_path: Path, number: signal.Signals) -> None:
+    runs = Runs(tmp_path)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = runs.begin(**pipes)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(lines({"id": 1, "x": [1]}, {"id": 1, "y": 2}, {"id": 2, "x": [1]}).encode())
+    process.stdin.flush()
+    for _ in range(3):
+        process.stdout.readline()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, b"")
+    assert b"asked to end: go on with --resume" in err
+    assert Checkpoints(runs.kept / "checkpoints").numbers()[-1] == 3
+    assert belief(runs.kept)[1]["counts"]["learnt"] == 1
+
+
+def test_a_file_is_gone_on_with_where_it_was(tmp_path: Path) -> None:
+    given = turns(20).splitlines(True)
+    undisturbed = call(*LINEAR, stdin="".join(given))
+    file, kept = tmp_path / "in.ndjson", tmp_path / "kept"
+    file.write_text("".join(given[:25]))
+    ask = (*LINEAR, file, "--checkpoint", kept, "--every", "1h")
+    first = call(*ask)
+    assert "1 checkpoints in" in first.err
+    # Longer now; without --resume nothing there is touched.
+    file.write_text("".join(given))
+    refused = call(*ask)
+    assert (refused.status, refused.out) == (2, "")
+    assert "already holds a checkpoint of line 25; go on from it with --resume" in refused.err
+    second = call(*ask, "--resume")
+    assert plain((first.out + second.out).encode()) == plain(undisturbed.out.encode())
+    # Another file of the same name is refused; another name is a new file.
+    file.write_text("".join(given[:-1]) + lines({"id": "x", "x": [1]}))
+    refused = call(*ask, "--resume")
+    assert refused.status == 2
+    assert f"in.ndjson:{len(given)}: is not the line that" in refused.err
+    file.rename(tmp_path / "new.ndjson")
+    third = call(*LINEAR, tmp_path / "new.ndjson", "--checkpoint", kept, "--resume")
+    assert third.rows[-1]["step"] == 20
+    assert f"{len(given) - 1} lines repeated: taken in once" in third.err
+
+
+def test_a_wrong_line_is_read_again_once_it_is_put_right(tmp_path: Path) -> None:
+    file, kept = tmp_path / "in.ndjson", tmp_path / "kept"
+    good = [{"id": 1, "x": [1]}, {"id": 1, "y": 1}, {"id": 2, "x": [1]}]
+    ask = (*LINEAR, file, "--checkpoint", kept)
+    for wrong in ("not JSON\n", lines({"id": 9, "x": [1, 2, 3]})):
+        file.write_text(lines(*good[:2]) + wrong)
+        assert call(*ask, "--resume").status == 2
+    file.write_text(lines(*good))
+    result = call(*ask, "--resume")
+    assert [row["id"] for row in result.rows] == [2]
+    assert result.rows[-1]["step"] == 1
+
+
+def test_what_stopped_stays_stopped(tmp_path: Path) -> None:
+    ask = (*LINEAR, "--checkpoint", tmp_path, "--budget")
+    given = lines(*({"id": i, "x": [1]} for i in range(5)))
+    assert call(*ask, 2, stdin=given).rows[-1]["stop"]
+    assert call(*ask, 2, "--resume", stdin=given).rows == []
+
+
+def test_another_posterior_is_refused_naming_both(tmp_path: Path) -> None:
+    ask = (*LINEAR, "--checkpoint", tmp_path)
+    assert call(*ask).status == 0
+    result = call(*ask, "--resume", "--posterior", "point", "--seed", 3)
+    assert result.status == 2
+    assert "posterior laplace, here point, seed 0, here 3; resume it as it was" in result.err
+    assert len(result.errors) == 2
+
+
+def test_wrong_options_are_one_line(tmp_path: Path) -> None:
+    assert "needs a folder" in call(*LINEAR, "--resume").err
+    for every in ("0", "-1", "x", "10 parsecs"):
+        result = call(*LINEAR, "--checkpoint", tmp_path / "kept", f"--every={every}")
+        assert result.status == 2
+        assert "neither a number of lines nor a time" in result.err
+    (tmp_path / "file").write_text("")
+    result = call(*LINEAR, "--checkpoint", tmp_path / "file")
+    assert result.status == 2
+    assert "cannot be written (File exists)" in result.err
+
+
+def test_inspect(tmp_path: Path) -> None:
+    result = call("inspect", tmp_path)
+    assert result.status == 2
+    assert "holds no checkpoints" in result.err
+    call(*LINEAR, "--checkpoint", tmp_path, "--every", 10, stdin=turns(20))
+    result = call("inspect", tmp_path)
+    assert (result.status, result.err) == (0, "")
+    points = [row for row in result.rows if row["kind"] == "checkpoint"]
+    segments = [row for row in result.rows if row["kind"] == "segment"]
+    assert [row["line"] for row in points] == [20, 30, 40]
+    last = points[-1]
+    assert (last["step"], last["waiting"], last["damage"]) == (20, 0, None)
+    assert last["input"] == {"file": None, "line": 40, "bytes": len(turns(20))}
+    assert last["identity"]["model"] == "linear:arms=3:features=1"
+    assert 0 <= last["age"] < 600
+    assert [(row["line"], row["lines"], row["replies"]) for row in segments] == [
+        (21, 10, 10), (31, 10, 10), (41, 0, 0)
+    ]  # fmt: skip
+    assert points[0]["waiting"] == 20
+    # Half of the newest checkpoint is gone, and an early segment; the tail of the log is torn.
+    for file in (Path(last["path"]) / "d").iterdir():
+        file.write_bytes(file.read_bytes()[:-30])
+    with Path(segments[0]["path"]).open("ab") as file:
+        file.write(b"half")
+    with Path(segments[-1]["path"]).open("ab") as file:
+        file.write(b"half")
+    result = call("inspect", tmp_path)
+    assert result.status == 1
+    assert [bool(row["damage"]) for row in result.rows] == [False, False, True, True, False, False]
+    assert result.rows[-1]["torn"] == 4
+    assert len(result.errors) == 2
+    shown = call("inspect", tmp_path, terminal=True)
+    assert shown.status == 1
+    assert "model=linear:arms=3:features=1" in " ".join(shown.out.split())
+    assert shown.out.count("damaged") == 2
+
+
+def test_many_arrays_do_not_grow(tmp_path: Path) -> None:
+    """What is kept stays as small as what is known: old checkpoints and segments go."""
+    call(*LINEAR, "--checkpoint", tmp_path, "--every", 20, "--quiet", stdin=turns(200))
+    sizes = [sum(f.stat().st_size for f in tmp_path.rglob("*") if f.is_file())]
+    call(*LINEAR, "--checkpoint", tmp_path, "--every", 20, "--resume", stdin=turns(400))
+    sizes.append(sum(f.stat().st_size for f in tmp_path.rglob("*") if f.is_file()))
+    # Remembered ids take 8 bytes each, three times over.
+    assert sizes[1] < sizes[0] + 3 * 8 * 400 + 5_000
+    assert np.size(list(tmp_path.rglob("*.log"))) == 3
