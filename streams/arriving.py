@@ -6,7 +6,9 @@ Not here: any input (reading.py, following.py, sockets.py), or what a line says 
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from .record import LineError, Where
 
@@ -24,7 +26,7 @@ class Sink(Protocol):
         ...
 
 
-class Arrival(NamedTuple):
+class Arrival(msgspec.Struct, gc=False):
     """One line that is not blank.
 
     where: its input and number. offset: bytes before it in that input (as decompressed). line:
@@ -66,21 +68,16 @@ class Input(Protocol):
         ...
 
 
-class Cut(NamedTuple):
-    """A line cut out: its number from 1, and the rest as in `Arrival`."""
-
-    number: int
-    offset: int
-    line: bytes
-    length: int
-    whole: bool
-
-
 class Lines:
-    """Lines out of chunks, wherever those end. Holds one chunk and `longest` bytes at most."""
+    """Lines out of chunks, wherever those end. Holds one chunk and `longest` bytes at most.
 
-    def __init__(self, longest: int, offset: int = 0, number: int = 0) -> None:
-        self.longest, self.offset, self.number = longest, offset, number
+    name, sink: of the input, as arrivals have them. number, offset: lines and bytes before the
+    next.
+    """
+
+    def __init__(self, longest: int, name: str, sink: Sink) -> None:
+        self.longest, self.name, self.sink = longest, name, sink
+        self.number = self.offset = 0
         # A line that was too long comes with the number of its bytes that were let go.
         self._ready: deque[bytes | tuple[bytes, int]] = deque()
         self._tail, self._lost = bytearray(), 0
@@ -97,12 +94,15 @@ class Lines:
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes in; memory stays bounded if there were no lines at hand."""
-        first, *rest = chunk.split(b"\n")
-        self._grow(first)
-        if rest:
+        parts = chunk.split(b"\n")
+        last = parts.pop()
+        if parts and self._tail:
+            self._grow(parts[0])
             self._finish()
-            self._ready.extend(rest[:-1])
-            self._grow(rest[-1])
+            del parts[0]
+        self._ready.extend(parts)
+        if last:
+            self._grow(last)
 
     def end(self) -> None:
         """No more bytes: what is left is a line too."""
@@ -110,8 +110,8 @@ class Lines:
             self._finish()
             self._unended = True
 
-    def take(self) -> Cut | None:
-        """The next line that is not blank, if there is one."""
+    def take(self, arrived: int = 0) -> Arrival | None:
+        """The next line that is not blank, if there is one. arrived: as in `Arrival`."""
         while self._ready:
             line, lost = self._ready.popleft(), 0
             if isinstance(line, tuple):
@@ -122,9 +122,11 @@ class Lines:
             self.offset += length + whole
             self.number += 1
             if length > self.longest:
-                return Cut(self.number, offset, line[:QUOTED], length, whole)
-            if line.strip():
-                return Cut(self.number, offset, line, length, whole)
+                line = line[:QUOTED]
+            elif not line.strip():
+                continue
+            where = Where(self.name, self.number)
+            return Arrival(where, offset, line, length, whole, arrived, self.sink)
         return None
 
     def _grow(self, more: bytes) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 
 from .arriving import CHUNK, Arrival, Lines
 from .ndjson import encode
-from .record import Where
 
 UNREAD = 1 << 18
 """Bytes of replies above which a client is not served until it reads."""
@@ -36,7 +35,7 @@ class Client:
     ) -> None:
         connection.setblocking(False)
         self.connection, self.name = connection, name
-        self.lines = Lines(longest)
+        self.lines = Lines(longest, name, self)
         self.sending = bytearray()
         self.at_end = self.gone = self.last = self.parting = False
         self.since = time.monotonic()
@@ -58,16 +57,13 @@ class Client:
 
     def take(self) -> Arrival | None:
         """Its next line."""
-        cut = self.lines.take()
-        if cut is None:
-            return None
-        if cut.number == 1 and HTTP.match(cut.line):
+        arrival = self.lines.take(self.arrived)
+        if arrival is not None and arrival.where.line == 1 and HTTP.match(arrival.line):
             # A page in a browser may send lines to any port of its own machine, but not first.
             self.last = True
             self.write({"id": None, "error": "this is no web server: send NDJSON"})
             return None
-        where = Where(self.name, cut.number)
-        return Arrival(where, cut.offset, cut.line, cut.length, cut.whole, self.arrived, self)
+        return arrival
 
     def receive(self) -> None:
         """Read what has come. Every line at hand must have been taken before."""
@@ -125,7 +121,7 @@ class Client:
         self.parting, self.since = True, time.monotonic()
         while self.lines.take() is not None:
             self.unanswered += 1
-        self.lines = Lines(self.lines.longest)
+        self.lines = Lines(self.lines.longest, self.name, self)
         if not self.sending:
             self._hang_up()
 

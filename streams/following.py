@@ -14,7 +14,7 @@ from ..posteriors.base import UsageError
 from .arriving import CHUNK, Arrival, Lines, Sink
 from .ending import Ending
 from .files import BYTE_ORDER_MARK, GZIP_MAGIC, LONGEST_LINE, STANDARD
-from .record import LineError, Where
+from .record import LineError
 
 SHORTEST, LONGEST = 1e-3, 0.1
 """Seconds between looks at a file that has nothing new: an eighth of the time since it last had,
@@ -42,7 +42,7 @@ class Following:
             raise UsageError("--follow is for a file: standard input is followed as it is")
         self.path, self.ended, self.longest = path, False, longest
         self._sink, self._tell = sink, tell
-        self._lines = Lines(longest)
+        self._lines = Lines(longest, path, sink)
         self._file, self._place = -1, 0
         self._fresh = time.monotonic()
         if not self._open():
@@ -54,9 +54,8 @@ class Following:
         self._ending.begin()
         until = None if seconds is None else time.monotonic() + seconds
         while not self._ending.asked:
-            if (cut := self._lines.take()) is not None:
-                where, now = Where(self.path, cut.number), time.perf_counter_ns()
-                return Arrival(where, cut.offset, cut.line, cut.length, cut.whole, now, self._sink)
+            if (arrival := self._lines.take(time.perf_counter_ns())) is not None:
+                return arrival
             if self._grown() or self._replaced():
                 self._fresh = time.monotonic()
                 continue
@@ -103,7 +102,7 @@ class Following:
                 return True
             self._tell(f"{self.path}: became shorter; reading it from its beginning")
             os.lseek(self._file, 0, os.SEEK_SET)
-            self._lines, self._place = Lines(self.longest), 0
+            self._lines, self._place = self._fresh_lines(), 0
             return True
         try:
             named = os.stat(self.path)
@@ -138,8 +137,11 @@ class Following:
         if not stat.S_ISREG(os.fstat(file).st_mode):
             os.close(file)
             raise UsageError(f"{self.path}: is no plain file; --follow cannot wait for it to grow")
-        self._file, self._place, self._lines = file, 0, Lines(self.longest)
+        self._file, self._place, self._lines = file, 0, self._fresh_lines()
         return True
+
+    def _fresh_lines(self) -> Lines:
+        return Lines(self.longest, self.path, self._sink)
 
     def dismiss(self, arrival: Arrival, error: LineError) -> None:
         """There is nobody else to serve: raises the error."""

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from .arriving import CHUNK, Arrival, Lines, Sink
 from .files import BYTE_ORDER_MARK, LONGEST_LINE, STANDARD, Source
-from .record import LineError, Where
+from .record import LineError
 
 MILLISECONDS = 1e3
 """In one second."""
@@ -32,8 +32,8 @@ class Reading:
     ) -> None:
         self.name = "<stdin>" if path == STANDARD else path
         self.ended, self.longest = False, longest
-        self._path, self._stdin, self._sink = path, stdin, sink
-        self._lines = Lines(longest)
+        self._path, self._stdin = path, stdin
+        self._lines = Lines(longest, self.name, sink)
         # Opening standard input waits for its first byte, so it must not happen here.
         self._source: Source | None = None
         self._poll = waitable(stdin) if path == STANDARD else None
@@ -42,9 +42,8 @@ class Reading:
         """The next line; None where none came within `seconds` (None: however long), or ever."""
         lines = self._lines
         while True:
-            if (cut := lines.take()) is not None:
-                where, now = Where(self.name, cut.number), time.perf_counter_ns()
-                return Arrival(where, cut.offset, cut.line, cut.length, cut.whole, now, self._sink)
+            if (arrival := lines.take(time.perf_counter_ns())) is not None:
+                return arrival
             if self.ended:
                 return None
             # Where only half a line comes, whoever waits may wait again as long for the rest.

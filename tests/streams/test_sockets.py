@@ -286,7 +286,7 @@ def test_rubbish_harms_nobody(pieces, chance):
 )
 def test_lines_are_those_of_the_whole_however_it_is_cut(parts, places, longest):
     whole = b"\n".join(parts)
-    lines, found = Lines(longest), []
+    lines, found = Lines(longest, "x", None), []  # type: ignore[arg-type]
     cuts = sorted({min(place, len(whole)) for place in places} | {0, len(whole)})
 
     def drain():
@@ -303,7 +303,7 @@ def test_lines_are_those_of_the_whole_however_it_is_cut(parts, places, longest):
         if line.strip() or len(line) > longest:
             expected.append((number, offset, len(line)))
         offset += len(line) + 1
-    assert [(c.number, c.offset, c.length) for c in found] == expected
+    assert [(c.where.line, c.offset, c.length) for c in found] == expected
     for cut in found:
         true = whole[cut.offset : cut.offset + cut.length]
         assert true.startswith(cut.line)
