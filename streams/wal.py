@@ -125,7 +125,7 @@ class Log:
 
     def __init__(self, folder: Path, fsync: str = INTERVAL, first: int = 1) -> None:
         self.folder, self.fsync, self.cut = folder, fsync, 0
-        self._dirty, self._closed = Flag(), Flag()
+        self._dirty, self._closed = False, Flag()
         self._failed: OSError | None = None
         # Held while the file is synced or changed for another.
         self._using = Lock()
@@ -145,11 +145,14 @@ class Log:
         """Write a record, all of it or nothing."""
         payload = HEAD.pack(kind, number) + body
         record = FRAME.pack(len(payload), zlib.crc32(payload)) + payload
-        with self._told():
+        # Every line pays for this twice: a context manager would cost as much as the write.
+        try:
             if self._failed is not None:
                 raise self._failed
             self._write(record)
-        self._dirty.set()
+        except OSError as error:
+            raise self._refusal(error) from error
+        self._dirty = True
 
     def settle(self) -> None:
         """Have what was appended on the disk, under `always`."""
@@ -158,7 +161,7 @@ class Log:
 
     def sync(self) -> None:
         """Have what was appended on the disk."""
-        self._dirty.clear()
+        self._dirty = False
         with self._told():
             os.fdatasync(self._file)
 
@@ -184,7 +187,6 @@ class Log:
     def close(self) -> None:
         """Sync, unless `never`, and close."""
         self._closed.set()
-        self._dirty.set()
         if self._flusher is not None:
             self._flusher.join()
         try:
@@ -222,9 +224,9 @@ class Log:
 
     def _flush_now_and_then(self) -> None:
         while not self._closed.wait(SECONDS_BETWEEN):
-            if not self._dirty.is_set():
+            if not self._dirty:
                 continue
-            self._dirty.clear()
+            self._dirty = False
             try:
                 with self._using:
                     os.fdatasync(self._file)
@@ -236,11 +238,13 @@ class Log:
         try:
             yield
         except OSError as error:
-            reason = error.strerror or str(error)
-            raise UsageError(
-                f"{self.folder}: the log cannot be written ({reason}); nothing accepted is lost: "
-                "put that right and go on with --resume"
-            ) from error
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: OSError) -> UsageError:
+        return UsageError(
+            f"{self.folder}: the log cannot be written ({error.strerror or error}); nothing "
+            "accepted is lost: put that right and go on with --resume"
+        )
 
 
 def sync_folder(folder: Path) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 import zlib
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -101,7 +101,7 @@ class Durable:
         self.number = 0
         self._output, self._fsync, self._tell = output, fsync, tell
         self._known = Known()
-        self._answers: dict[int, bytes] = {}
+        self._answers: OrderedDict[int, bytes] = OrderedDict()
         self._place, self._last, self._end = Place(), None, 0
         self._whole: int | None = None
         root = Path(folder)
@@ -294,7 +294,7 @@ class Durable:
     def _remember(self, key: int, reply: bytes) -> None:
         self._answers[key] = reply
         if len(self._answers) > ANSWERS_KEPT:
-            del self._answers[next(iter(self._answers))]
+            self._answers.popitem(last=False)
 
     def _replay(self, log: Path) -> None:
         """Learn again what was logged after the checkpoint, and find what may not have left."""
