@@ -91,8 +91,12 @@ class Source:
 
     def chunk(self, size: int) -> bytes:
         """At most `size` bytes, as soon as there are any; none at the end."""
-        with self._readable():
+        try:
             return self._file.read1(size)  # type: ignore[attr-defined]
+        except (OSError, EOFError, zlib.error):
+            # Entered only here: it would cost a live line as much as decoding it does.
+            with self._readable():
+                raise
 
     def __iter__(self) -> Iterator[bytes]:
         """Every line, ends included, blank ones too so that counting gives line numbers."""
