@@ -5,7 +5,9 @@ Not here: what is wrong with which line (test_wrong_use.py), or sockets by thems
 """
 
 import json
+import math
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -16,6 +18,7 @@ import pytest
 from console import call, lines
 from hypothesis import given
 from hypothesis import strategies as st
+from rubbish import mutated
 from uncertain.streams.arriving import QUOTED, Arrival
 from uncertain.streams.record import LineError, Where
 from uncertain.streams.refused import Refusals, id_of, original, row
@@ -139,6 +142,38 @@ def test_an_id_is_the_line_s_own() -> None:
         (b"\x00\xff", None),
     ):
         assert id_of(line) == id, line
+
+
+LOG = (
+    {"id": 1, "t": 2.5, "x": [1.0]}, {"id": 1, "y": -0.5}, {"id": "b", "x": [-2e3], "action": 1},
+    {"id": "b", "y": 2}, {"id": 3, "x": [0.5], "action": 2, "propensity": 0.5, "y": 1, "weight": 2},
+    {"id": 4, "x": [1], "actions": [0, {"id": 2, "cost": 2.5}], "deadline": 1e-3},
+)  # fmt: skip
+
+
+def survives(count: int) -> str:
+    """Runs through mutations of a good log, each line answered; what standard error said."""
+    chance, given = random.Random(count), bytearray()
+    good = [json.dumps(line).encode() + b"\n" for line in LOG]
+    for _ in range(count):
+        given += mutated(chance, chance.choice(good))
+    given += b"\n" + lines({"id": "last", "x": [1]}).encode()
+    result = call(*RUN, "--on-error", "skip", "--max-line", 200, stdin=bytes(given))
+    assert result.status == 0, result.err
+    there = sum(bool(line.strip()) for line in given.split(b"\n"))
+    assert len(result.rows) == there
+    assert all(map(math.isfinite, result.rows[-1]["scores"]))
+    return result.err
+
+
+def test_rubbish_is_survived() -> None:
+    assert "lines refused" in survives(2000)
+
+
+@pytest.mark.soak
+def test_a_million_lines_of_rubbish_are_survived() -> None:
+    for _ in range(10):
+        print(survives(100_000))
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import random
+import resource
 import socket
 import threading
 import time
@@ -15,6 +16,7 @@ import tracemalloc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rubbish import mutated
 from uncertain.posteriors.base import UsageError
 from uncertain.streams.addresses import address_of, listen
 from uncertain.streams.arriving import CHUNK, Lines
@@ -350,9 +352,10 @@ def test_a_million_lines_of_rubbish():
     """Mutations of good lines and plain rubbish from clients that come and go."""
     chance = random.Random(0)
     good = b'{"id":1,"t":2.5,"x":[1.0,-2e3],"actions":["a",{"id":"b","cost":2}],"y":null}\n'
-    sent = 0
+    sent, warm = 0, 0
     with Echo(longest=500) as echo:
         while sent < 10**6:
+            warm = warm or (memory() if sent > 10**5 else 0)
             client = echo.connect()
             client.settimeout(60)
             reader = threading.Thread(target=drain, args=(client,))
@@ -367,27 +370,17 @@ def test_a_million_lines_of_rubbish():
             client.close()
         assert lines_of_one(echo) == [1]
         assert len(echo.order) >= 10**6
-    print(sent, echo.refusals.reasons)
+    echo.order.clear()
+    print(sent, echo.refusals.reasons, f"{warm} KiB, then {memory()} KiB")
+    assert memory() - warm < 100_000
+
+
+def memory():
+    """Most that this process has held so far, KiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def drain(client):
     with contextlib.suppress(OSError):
         while client.recv(1 << 16):
             pass
-
-
-def mutated(chance, line):
-    """The line with a few bytes changed, doubled or left out; its end stays."""
-    body = bytearray(line[:-1])
-    for _ in range(chance.randrange(4)):
-        place = chance.randrange(len(body))
-        kind = chance.randrange(3)
-        if kind == 0:
-            body[place] = chance.randrange(256)
-        elif kind == 1:
-            body[place:place] = body[place : place + chance.randrange(40)]
-        else:
-            del body[place : place + chance.randrange(1, 5)]
-        body = body or bytearray(b"x")
-    # A changed byte may be a line end too: that only makes more lines.
-    return bytes(body) + b"\n"
