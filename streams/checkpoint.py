@@ -27,6 +27,7 @@ import numpy as np
 
 from ..posteriors.base import UsageError
 from .store import DONE, IDENTITY, decoded, digest, encoded
+from .wal import sync_folder
 
 SCHEMA = 1
 """Of this layout; it is part of what an identity says."""
@@ -95,6 +96,8 @@ class Checkpoints:
             for name, value in values.items():
                 keys[name] = value
             transaction.commit_async().result()
+            if self.sync:
+                sync_folder(self.folder)
             for old in self.numbers()[: -self.kept]:
                 remove(self.path(old))
         except (OSError, ValueError) as error:  # TensorStore raises ValueError for all outside it

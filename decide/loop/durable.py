@@ -3,20 +3,17 @@
 The order is what counts. A line is logged before it is answered, its reply before it leaves; a
 checkpoint is taken between lines. So whatever a reply was based on can be computed again, and what
 left can be told from what did not. Not here: the files (streams/checkpoint.py, streams/wal.py),
-what the server knows (snapshot.py), or what is to be done again (recovering.py).
+what the server knows (snapshot.py), or what a folder asks to be done again (recovering.py).
 """
 
 from __future__ import annotations
 
 import os
 import time
-import zlib
-from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -24,17 +21,15 @@ from ...posteriors.base import UsageError
 from ...streams import wal
 from ...streams.checkpoint import Checkpoint, Checkpoints
 from ...streams.ndjson import encode
-from ...streams.record import LineError, Record, Where
-from ...streams.wal import LINE, REPLY, Entry, Log
+from ...streams.record import LineError, Record
+from ...streams.wal import LINE, Entry, Log
 from .known import Known, key_of
+from .progress import Cost, Every, Place, check_of, place_of
 from .recovering import CHECKPOINTS, LOG, PLACE, differences, lacking, locked, turns
+from .replies import Replies
 from .serve import Server
 from .snapshot import Snapshot, layout, put_back, taken
 
-ANSWERS_KEPT = 1_000
-"""Replies at hand for clients that ask again."""
-MILLISECONDS = 1e3
-"""In one second."""
 SAME = (
     "action", "actions", "propensity", "propensities", "scores", "gain", "realised_gain", "nll",
     "step", "ahead", "stop",
@@ -44,33 +39,6 @@ SAME = (
 _lines = msgspec.msgpack.Encoder()
 _records = msgspec.msgpack.Decoder(Record)
 _values = msgspec.json.Decoder()
-
-
-@dataclass(frozen=True)
-class Every:
-    """When a checkpoint is due: after so many lines, or seconds. None: never for that reason."""
-
-    lines: int | None = None
-    seconds: float | None = None
-
-
-class Place(NamedTuple):
-    """How far an input was read. file: absolute, empty where it is none. line, bytes: of the last
-    line taken in, and up to its end. check: CRC-32 of what it said."""
-
-    file: str = ""
-    line: int = 0
-    bytes: int = 0
-    check: int = 0
-
-
-@dataclass
-class Cost:
-    """seconds: of each checkpoint. failed: how many could not be written. reason: of the first."""
-
-    seconds: deque[float] = field(default_factory=lambda: deque(maxlen=100_000))
-    failed: int = 0
-    reason: str = ""
 
 
 class Durable:
@@ -96,12 +64,11 @@ class Durable:
     ) -> None:
         self.server, self.folder, self.every = server, folder, every
         self.identity = {**identity, "state": layout(server)}
-        self.cost, self.repeated, self.replayed, self.differing = Cost(), 0, 0, 0
-        self.unsent: list[bytes] = []
+        self.cost, self.replayed, self.differing = Cost(), 0, 0
         self.number = 0
-        self._output, self._fsync, self._tell = output, fsync, tell
+        self._replies = Replies(output)
+        self._fsync, self._tell = fsync, tell
         self._known = Known()
-        self._answers: OrderedDict[int, bytes] = OrderedDict()
         self._place, self._last, self._end = Place(), None, 0
         self._whole: int | None = None
         root = Path(folder)
@@ -136,11 +103,11 @@ class Durable:
         """
         key = key_of(record)
         if key in self._known:
-            return self._again(record, key)
+            return self._replies.again(record, key)
         self._log.append(LINE, self.number + 1, _lines.encode(record))
         reply = self._answered(record, key, arrived, None)
         self._end = end
-        self._logged(key, encode(reply))
+        self._replies.log(self._log, self.number, key, encode(reply))
         self._log.settle()
         return reply
 
@@ -179,12 +146,15 @@ class Durable:
             self._log.close()
         os.close(self._lock)
 
+    @property
+    def unsent(self) -> list[bytes]:
+        """Replies that may not have left before."""
+        return self._replies.unsent
+
     def place(self) -> Place:
         """How far the input was read."""
         if self._last is not None:
-            where, check = self._last.where, zlib.crc32(said_by(self._last))
-            self._place = Place(absolute(where), where.line, self._end, check)
-            self._last = None
+            self._place, self._last = place_of(self._last, self._end), None
         return self._place
 
     def taken_in(self, file: str) -> int:
@@ -194,24 +164,13 @@ class Durable:
 
     def took_last(self, record: Record) -> bool:
         """Whether a record says what the last line taken in before said."""
-        return zlib.crc32(said_by(record)) == self.place().check
+        return check_of(record) == self.place().check
 
     def summary(self) -> list[str]:
         """For a person, at the end."""
-        found = []
-        if self.cost.seconds:
-            ordered = sorted(self.cost.seconds)
-            middle, most = (x * MILLISECONDS for x in (ordered[len(ordered) // 2], ordered[-1]))
-            found.append(
-                f"{len(ordered)} checkpoints in {self.folder}: p50 {middle:,.1f} ms, "
-                f"max {most:,.1f} ms"
-            )
-        for count, what in (
-            (self.repeated, "lines repeated: taken in once"),
-            (self.cost.failed, f"checkpoints not written ({self.cost.reason})"),
-        ):
-            if count:
-                found.append(f"{count} {what}")
+        found = self.cost.summary(self.folder)
+        if self._replies.repeated:
+            found.append(f"{self._replies.repeated} lines repeated: taken in once")
         return found
 
     def _found(self, root: Path, resume: bool) -> Checkpoint | None:
@@ -250,8 +209,8 @@ class Durable:
         """Commit a checkpoint; whether there was anything new to keep."""
         new = self.number != self._whole
         if new:
-            if self._output is not None and self._fsync != wal.NEVER:
-                os.fsync(self._output)
+            if self._replies.output is not None and self._fsync != wal.NEVER:
+                os.fsync(self._replies.output)
             arrays, facts = taken(self.server)
             arrays["known"] = self._known.array()
             said = {"written": time.time(), "input": list(self.place()), "server": facts}
@@ -263,13 +222,6 @@ class Durable:
 
     def _next(self) -> None:
         self._due_number, self._due_time = self.number, time.monotonic()
-
-    def _again(self, record: Record, key: int) -> dict[str, Any] | None:
-        self.repeated += 1
-        if self._output is not None:
-            return None
-        before = self._answers.get(key)
-        return {"id": record.id, "repeated": True} if before is None else _values.decode(before)
 
     def _answered(
         self, record: Record, key: int, arrived: int | None, before: dict[str, Any] | None
@@ -284,22 +236,11 @@ class Durable:
         self._last = record
         return reply
 
-    def _logged(self, key: int, reply: bytes) -> None:
-        end = 0
-        if self._output is not None:
-            end = size_of(self._output) + sum(map(len, self.unsent)) + len(reply)
-        self._log.append(REPLY, self.number, PLACE.pack(end) + reply)
-        self._remember(key, reply)
-
-    def _remember(self, key: int, reply: bytes) -> None:
-        self._answers[key] = reply
-        if len(self._answers) > ANSWERS_KEPT:
-            self._answers.popitem(last=False)
-
     def _replay(self, log: Path) -> None:
         """Learn again what was logged after the checkpoint, and find what may not have left."""
-        if self._output is not None:
-            self.unsent = lacking(wal.entries(log), size_of(self._output))
+        replies = self._replies
+        if replies.output is not None:
+            replies.unsent = lacking(wal.entries(log), replies.size())
         last: Entry | None = None
         for line, last in turns(wal.entries(log, self.number)):
             if line.number != self.number + 1:
@@ -308,8 +249,8 @@ class Durable:
                     "another folder to start anew"
                 )
             self._redo(_records.decode(line.body), last)
-        if self._output is None and last is not None:
-            self.unsent = [last.body[PLACE.size :]]
+        if replies.output is None and last is not None:
+            replies.unsent = [last.body[PLACE.size :]]
         if self.replayed:
             self._tell(f"{self.replayed} lines replayed from the log")
         if self.differing:
@@ -327,23 +268,12 @@ class Durable:
             return
         self.replayed += 1
         if reply is None or before is None:
-            self._logged(key, found)
+            self._replies.log(self._log, self.number, key, found)
             self.unsent.append(found)
             return
-        self._remember(key, reply.body[PLACE.size :])
+        self._replies.remember(key, reply.body[PLACE.size :])
         again = _values.decode(found)
         self.differing += any(again.get(name) != before.get(name) for name in SAME)
 
 
-def said_by(record: Record) -> bytes:
-    """A record without its place."""
-    return _lines.encode(msgspec.structs.replace(record, where=Where("", 0)))
-
-
-def absolute(where: Where) -> str:
-    """The path of a place in a file."""
-    return "" if where.file.startswith("<") else os.path.abspath(where.file)
-
-
-def size_of(descriptor: int) -> int:
-    return os.fstat(descriptor).st_size
+__all__ = ["Durable", "Every"]

@@ -43,6 +43,7 @@ def taken(server: Server) -> Snapshot:
         "latest": server._latest,
         "origin": server.encoder._origin,
         "spent": server.stopping.spent,
+        "limits": limits(server),
         "stopped": server.stopped,
         "counts": {name: getattr(server.tally, name) for name in COUNTS},
     }
@@ -63,9 +64,16 @@ def put_back(server: Server, snapshot: Snapshot) -> None:
     server.waiting.dropped += facts["dropped"]
     server._ahead, server._latest = facts["ahead"], facts["latest"]
     server.encoder._origin = facts["origin"]
-    server.stopping.spent, server.stopped = facts["spent"], facts["stopped"]
+    server.stopping.spent = facts["spent"]
+    # With more to spend there may be something to ask again.
+    server.stopped = facts["stopped"] if facts["limits"] == limits(server) else None
     for name, count in facts["counts"].items():
         setattr(server.tally, name, count)
+
+
+def limits(server: Server) -> list[float | None]:
+    """What would stop it."""
+    return [server.stopping.until_gain, server.stopping.budget]
 
 
 def layout(server: Server) -> dict[str, Any]:

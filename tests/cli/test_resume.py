@@ -3,6 +3,7 @@
 Not here: every place to be killed at (tests/decide/test_durable.py).
 """
 
+import gzip
 import json
 import os
 import random
@@ -208,6 +209,21 @@ def test_a_file_is_gone_on_with_where_it_was(tmp_path: Path) -> None:
     assert f"{len(given) - 1} lines repeated: taken in once" in third.err
 
 
+def test_a_gzipped_file_is_gone_on_with(tmp_path: Path) -> None:
+    given = turns(20).splitlines(True)
+    file = tmp_path / "in.ndjson.gz"
+    ask = (*LINEAR, file, "--checkpoint", tmp_path / "kept", "--resume")
+    found = []
+    for count in (15, 25, len(given)):
+        # Blank lines count where lines are counted.
+        file.write_bytes(gzip.compress(("\n\n" + "".join(given[:count])).encode()))
+        found += call(*ask).rows
+    rows = [{name: x for name, x in row.items() if name != "latency"} for row in found]
+    told = plain(call(*LINEAR, stdin="".join(given)).out.encode())
+    # The last reply of a run that came to its end is not sent again, even where no file takes it.
+    assert rows == told
+
+
 def test_a_wrong_line_is_read_again_once_it_is_put_right(tmp_path: Path) -> None:
     file, kept = tmp_path / "in.ndjson", tmp_path / "kept"
     good = [{"id": 1, "x": [1]}, {"id": 1, "y": 1}, {"id": 2, "x": [1]}]
@@ -226,6 +242,10 @@ def test_what_stopped_stays_stopped(tmp_path: Path) -> None:
     given = lines(*({"id": i, "x": [1]} for i in range(5)))
     assert call(*ask, 2, stdin=given).rows[-1]["stop"]
     assert call(*ask, 2, "--resume", stdin=given).rows == []
+    # Unless there is more to spend.
+    rows = call(*ask, 3, "--resume", stdin=given).rows
+    assert [row["id"] for row in rows if not row.get("repeated")][-2:] == [3, 4]
+    assert [row.get("stop", False) for row in rows[-2:]] == [False, True]
 
 
 def test_another_posterior_is_refused_naming_both(tmp_path: Path) -> None:

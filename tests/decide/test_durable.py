@@ -229,7 +229,7 @@ def test_a_pipe_gets_the_last_reply_again(tmp_path: Path, fsync: str) -> None:
     assert second.replayed == 5
     # Asked again, it says what it said; of what is long gone it says that it was there.
     assert second.answer(given[2]) == json.loads(encode(replies[2] or {}))
-    second._answers.clear()
+    second._replies._kept.clear()
     assert second.answer(given[2]) == {"id": given[2].id, "repeated": True}
     assert "2 lines repeated: taken in once" in second.summary()
     second.close()
