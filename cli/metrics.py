@@ -6,7 +6,6 @@ Figures are read when somebody asks for them; the run itself only counts. Not he
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import accumulate
@@ -16,10 +15,6 @@ from .watching import BOUNDS, Watch, behind_of, clients_of
 
 if TYPE_CHECKING:
     from prometheus_client.core import CollectorRegistry
-
-SWITCHING = 5e-4
-"""Seconds after which a thread that answers a scrape lets a decision go first; Python's own 5 ms
-is longer than many deadlines."""
 
 
 @contextmanager
@@ -36,12 +31,9 @@ def exposed(
         return
     server, thread, registry = started(address, remote)
     tell(f"metrics at http://{server.server_name}:{server.server_port}/metrics")
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(min(before, SWITCHING))
     try:
         yield lambda watch: registry.register(Figures(watch))  # type: ignore[arg-type]
     finally:
-        sys.setswitchinterval(before)
         server.shutdown()
         server.server_close()
         thread.join()

@@ -47,7 +47,9 @@ class Ending:
 
     def _restore(self) -> None:
         for number, handler in self._old.items():
-            signal.signal(number, handler)
+            # Whoever else watches by now goes on doing so.
+            if signal.getsignal(number) == self._ask:
+                signal.signal(number, handler)
         self._old = {}
 
     def wait(self, seconds: float) -> bool:
