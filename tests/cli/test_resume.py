@@ -3,11 +3,13 @@
 Not here: every place to be killed at (tests/decide/test_durable.py).
 """
 
+import errno
 import gzip
 import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -162,6 +164,72 @@ def test_killed_between_pipes_it_goes_on_with_what_comes(tmp_path: Path) -> None
     assert {row["id"] for row in rows[1:26]} == {row["id"] for row in undisturbed[:25]}
     assert rows[26:] == undisturbed[25:]
     assert belief(runs.kept)[1]["counts"]["learnt"] == 30
+
+
+def test_a_client_of_a_killed_run_asks_again(tmp_path: Path) -> None:
+    """The reply to a line that may or may not have been taken in is the same as it was."""
+    given = turns(12).encode().splitlines(True)
+    place = tmp_path / "socket"
+    runs = Runs(tmp_path, f"unix:{place}")
+    heard: list[bytes] = []
+
+    def ask(lines: list[bytes]) -> list[bytes]:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(60)
+            for attempt in range(600):
+                try:
+                    client.connect(str(place))
+                    break
+                except OSError:
+                    # It is still compiling.
+                    assert attempt < 599
+                    time.sleep(0.1)
+            with client.makefile("rwb") as file:
+                found = []
+                for line in lines:
+                    file.write(line)
+                    file.flush()
+                    found.append(file.readline())
+                return found
+
+    for first, last in ((0, 9), (8, len(given))):
+        process = runs.begin("--resume", stderr=subprocess.DEVNULL)
+        replies = ask(given[first:last])
+        process.kill()
+        process.wait()
+        assert heard[first:] in ([], replies[:1])
+        heard[first:] = replies
+    undisturbed = plain(call(*LINEAR, stdin=b"".join(given)).out.encode())
+    assert plain(b"".join(heard)) == undisturbed
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch) -> None:
+    given = turns(20)
+    ask = (*LINEAR, "--checkpoint", tmp_path, "--every", 7, "--quiet")
+    real, left = os.write, [3_000]
+
+    def filling(file: int, data: bytes) -> int:
+        if len(data) > left[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        left[0] -= len(data)
+        return real(file, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", filling)
+        first = call(*ask, stdin=given)
+    assert first.status == 2
+    assert len(first.errors) == 1
+    assert "the log cannot be written (No space left on device)" in first.err
+    done = len(first.rows)
+    assert 3 < done < 30
+    second = call(*ask, "--resume", stdin="".join(given.splitlines(True)[done:]))
+    undisturbed = call(*LINEAR, stdin=given)
+    # What it heard last, and what it sends again, it may hear again: as it was.
+    heard = [json.dumps(row) for row in plain((first.out + second.out).encode())]
+    assert len(heard) <= len(undisturbed.rows) + 2
+    told = [json.dumps(row) for row in plain(undisturbed.out.encode())]
+    assert list(dict.fromkeys(heard)) == told
+    assert belief(tmp_path)[1]["counts"]["learnt"] == 20
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
