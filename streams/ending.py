@@ -25,7 +25,6 @@ class Ending:
     def __init__(self) -> None:
         self.asked = False
         self._old: dict[int, Any] = {}
-        self._wakeup = -1
         self._read, self._write = socket.socketpair()
         for end in (self._read, self._write):
             end.setblocking(False)
@@ -36,21 +35,27 @@ class Ending:
 
     def begin(self) -> None:
         """Watch from now on."""
-        if self._old or threading.current_thread() is not threading.main_thread():
+        begun = self._old or self.asked
+        if begun or threading.current_thread() is not threading.main_thread():
             return
         self._old = {number: signal.signal(number, self._ask) for number in SIGNALS}
-        self._wakeup = signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
 
     def _ask(self, number: int, frame: Any) -> None:
+        if self._read.fileno() < 0:
+            # Closed, and put back by somebody who began later: nobody here to tell any more.
+            signal.signal(number, self._old.pop(number))
+            signal.raise_signal(number)
+            return
         self.asked = True
         self._restore()
 
     def _restore(self) -> None:
-        for number, handler in self._old.items():
+        for number, handler in list(self._old.items()):
             # Whoever else watches by now goes on doing so.
             if signal.getsignal(number) == self._ask:
                 signal.signal(number, handler)
-        self._old = {}
+                del self._old[number]
 
     def wait(self, seconds: float) -> bool:
         """Sleep, less long if asked to end; whether that was asked."""
@@ -65,6 +70,9 @@ class Ending:
             return
         if threading.current_thread() is threading.main_thread():
             self._restore()
-            signal.set_wakeup_fd(self._wakeup)
+            # Not to what it was before: that may be closed by now, and its number another file's.
+            now = signal.set_wakeup_fd(-1)
+            if now != self._write.fileno():
+                signal.set_wakeup_fd(now)
         self._read.close()
         self._write.close()

@@ -207,8 +207,11 @@ def said(process: subprocess.Popen[str], words: str) -> str:
 
 
 def test_one_client_asks_and_another_observes(started, tmp_path) -> None:
-    """The real thing: a process, two clients, a wrong line, and a signal to end."""
-    process = started("tcp:127.0.0.1:0", "--on-error", "quarantine")
+    """The real thing: a process, two clients, a wrong line, and a signal to end.
+
+    With a checkpoint, which watches for signals too.
+    """
+    process = started("tcp:127.0.0.1:0", "--on-error", "quarantine", "--checkpoint", "kept")
     host, port = said(process, "listening at").rpartition("tcp:")[2].split(":")
     said(process, "ready after")
     place = (host, int(port))
@@ -222,7 +225,7 @@ def test_one_client_asks_and_another_observes(started, tmp_path) -> None:
         assert ask(asking, b'{"id":"a","x":[1]}')["action"] in (0, 1, 2)
         assert ask(watching, b'{"id":"\xff"}')["error"].startswith("tcp:127.0.0.1:")
         assert ask(watching, b'{"id":"a","y":2}')["nll"] is not None
-        assert ask(asking, b'{"id":"a","y":2}')["nll"] is None
+        assert ask(asking, b'{"id":"b","y":2}')["nll"] is None
         process.send_signal(signal.SIGTERM)
         # It says good-bye: no reset, nothing half written.
         assert asking.read() == watching.read() == b""

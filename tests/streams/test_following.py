@@ -12,6 +12,7 @@ import time
 
 import pytest
 from uncertain.posteriors.base import UsageError
+from uncertain.streams.ending import Ending
 from uncertain.streams.following import LONGEST, Following
 
 
@@ -179,3 +180,25 @@ def test_no_line_is_lost_or_read_twice_while_somebody_writes_and_rotates(path):
     writer.join()
     following.close()
     assert found == list(range(count))
+
+
+def test_two_that_watch_for_the_end_close_in_any_order() -> None:
+    """A run that is kept watches too; whoever began last hears of it first."""
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    inner = signal.getsignal(signal.SIGINT)
+    first, second = Ending(), Ending()
+    first.begin()
+    second.begin()
+    first.close()
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert second.wait(5)
+    assert not heard
+    second.close()
+    second.close()
+    assert signal.set_wakeup_fd(-1) == -1
+    # Both are gone, so whoever watched before hears the next one.
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert heard == [signal.SIGTERM]
+    signal.signal(signal.SIGTERM, before)
+    signal.signal(signal.SIGINT, inner)
