@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from contextlib import nullcontext
+from functools import partial
+from itertools import chain
 
 import numpy as np
 
@@ -17,19 +19,22 @@ from .experiment import Cell
 from .failing import Failed, explained
 from .latency import Lived
 from .ledger import Finished, Ledger
-from .retrying import Runs, Workers, qualities
+from .retrying import Runs, Workers, each_quality
 from .trials import forget
 from .turns import alone, busy
 
 Yielded = Generator[Finished | Failed, None, None]
 EACH = 2
 """Cells a worker in one group: with one, all would wait for the slowest."""
+UNTIMED = 16
+"""The same where no latency is taken, for which everybody would have to pause."""
 
 
 def in_groups(cells: list[Cell], ledger: Ledger, progress: Progress) -> Yielded:
     """Cells finished or failed, one by one; what another process finishes first is left out."""
     count = ledger.experiment.workers or cores()
-    size = EACH * count if count > 1 else 1
+    each = EACH if ledger.experiment.timed else UNTIMED
+    size = each * count if count > 1 else 1
     groups = [cells[start : start + size] for start in range(0, len(cells), size)]
     with Workers(count) as workers:
         for number, group in enumerate(groups):
@@ -44,29 +49,45 @@ def in_groups(cells: list[Cell], ledger: Ledger, progress: Progress) -> Yielded:
 
 
 def finish(group: list[Cell], ledger: Ledger, workers: Workers, progress: Progress) -> Yielded:
-    """One group's cells, each yielded as soon as its latency is known, or its failure."""
+    """One group's cells, each yielded as soon as all is known of it, or its failure."""
     began = time.perf_counter()
     experiment = ledger.experiment
     wanted = plan(group, experiment.gain, experiment.deadline is not None)
     # Random actions may have been judged already, for another group, shard or day.
     kept = {cell: ledger.baseline(cell) for cell in wanted if cell not in group}
     runs: dict[Cell, Runs | Failed] = {c: found for c, found in kept.items() if found is not None}
+    missing = [cell for cell in wanted if cell not in runs]
+    left = dict.fromkeys(group)
     with busy(lambda: progress("waiting for a sweep that is timing", 0.0)):
-        missing = [cell for cell in wanted if cell not in runs]
-        runs |= qualities(missing, wanted_of(experiment), workers, progress)
-    for cell in kept:
-        found = runs[cell]
-        if cell in missing and not isinstance(found, Failed):
-            ledger.keep_baseline(cell, found)
+        # Where nothing is timed there is nothing to wait for: a cell is done once it and the random
+        # actions that it is compared with are known, so those come first.
+        first = [] if experiment.timed else [cell for cell in missing if cell not in left]
+        judge = partial(
+            each_quality, wanted=wanted_of(experiment), workers=workers, progress=progress
+        )
+        for one, found in chain(judge(first), judge([c for c in missing if c not in first])):
+            runs[one] = found
+            if one in kept and not isinstance(found, Failed):
+                ledger.keep_baseline(one, found)
+            whole = [] if experiment.timed else [cell for cell in left if known(cell, wanted, runs)]
+            for cell in whole:
+                del left[cell]
+                each = (time.perf_counter() - began) / (len(group) - len(left))
+                yield finished(cell, runs, ledger, workers.count, each)
     each = (time.perf_counter() - began) / len(group)
     clear = alone(lambda: progress("waiting for other sweeps", QUALITY_SHARE))
     with clear if experiment.timed else nullcontext():
-        for done, cell in enumerate(group):
+        for done, cell in enumerate(left):
             progress(
                 "latency, " + describe(cell),
                 QUALITY_SHARE + (1 - QUALITY_SHARE) * done / len(group),
             )
             yield finished(cell, runs, ledger, workers.count, each)
+
+
+def known(cell: Cell, wanted: list[Cell], runs: dict[Cell, Runs | Failed]) -> bool:
+    """Whether all of a cell's quality is there, and that of random actions if it is compared."""
+    return all(one in runs for one in (cell, baseline_of(cell)) if one in wanted)
 
 
 def finished(

@@ -7,7 +7,7 @@ what quality is (quality.py), or starting a crew (bench.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
@@ -74,33 +74,49 @@ def qualities(
     measure: Measure = once,
 ) -> dict[Cell, Runs | Failed]:
     """Quality of every cell, its runs in order, or why there is none."""
+    return dict(each_quality(cells, wanted, workers, progress, measure))
+
+
+def each_quality(
+    cells: list[Cell],
+    wanted: Wanted,
+    workers: Workers,
+    progress: Progress,
+    measure: Measure = once,
+) -> Iterator[tuple[Cell, Runs | Failed]]:
+    """The same, each cell as soon as it is there."""
     if workers.count == 1:
-        found: dict[Cell, Runs | Failed] = {}
         for done, cell in enumerate(cells):
             progress(describe(cell), QUALITY_SHARE * done / len(cells))
-            found[cell] = safely(cell, 0, cell.seeds, wanted)
-        return found
-    found = together(cells, wanted, workers, progress, measure)
-    for cell in [cell for cell in cells if cell not in found]:
+            yield cell, safely(cell, 0, cell.seeds, wanted)
+        return
+    left = dict.fromkeys(cells)
+    for cell, runs in together(cells, wanted, workers, progress, measure):
+        del left[cell]
+        yield cell, runs
+    for cell in left:
         for _ in range(TRIES - 1):
             progress("a worker died, trying again: " + describe(cell), 0.0)
-            found |= together([cell], wanted, workers, progress, measure)
-            if cell in found:
+            again = list(together([cell], wanted, workers, progress, measure))
+            if again:
+                yield from again
                 break
         else:
-            found[cell] = Failed(cell, LOST)
-    return found
+            yield cell, Failed(cell, LOST)
 
 
 def together(
     cells: list[Cell], wanted: Wanted, workers: Workers, progress: Progress, measure: Measure
-) -> dict[Cell, Runs | Failed]:
-    """Of cells computed side by side, those that no dying worker took with it."""
+) -> Iterator[tuple[Cell, Runs | Failed]]:
+    """Of cells computed side by side, those that no dying worker took with it, as they come."""
     pool = workers.ready()
     assert pool is not None
     work = pieces(cells, workers.count) if cells else []
     jobs: dict[Future, tuple[Cell, int]] = {}
     results: dict[tuple[Cell, int], Any] = {}
+    parts: dict[Cell, list[tuple[Cell, int]]] = {}
+    for cell, first, _ in work:
+        parts.setdefault(cell, []).append((cell, first))
     died = False
     try:
         for cell, first, count in work:
@@ -108,22 +124,25 @@ def together(
     except BrokenProcessPool:
         died = True
     for done, future in enumerate(as_finished(jobs, progress, len(work)), start=1):
+        cell = jobs[future][0]
         try:
             results[jobs[future]] = future.result()
         except BrokenProcessPool:
             died = True
         except Exception as error:  # what could not be sent there or back
-            cell = jobs[future][0]
             results[jobs[future]] = Failed(cell, explained(error, cell))
         progress("gain", QUALITY_SHARE * done / len(work))
+        keys = parts.get(cell, [])
+        if keys and all(key in results for key in keys):
+            del parts[cell]
+            failed = [results[key] for key in keys if isinstance(results[key], Failed)]
+            yield cell, failed[0] if failed else gathered([cell], results)[cell]
+            for key in keys:
+                del results[key]
     if died:
         workers.renew()
-    found: dict[Cell, Runs | Failed] = {}
-    for cell in cells:
-        keys = [(one, first) for one, first, _ in work if one == cell]
-        failed = [results[k] for k in keys if isinstance(results.get(k), Failed)]
+    # What a dying worker left of a cell may still say that the cell itself is at fault.
+    for cell, keys in parts.items():
+        failed = [results[key] for key in keys if isinstance(results.get(key), Failed)]
         if failed:
-            found[cell] = failed[0]
-        elif all(k in results for k in keys):
-            found |= gathered([cell], results)
-    return found
+            yield cell, failed[0]

@@ -55,8 +55,8 @@ def untroubled(*given: Any) -> dict[str, Any]:
     return {"lower": np.arange(3.0)}
 
 
-def recorded(cell: Cell, *given: Any) -> tuple[dict[str, Any], None]:
-    return {"rule": cell.rule}, None
+def recorded(cell: Cell, runs: Any, *given: Any) -> tuple[dict[str, Any], Any, None]:
+    return {"rule": cell.rule}, runs, None
 
 
 def raising(otherwise: Any, rule: str, posterior: str = "exact") -> Any:

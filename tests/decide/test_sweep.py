@@ -3,8 +3,10 @@
 Not here: the command line (tests/cli/test_sweep_command.py), or the store itself.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 from uncertain.decide.judge import groups, ledger, turns
 from uncertain.decide.judge.experiment import Cell, Experiment, Row
+from uncertain.decide.judge.failing import Failed
 from uncertain.decide.judge.ledger import BASELINES, CELLS, Finished, Ledger, identity
 from uncertain.decide.judge.record import mean_se, quantiles
 from uncertain.decide.judge.sweep import WHOLE, Shard, survey, sweep
@@ -57,6 +60,31 @@ def swept(
     return computed
 
 
+@pytest.mark.parametrize("live", [0, 1])
+def test_cells_wait_for_each_other_only_where_something_is_timed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, live: int
+) -> None:
+    happened: list[str] = []
+
+    def judged(cells: list[Cell], **_: Any) -> Iterator[tuple[Cell, dict[str, Any]]]:
+        for cell in cells:
+            happened.append("judged")
+            yield cell, {"lower": np.zeros(cell.seeds)}
+
+    nobody = nullcontext(SimpleNamespace(count=2))
+    monkeypatch.setattr(groups, "Workers", lambda count: nobody)
+    monkeypatch.setattr(groups, "each_quality", judged)
+    monkeypatch.setattr(groups, "timed", lambda cell, runs, *_: ({"rule": cell.rule}, runs, None))
+    experiment = msgspec.structs.replace(EXPERIMENT, live=live, workers=2)
+    log = Ledger(Store(str(tmp_path)), experiment)
+    for one in groups.in_groups(log.experiment.resolved(), log, lambda *_: None):
+        assert not isinstance(one, Failed)
+        happened.append("kept")
+    together = happened == sorted(happened)
+    assert together is bool(live)
+    assert happened.count("kept") == len(experiment.resolved())
+
+
 def test_the_real_thing_keeps_all_that_a_record_is_made_of(tmp_path: Path) -> None:
     shares: list[float] = []
     one = msgspec.structs.replace(EXPERIMENT, cells=EXPERIMENT.cells[:1])
@@ -66,7 +94,8 @@ def test_the_real_thing_keeps_all_that_a_record_is_made_of(tmp_path: Path) -> No
     ((key, entry),) = log.store.entries(CELLS)
     record, arrays = entry.record, entry.arrays()
     assert key == log.key(CELL)
-    assert record["config"] == entry.identity["cell"]
+    # An identity leaves out what is off.
+    assert {"think": 0, **entry.identity["cell"]} == record["config"]
     assert arrays["realised"].shape == (3, 3)
     assert arrays["actions"].shape == (1, 3, 1)
     assert arrays["observations"].shape == (1, 3)
