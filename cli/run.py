@@ -116,7 +116,9 @@ def serve(
             if arrival.length > source.longest:
                 raise too_long(arrival, source.longest)
             record = decode(arrival.line, arrival.where)
-            reply = kept.answer(record, arrival) if kept else server.answer(record)
+            # A client's deadline counts from when its line was read, not from its turn.
+            since = arrival.arrived
+            reply = kept.answer(record, arrival) if kept else server.answer(record, since)
         except LineError as error:
             if on_error == OnError.STOP:
                 source.dismiss(arrival, error)
