@@ -170,11 +170,13 @@ def durable_of(
         server, keep.checkpoint, identity_of(options), every_of(keep.every), str(keep.fsync),
         keep.resume, output, tell,
     )  # fmt: skip
-    if not is_address(options.intake.file):
-        for reply in durable.unsent:
-            environment.data.write(reply)
+
+    def send(reply: bytes) -> None:
+        environment.data.write(reply)
         environment.data.flush()
-    durable.unsent.clear()
+
+    # Clients of a socket are gone; those that come back ask again.
+    durable.resend((lambda reply: None) if is_address(options.intake.file) else send)
     return durable
 
 

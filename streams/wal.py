@@ -96,18 +96,20 @@ def scan(path: Path) -> Segment:
     return Segment(path, at, len(content), count, content)
 
 
-def entries(folder: Path, after: int = 0) -> Iterator[Entry]:
+def entries(folder: Path, after: int = 0, needed: int | None = None) -> Iterator[Entry]:
     """Records of lines with a number above `after`.
 
-    Raises UsageError where a segment that is not the last one is damaged: what follows it would be
-    replayed onto a belief that lacks what is gone.
+    Raises UsageError where a segment that is not the last one is damaged, unless it holds only
+    lines up to `needed` (`after` unless given): what follows it would be replayed onto a belief
+    that lacks what is gone.
     """
+    least = after if needed is None else needed
     files = segments(folder)
     for path, following in zip(files, [*files[1:], None], strict=True):
         if following is not None and first_of(following) <= after + 1:
             continue
         segment = scan(path)
-        if segment.torn and following is not None:
+        if segment.torn and following is not None and first_of(following) > least + 1:
             raise UsageError(
                 f"{path}: damaged at byte {segment.whole} before {following.name}; move later "
                 "segments away to go on from before the damage"

@@ -26,7 +26,7 @@ from ...streams.wal import LINE, Entry, Log
 from .known import Known, key_of
 from .progress import Cost, Every, Place, check_of, place_of
 from .recovering import CHECKPOINTS, LOG, PLACE, differences, lacking, locked, turns
-from .replies import Replies
+from .replies import KEPT, Replies
 from .serve import Server
 from .snapshot import Snapshot, layout, put_back, taken
 
@@ -46,7 +46,7 @@ class Durable:
 
     identity: JSON, all that the belief depends on besides its input. output: descriptor of the
     file that replies are appended to, None where they go elsewhere. tell: says a line to a person.
-    `unsent`: replies that may not have left before, to be sent first of all. Raises UsageError
+    `unsent`: replies that may not have left before; `resend` them first of all. Raises UsageError
     where the folder holds something already and `resume` is not set, or something of another
     identity.
     """
@@ -89,9 +89,17 @@ class Durable:
             self._tell(f"{self._log.cut} bytes of a torn record cut off the log")
         if point is not None:
             self._replay(root / LOG)
-        # So that there is an identity to compare with, however early the process is killed.
-        self._keep()
+        else:
+            # There is an identity to compare with, however early the process is killed.
+            self._keep()
         self._next()
+
+    def resend(self, send: Callable[[bytes], None]) -> None:
+        """Send what may not have left before, if anything; what was replayed is then kept."""
+        for reply in self.unsent:
+            send(reply)
+        self.unsent.clear()
+        self.checkpoint()
 
     def answer(
         self, record: Record, arrived: int | None = None, end: int = 0
@@ -240,15 +248,23 @@ class Durable:
         """Learn again what was logged after the checkpoint, and find what may not have left."""
         replies = self._replies
         if replies.output is not None:
-            replies.unsent = lacking(wal.entries(log), replies.size())
+            replies.unsent = lacking(wal.entries(log, 0, self.number), replies.size())
         last: Entry | None = None
-        for line, last in turns(wal.entries(log, self.number)):
+        # Replies from before the checkpoint may be asked for again.
+        recent = max(self.number - KEPT, 0)
+        for line, reply in turns(wal.entries(log, recent, self.number)):
+            if line.number <= self.number:
+                if reply is not None:
+                    key = key_of(_records.decode(line.body))
+                    replies.remember(key, reply.body[PLACE.size :])
+                continue
+            last = reply
             if line.number != self.number + 1:
                 raise UsageError(
                     f"{log}: line {self.number + 1} is missing, line {line.number} is there; name "
                     "another folder to start anew"
                 )
-            self._redo(_records.decode(line.body), last)
+            self._redo(_records.decode(line.body), reply)
         if replies.output is None and last is not None:
             replies.unsent = [last.body[PLACE.size :]]
         if self.replayed:

@@ -88,9 +88,7 @@ def play(
             server, str(folder / "kept"), {"of": "test"}, Every(lines=5), NEVER, True, file.fileno()
         )
         try:
-            for reply in kept.unsent:
-                steps.write(file.write, reply)
-            kept.unsent.clear()
+            kept.resend(lambda reply: steps.write(file.write, reply))
             for record in (given or stream())[kept.taken_in("stream") :]:
                 try:
                     reply = kept.answer(record)
@@ -232,9 +230,14 @@ def test_a_pipe_gets_the_last_reply_again(tmp_path: Path, fsync: str) -> None:
     second._replies._kept.clear()
     assert second.answer(given[2]) == {"id": given[2].id, "repeated": True}
     assert "2 lines repeated: taken in once" in second.summary()
+    heard: list[bytes] = []
+    second.resend(heard.append)
+    assert len(heard) == 1
     second.close()
     third = opened(True)
     assert third.unsent == []
+    # Nor is what it said before the checkpoint forgotten.
+    assert third.answer(given[2]) == json.loads(encode(replies[2] or {}))
     third.close()
 
 

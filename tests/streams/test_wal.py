@@ -132,6 +132,7 @@ def test_damage_before_later_segments_is_refused(tmp_path: Path) -> None:
         list(entries(tmp_path))
     # It does not matter to whoever needs only what follows.
     assert [entry.number for entry in entries(tmp_path, 1)] == [2, 3]
+    assert [entry.number for entry in entries(tmp_path, 0, needed=1)] == [2, 3]
     last.write_bytes(b"")
     assert [entry.number for entry in entries(tmp_path, 1)] == [2, 3]
 
