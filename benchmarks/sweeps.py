@@ -6,7 +6,9 @@
 each at a random moment after its first cell, and then finished: both stores must hold the same
 cells with the same records but for times; (c) eight processes with a share each in one store:
 nothing lost or torn, each cell once; (d) one local worker against two, each with a cold cache of
-compiled programs. All start the command itself. Not here: sweeps on Ray.
+compiled programs: on a core of its own, and left to take what it can, which is more than one core
+while it compiles. All start the command itself; `--part` runs but one of them after (a). Not here:
+sweeps on Ray.
 """
 
 from __future__ import annotations
@@ -71,20 +73,26 @@ class Sweeps:
         self.folder = folder
 
     def start(
-        self, config: Path, store: str, *more: str, cache: str = "cache"
+        self, config: Path, store: str, *more: str, cache: str = "cache", core: bool = False
     ) -> subprocess.Popen[bytes]:
-        """One sweep; its standard error goes to a file beside the store."""
+        """One sweep, on one core only if told so; its standard error goes to a file beside the
+        store."""
         environment = {**os.environ, "XDG_CACHE_HOME": str(self.folder / cache)}
         words = ["sweep", str(config), "--out", str(self.folder / store), *more]
         with (self.folder / f"{store}.err").open("ab") as told:
             return subprocess.Popen(
-                [sys.executable, "-c", COMMAND, *words], env=environment, stderr=told
+                [sys.executable, "-c", COMMAND, *words],
+                env=environment,
+                stderr=told,
+                preexec_fn=on_one_core if core else None,
             )
 
-    def run(self, config: Path, store: str, *more: str, cache: str = "cache") -> float:
+    def run(
+        self, config: Path, store: str, *more: str, cache: str = "cache", core: bool = False
+    ) -> float:
         """Seconds that a whole sweep takes."""
         began = time.perf_counter()
-        status = self.start(config, store, *more, cache=cache).wait()
+        status = self.start(config, store, *more, cache=cache, core=core).wait()
         if status:
             raise SystemExit(f"a sweep ended with {status}: {self.folder / store}.err says why")
         return time.perf_counter() - began
@@ -95,6 +103,11 @@ class Sweeps:
 
     def attempts(self, store: str) -> dict[str, list[str]]:
         return Store(str(self.folder / store)).attempts(CELLS)
+
+
+def on_one_core() -> None:
+    """This process, and what it starts, on the first core that it may use."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
 def alike(one: Any, two: Any) -> bool:
@@ -165,6 +178,7 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=200)
     parser.add_argument("--folder", help="for stores and caches; a temporary one unless given")
     parser.add_argument("--seed", type=int, default=0, help="of the moments of interrupts")
+    parser.add_argument("--part", choices=("b", "c", "d"), help="only (a) and this")
     parser.add_argument("--out", help="a file for the figures as JSON")
     options = parser.parse_args()
     folder = Path(options.folder or tempfile.mkdtemp(prefix="sweeps-"))
@@ -179,15 +193,22 @@ def main() -> None:
     # Two workers' time is taken first, with nothing compiled, and is (a) as well.
     two = sweeps.run(configs[2], "whole", cache="cold-2")
     show("(a) a whole sweep", {"seconds": two, "cells": len(sweeps.records("whole"))})
-    one = sweeps.run(configs[1], "alone", cache="cold-1")
-    found["workers"] = {"one": one, "two": two, "ratio": one / two}
-    show("(d) one worker against two", found["workers"])
-    # Interrupts fall into sweeps that compile as they go, as they would for a user.
-    rng = random.Random(options.seed)
-    found["interrupted"] = interrupted(sweeps, configs[2], two, rng)
-    show("(b) interrupted five times", found["interrupted"])
-    found["concurrent"] = concurrent(sweeps, configs[2], options.cells)
-    show("(c) eight processes, one store", found["concurrent"])
+    if options.part in (None, "d"):
+        one = sweeps.run(configs[1], "alone", cache="cold-1", core=True)
+        free = sweeps.run(configs[1], "free", cache="cold-0")
+        found["workers"] = {
+            "one on one core": one, "one left alone": free, "two": two, "ratio": one / two,
+            "ratio, left alone": free / two,
+        }  # fmt: skip
+        show("(d) one worker against two", found["workers"])
+    if options.part in (None, "b"):
+        # Interrupts fall into sweeps that compile as they go, as they would for a user.
+        rng = random.Random(options.seed)
+        found["interrupted"] = interrupted(sweeps, configs[2], two, rng)
+        show("(b) interrupted five times", found["interrupted"])
+    if options.part in (None, "c"):
+        found["concurrent"] = concurrent(sweeps, configs[2], options.cells)
+        show("(c) eight processes, one store", found["concurrent"])
     if options.out:
         Path(options.out).write_text(json.dumps(found, indent=2) + "\n")
 

@@ -89,7 +89,9 @@ def judged(
     agent: Agent, world: World, cell: Cell, first: int, count: int, wanted: Wanted
 ) -> dict[str, Any]:
     """The same, judged now."""
-    states, trace = roll(agent, world, cell.steps, cell.seed, count, first, settle=wanted.settle)
+    states, trace = roll(
+        agent, world, cell.steps, cell.seed, count, first, settle=wanted.settle, probed=wanted.gain
+    )
     return measured(agent, world, cell, states, trace, first, wanted)
 
 
@@ -101,9 +103,9 @@ def measured(
     found: dict[str, Any] = {
         "work": trace.work.mean(1),
         "failures": (~trace.healthy).sum(1),
-        "predicted": trace.predicted,
-        "probe_predicted": trace.probe_predicted,
     }
+    if wanted.gain:
+        found |= {"predicted": trace.predicted, "probe_predicted": trace.probe_predicted}
     key = _judge_key(np.asarray(cell.seed), first)
     if world.model is not None and world.truth is not None:
         if wanted.gain:

@@ -33,7 +33,7 @@ class Trace(NamedTuple):
     at random, what was predicted of it and what it would have answered (it is not learnt from).
     paid, best_pay, mean_pay `[T]`: what the chosen, the best and a random candidate pay in
     expectation, 0 where the world does not say. Gains and probes are 0 where the world has no model
-    to judge them by. Arrays of JAX inside a trace, of NumPy once rolled.
+    to judge them by, or nobody asks. Arrays of JAX inside a trace, of NumPy once rolled.
     """
 
     action: Any
@@ -60,11 +60,12 @@ def seed_key(seed: int | Array, stream: int | Array) -> Array:
 
 @lru_cache(maxsize=64)
 def build_rollout(
-    agent: Agent, world: World, steps: int, settle: int = 0
+    agent: Agent, world: World, steps: int, settle: int = 0, probed: bool = True
 ) -> Callable[[Array], tuple[Any, Trace]]:
     """`run(key) -> (posterior state, Trace)`, not yet compiled.
 
-    settle: refine steps after the last event; their health is the last event's too.
+    settle: refine steps after the last event; their health is the last event's too. probed: whether
+    anybody will look at predicted gains, which may cost more than all the rest.
     """
     step = build_step(agent)
     blank = blank_request(agent)
@@ -83,7 +84,7 @@ def build_rollout(
         which, belief_key, gain_key, aside = jax.random.split(key, 4)
         offered = decision.features.shape[0]
         aside_action = decision.features[jax.random.randint(which, (), 0, offered)]
-        if world.model is None:
+        if world.model is None or not probed:
             zero = jnp.zeros(())
             return zero, aside_action, zero, zero
         belief = agent.posterior.belief(belief_key, state.posterior, now)
@@ -163,13 +164,14 @@ def roll(
     first: int = 0,
     width: int = 8,
     settle: int = 0,
+    probed: bool = True,
 ) -> tuple[Any, Trace]:
     """Runs `first` to `first + seeds`, `width` at a time: (posterior states, Trace), seeds leading.
 
     A run depends on `seed` and its own number only, so any split over processes gives the same.
     """
     width = min(width, seeds)
-    many = compiled(agent, world, steps, settle)
+    many = compiled(agent, world, steps, settle, probed)
 
     parts = []
     for start in range(first, first + seeds, width):
@@ -181,15 +183,15 @@ def roll(
 
 @lru_cache(maxsize=64)
 def compiled(
-    agent: Agent, world: World, steps: int, settle: int = 0
+    agent: Agent, world: World, steps: int, settle: int = 0, probed: bool = True
 ) -> Callable[[Any, Any], tuple[Any, Trace]]:
     """The rollout over a seed and the numbers of a batch of runs, jitted once."""
     name = None
     if agent.name and world.name:
-        name = f"rollout {agent.name} in {world.name} {steps} {settle}"
+        name = f"rollout {agent.name} in {world.name} {steps} {settle} {probed}"
 
     # Built outside any trace: it is cached, and so are the arrays that it holds.
-    once = build_rollout(agent, world, steps, settle)
+    once = build_rollout(agent, world, steps, settle, probed)
 
     def many(seed: Array, runs: Array) -> tuple[Any, Trace]:
         return jax.vmap(lambda run: once(seed_key(seed, run)))(runs)

@@ -96,6 +96,17 @@ def test_the_largest_seed_means_the_same_live() -> None:
     assert not np.array_equal(other.action, rolled.action)
 
 
+def test_what_nobody_looks_at_is_left_out_and_changes_nothing() -> None:
+    agent, world = agent_and_world(CELLS["laplace on linear"])
+    _, whole = roll(agent, world, STEPS, 0, RUNS)
+    _, bare = roll(agent, world, STEPS, 0, RUNS, probed=False)
+    assert np.abs(whole.predicted).max() > 0
+    assert not bare.predicted.any()
+    assert not bare.probe_predicted.any()
+    for name in ("action", "observation", "truth", "propensity", "work"):
+        np.testing.assert_allclose(getattr(bare, name), getattr(whole, name), rtol=1e-5, atol=1e-6)
+
+
 def test_runs_do_not_depend_on_how_they_are_cut_up() -> None:
     cell = Cell("finite", "finite", "exact", "eig", None, None, 0, 4, 0.0, STEPS, 3, 4)
     whole = quality(cell, 0, 4, Wanted(fidelity=True))
