@@ -22,6 +22,7 @@ from .keeping import Fsync, Keep
         "uncertain run log.ndjson --model examples/dose.py:Dose --posterior smc --rule eig",
         "uncertain run --model finite --posterior exact --rule eig --until-gain 0.01",
         "uncertain run log.ndjson --on-error quarantine --quarantine refused.ndjson",
+        "uncertain run --model location --posterior smc --rule eig --deadline 2ms",
         "uncertain run events.ndjson --follow --on-error skip",
         "uncertain run unix:run/uncertain.sock --model linear:arms=10:features=16",
         "uncertain run tcp:127.0.0.1:7000 --max-clients 20 --max-line 10000",
@@ -50,6 +51,14 @@ def run(
     proposer: o.Proposer = None,
     candidates: o.Candidates = 32,
     explore: o.Explore = 0.0,
+    deadline: Annotated[
+        str | None,
+        typer.Option(
+            "--deadline",
+            metavar="2ms",
+            help="Answer each line within this, looking at less where all does not fit.",
+        ),
+    ] = None,
     horizon: Annotated[
         int,
         typer.Option(
@@ -190,7 +199,7 @@ def run(
             str(model), str(posterior), str(rule), o.names([arms] if arms else None),
             particles, refine, proposer, candidates or 1, explore or 0.0, horizon, batch,
             until_gain, budget, seed, quiet, o.seconds("--status", status), metrics,
-            intake=intake, keep=keep,
+            deadline=o.seconds("--deadline", deadline), intake=intake, keep=keep,
         )  # fmt: skip
         return run(chosen, context.obj)
 

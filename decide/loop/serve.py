@@ -166,6 +166,8 @@ class Server:
         if not np.isfinite(live.write_request(request)).all():
             raise too_large(record)
         decision, taken, how = self._pace.decide(live, self._packed, request)
+        # A cheaper decision looked at the first few candidates only.
+        valid, cost = (x[: decision.scores.shape[-1]] for x in (valid, cost))
         rows = rows_of(decision, int(valid.sum()))
         gains = rows.scores * cost[None, :] if self.per_cost else rows.scores
         if self.informs:

@@ -176,3 +176,25 @@ def test_time_is_counted_from_the_first_event() -> None:
     given = lines(*(line for turn in hours for line in turn))
     far = [r["nll"] for r in call("run", "--model", "drifting", stdin=given).rows[1::2]]
     assert near[-1] < far[-1]
+
+
+def test_a_deadline_is_kept_with_less_or_told_to_be_missed() -> None:
+    asked = lines({"id": 1}, {"id": 1, "y": 0.5}, {"id": 2, "deadline": 1e-9})
+    done = call(
+        "run", "--model", "location", "--posterior", "smc", "--particles", "32", "--rule", "eig",
+        "--deadline", "10s", stdin=asked,
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    calm, learnt, late = done.rows
+    assert calm["rung"] == {"number": 0, "draws": 32, "candidates": 32}
+    assert (calm["fallback"], calm["deadline_met"]) == (False, True)
+    assert (learnt["refine"], learnt["deadline_met"]) == (1, True)
+    assert (late["fallback"], late["deadline_met"]) == (True, False)
+    assert len(late["scores"]) == late["rung"]["candidates"] < 32
+    assert "1 answers after their deadline" in done.err
+
+
+def test_a_deadline_and_a_batch_do_not_go_together() -> None:
+    done = call("run", "--batch", "2", "--deadline", "1ms", stdin=b"")
+    assert done.status == 2
+    assert "--batch" in done.err
