@@ -22,8 +22,9 @@ from ...posteriors.base import UsageError, provides
 from ...streams.worlds.base import World
 from ...streams.worlds.registry import build_world
 from ..loop import kept
-from ..loop.live import build_learn, build_live
+from ..loop.live import build_decide, build_learn, build_live
 from ..loop.rollout import build_rollout, compiled
+from ..loop.thinking import build_think
 from .bench import baseline_of
 from .experiment import Cell, Experiment, Row
 from .joint import compiled_divergence
@@ -145,8 +146,8 @@ class Trials:
 def forget() -> None:
     """Let go of agents and their programs, 40 MB a trial, but not of the judge's."""
     caches = (
-        agent_and_world, build_rollout, compiled, build_live, build_learn, compiled_divergence,
-        registry._build,
+        agent_and_world, build_rollout, compiled, build_live, build_learn, build_decide,
+        build_think, compiled_divergence, registry._build,
     )  # fmt: skip
     for cache in caches:
         cache.cache_clear()

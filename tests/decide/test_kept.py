@@ -16,7 +16,7 @@ import pytest
 from uncertain.decide.loop import kept as keeping
 from uncertain.decide.loop.building import agent_of
 from uncertain.decide.loop.kept import kept, model_name
-from uncertain.decide.loop.live import build_learn, build_live
+from uncertain.decide.loop.live import build_decide, build_learn, build_live
 from uncertain.decide.loop.rollout import build_rollout, compiled, roll
 from uncertain.posteriors.registry import build_model
 from uncertain.streams.worlds.registry import build_world
@@ -158,7 +158,7 @@ def test_only_what_is_built_in_and_says_all_has_a_name(tmp_path: Path) -> None:
 def test_runs_of_kept_programs_are_the_same_to_the_last_bit(folder: Path) -> None:
     agent, _ = agent_of(build_model("finite"), "exact", "eig")
     world = build_world("finite")
-    caches = compiled, build_rollout, build_live, build_learn
+    caches = compiled, build_rollout, build_live, build_learn, build_decide
 
     def forget() -> None:
         for cache in caches:
