@@ -120,10 +120,7 @@ def in_full(row: dict[str, Any]) -> str:
     """Share of decisions that looked at all there was."""
     if not row.get("rungs"):
         return "–"
-    most = max(row["rungs"], key=lambda rung: (rung["draws"], rung["candidates"]))
-    whole = most["draws"] >= (row["particles"] or 0)
-    whole &= most["candidates"] >= row["config"]["candidates"]
-    return f"{100 * most['share'] * whole:.3g}"
+    return f"{100 * sum(rung['share'] for rung in row['rungs'] if rung['number'] == 0):.3g}"
 
 
 def own_draws(row: dict[str, Any]) -> str:

@@ -76,19 +76,15 @@ def identity_of(options: Run) -> dict[str, Any]:
     import jax
 
     from ..decide.judge.bench import setting
-    from ..decide.judge.experiment import Cell
     from ..decide.judge.ledger import sources, versions
     from ..streams.checkpoint import SCHEMA
 
-    cell = Cell(
-        "", options.model, options.posterior, options.rule, options.proposer, options.particles,
-        options.refine or 0, options.candidates, options.explore, 0, options.seed, 1,
-    )  # fmt: skip
+    named = ("model", "posterior", "rule", "proposer")
     return {
         "schema": SCHEMA,
         **versions(),
         **{name: getattr(options, name) for name in DECIDING},
-        "sources": sources(cell),
+        "sources": sources({name: getattr(options, name) for name in named}),
         "device": jax.devices()[0].device_kind,
         "x64": setting("jax_enable_x64"),
     }

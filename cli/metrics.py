@@ -32,6 +32,7 @@ def exposed(
     server, thread, registry = started(address, remote)
     tell(f"metrics at http://{server.server_name}:{server.server_port}/metrics")
     try:
+        # It has what a collector needs; to be typed as one it would have to inherit from an extra.
         yield lambda watch: registry.register(Figures(watch))  # type: ignore[arg-type]
     finally:
         server.shutdown()

@@ -122,6 +122,8 @@ def against(
     lines: dict[str, Points] = {}
     for cell in section.cells:
         size, found = cell.record[knob], measure(cell.record)
+        if knob == "refine":
+            size += cell.record.get("think") or 0
         if size is not None and found and not cell.random:
             name = line_of(cell)
             held = "–" if cell.record[other] is None else str(cell.record[other])

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from .environment import Environment
@@ -25,20 +27,27 @@ def cache_folder(variables: Mapping[str, str]) -> Path | None:
     return folder if os.access(folder, os.W_OK | os.X_OK) else None
 
 
-def prepare(environment: Environment, cache: bool = True) -> None:
-    """Synchronous dispatch, and compiled programs kept between runs unless told otherwise."""
-    # Importing makes a million objects that live as long as the process: looking through them for
-    # garbage, then and ever after, is wasted time.
-    collecting = gc.isenabled()
+@contextmanager
+def lasting() -> Iterator[None]:
+    """Imports, which make a million objects that live as long as the process: looking through them
+    for garbage, then and ever after, is wasted time."""
+    if "jax" in sys.modules or not gc.isenabled():
+        yield
+        return
     gc.disable()
     try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def prepare(environment: Environment, cache: bool = True) -> None:
+    """Synchronous dispatch, and compiled programs kept between runs unless told otherwise."""
+    with lasting():
         import jax
 
         from ..decide.loop.kept import keep_in
-    finally:
-        gc.freeze()
-        if collecting:
-            gc.enable()
 
     keep_in(None)
     # The same call takes 11 or 67 microseconds when dispatched asynchronously, at random.

@@ -68,6 +68,18 @@ class Input(Protocol):
         ...
 
 
+class Alone:
+    """What inputs with one sender have in common."""
+
+    def dismiss(self, arrival: Arrival, error: LineError) -> None:
+        """There is nobody else to serve: raises the error."""
+        raise error
+
+    def notes(self) -> list[str]:
+        """Nothing."""
+        return []
+
+
 class Lines:
     """Lines out of chunks, wherever those end. Holds one chunk and `longest` bytes at most.
 

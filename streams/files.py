@@ -40,11 +40,11 @@ class Source:
             # The first bytes decide: people rename files, and pipes have no names.
             magic = raw.peek(len(GZIP_MAGIC))[: len(GZIP_MAGIC)]
         self._raw = raw
-        self._file: BinaryIO = raw
+        self._file: io.BufferedReader = raw
         self.packed = magic == GZIP_MAGIC
         if self.packed:
-            # It reads as a binary file does, but is typed as no subclass of one.
-            self._file = cast(BinaryIO, gzip.GzipFile(fileobj=raw))
+            # It reads as a buffered file does, but is typed as no subclass of one.
+            self._file = cast(io.BufferedReader, gzip.GzipFile(fileobj=raw))
         self._kept: list[bytes] = []
         try:
             self.head = self._head() if ahead else b""
@@ -92,7 +92,7 @@ class Source:
     def chunk(self, size: int) -> bytes:
         """At most `size` bytes, as soon as there are any; none at the end."""
         try:
-            return self._file.read1(size)  # type: ignore[attr-defined]
+            return self._file.read1(size)
         except (OSError, EOFError, zlib.error):
             # Entered only here: it would cost a live line as much as decoding it does.
             with self._readable():

@@ -11,10 +11,9 @@ import time
 from collections.abc import Callable
 
 from ..posteriors.base import UsageError
-from .arriving import CHUNK, Arrival, Lines, Sink
+from .arriving import CHUNK, Alone, Arrival, Lines, Sink
 from .ending import Ending
 from .files import BYTE_ORDER_MARK, GZIP_MAGIC, LONGEST_LINE, STANDARD
-from .record import LineError
 
 SHORTEST, LONGEST = 1e-3, 0.1
 """Seconds between looks at a file that has nothing new: an eighth of the time since it last had,
@@ -22,7 +21,7 @@ between these."""
 PATIENCE = 8
 
 
-class Following:
+class Following(Alone):
     """Every line of the file at `path`, and every line appended to it later.
 
     A new file under the name (rotation) is read from its beginning, after the rest of the old one;
@@ -142,14 +141,6 @@ class Following:
 
     def _fresh_lines(self) -> Lines:
         return Lines(self.longest, self.path, self._sink)
-
-    def dismiss(self, arrival: Arrival, error: LineError) -> None:
-        """There is nobody else to serve: raises the error."""
-        raise error
-
-    def notes(self) -> list[str]:
-        """Nothing."""
-        return []
 
     def close(self) -> None:
         """No more is read."""

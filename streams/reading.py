@@ -11,15 +11,14 @@ import stat
 import time
 from typing import BinaryIO
 
-from .arriving import CHUNK, Arrival, Lines, Sink
+from .arriving import CHUNK, Alone, Arrival, Lines, Sink
 from .files import BYTE_ORDER_MARK, LONGEST_LINE, STANDARD, Source
-from .record import LineError
 
 MILLISECONDS = 1e3
 """In one second."""
 
 
-class Reading:
+class Reading(Alone):
     """An `Input` of one file (plain or gzipped) or standard input; all replies go to one sink.
 
     A wait with a limit needs something to wait on: a pipe, a terminal or a socket. Plain files
@@ -69,14 +68,6 @@ class Reading:
         else:
             self._lines.end()
             self.close()
-
-    def dismiss(self, arrival: Arrival, error: LineError) -> None:
-        """There is nobody else to serve: raises the error."""
-        raise error
-
-    def notes(self) -> list[str]:
-        """Nothing."""
-        return []
 
     def close(self) -> None:
         """No more is read."""

@@ -10,14 +10,14 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -32,6 +32,7 @@ from .quality import Wanted, agent_and_world, quality
 from .record import mark_frontier, record
 from .reference import kind
 
+Judged = TypeVar("Judged")
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share of the whole bench that is finished."""
 Measure = Callable[[Cell, int, int, Wanted], dict[str, Any]]
@@ -56,6 +57,17 @@ def baseline_of(cell: Cell) -> Cell:
     """Random actions in the same world: what `above_random` is measured against."""
     still = replace(cell, refine=0, think=0)
     return replace(still, posterior="smc", rule="random", proposer=None, particles=1)
+
+
+def compared(cell: Cell, runs: Mapping[Cell, Judged]) -> tuple[Judged | None, Judged | None]:
+    """Quality of a cell, and of the random actions it is compared with, as far as they are there.
+
+    Random actions of its own are better than others.
+    """
+    own = runs.get(cell)
+    if cell.rule == "random" and own is not None:
+        return own, own
+    return own, runs.get(baseline_of(cell))
 
 
 def plan(cells: list[Cell], gain: bool = True, live: bool = False) -> list[Cell]:
@@ -249,10 +261,7 @@ def bench(
         progress(
             "latency, " + describe(cell), QUALITY_SHARE + (1 - QUALITY_SHARE) * done / len(cells)
         )
-        own = runs.get(cell)
-        baseline = runs.get(baseline_of(cell))
-        if cell.rule == "random" and own is not None:
-            baseline = own
+        own, baseline = compared(cell, runs)
         records.append(timed(cell, own, baseline, experiment, workers)[0])
         mark_frontier(records)
         finished(records)

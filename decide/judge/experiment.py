@@ -11,12 +11,14 @@ import tomllib
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from ...posteriors.base import UsageError, provides
 from ...posteriors.loading import nearest, parse
+
+NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Row(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     model: str | None = None
     steps: int | None = None
     seeds: int | None = None
-    think: int = 0
+    think: NotNegative = 0
 
 
 class Grid(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -68,7 +70,7 @@ class Grid(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     model: list[str] = []
     steps: list[int] = []
     seeds: int | None = None
-    think: list[int] = []
+    think: list[NotNegative] = []
 
 
 class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -209,10 +211,13 @@ def check(experiment: Experiment, where: str) -> Experiment:
             raise UsageError(f"{where}: {name} = {value}: must be above 0")
     if experiment.rate is not None and experiment.deadline is None:
         raise UsageError(f"{where}: rate says when events arrive: also set deadline")
-    if experiment.deadline is not None and (experiment.taus or experiment.fidelity):
-        raise UsageError(
-            f"{where}: joint and fidelity are not judged under a deadline: leave one out"
-        )
+    if experiment.deadline is not None:
+        wanted = {
+            "joint": experiment.taus, "fidelity": experiment.fidelity, "settle": experiment.settle,
+            "think": any(cell.think for cell in experiment.resolved()),
+        }  # fmt: skip
+        if names := [name for name, value in wanted.items() if value]:
+            raise UsageError(f"{where}: {names[0]} is not there under a deadline: leave one out")
     if not 0 <= experiment.explore <= 1:
         raise UsageError(f"{where}: explore = {experiment.explore}: must lie between 0 and 1")
     if not any([experiment.cells, *(g.posterior for g in experiment.grids)]) and not (

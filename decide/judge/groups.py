@@ -14,7 +14,17 @@ from itertools import chain
 
 import numpy as np
 
-from .bench import QUALITY_SHARE, Progress, baseline_of, cores, describe, plan, timed, wanted_of
+from .bench import (
+    QUALITY_SHARE,
+    Progress,
+    baseline_of,
+    compared,
+    cores,
+    describe,
+    plan,
+    timed,
+    wanted_of,
+)
 from .experiment import Cell
 from .failing import Failed, explained
 from .latency import Lived
@@ -95,10 +105,7 @@ def finished(
 ) -> Finished | Failed:
     """A cell whose quality is known, its latency taken now. spent: seconds that it took so far."""
     began = time.perf_counter()
-    own = runs.get(cell)
-    baseline = runs.get(baseline_of(cell))
-    if cell.rule == "random" and own is not None:
-        baseline = own
+    own, baseline = compared(cell, runs)
     if isinstance(own, Failed):
         return own
     if isinstance(baseline, Failed):

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ...posteriors.base import Array, Event
+from ...posteriors.base import Array
 from ...streams.worlds.base import World
 from ..loop.kept import kept
-from ..loop.live import build_live, quiet, timed_decide, timed_learn
+from ..loop.live import build_live, host_event, quiet, timed_decide, timed_learn
 from ..loop.rollout import AGENT, ANSWER, CONTEXT, TRUTH, seed_key
 from ..loop.step import Agent, blank_request
 from ..loop.thinking import build_think
@@ -93,8 +93,7 @@ def live_runs(
                     action = decision.features[world.opening[index]]
                 truth, y = answer(answer_key, index, truth, action, now)
                 y = np.asarray(y)
-                # Host numbers in an event's place: they become one packed array.
-                event = live.write_event(Event(action, y, now, index, 1.0))  # type: ignore[arg-type]
+                event = live.write_event(host_event(action, y, now, index))
                 packed, _, learnt = timed_learn(live, packed, event)
                 if think is not None:
                     began = time.perf_counter_ns()

@@ -68,7 +68,7 @@ def identity(cell: Cell, experiment: Experiment) -> dict[str, Any]:
         "cell": {name: value for name, value in asdict(cell).items() if name != "think" or value},
         "judge": judged,
         "versions": versions(),
-        "sources": sources(cell),
+        "sources": sources({kind: getattr(cell, kind) for kind in NAMED}),
         "device": jax.devices()[0].device_kind,
         "x64": setting("jax_enable_x64"),
     }
@@ -79,11 +79,14 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in record.PACKAGES}
 
 
-def sources(cell: Cell) -> dict[str, str]:
-    """What stands behind the names in a cell that are not built in, and the files it is given."""
+def sources(specs: Mapping[str, str | None]) -> dict[str, str]:
+    """What stands behind names that are not built in, and the files they are given.
+
+    specs: what is called a model, a posterior, ..., as typed.
+    """
     found = {}
-    for kind in NAMED:
-        target, settings = parse(getattr(cell, kind) or "")
+    for kind, spec in specs.items():
+        target, settings = parse(spec or "")
         for option, value in settings:
             if isinstance(value, str) and Path(value).is_file():
                 found[f"{kind}.{option}"] = storing.digest(Path(value).read_bytes())

@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ...posteriors.base import Event
 from ...streams.worlds.base import World
-from ..loop.live import build_learn, build_live, quiet
+from ..loop.live import build_live, host_event, quiet
 from ..loop.pacing import Pace
 from ..loop.rollout import Trace
 from ..loop.step import Agent, blank_request
@@ -27,6 +26,7 @@ from .quality import Wanted, agent_and_world, measured
 
 SECOND = 1e9
 PROMISES = ("predicted", "realised", "probe_predicted", "probe_realised")
+"""Measures of what a decision promised: nobody has the time to ask it."""
 SPIN = 300_000
 """Nanoseconds before an arrival from which the clock is watched: sleep wakes up late."""
 
@@ -35,7 +35,8 @@ class Punctual(NamedTuple):
     """runs: as `quality` gives them. timing: seconds from arrival to answer, waiting included.
 
     missed: share of decisions later than the deadline. fallback: share for which not even the
-    cheapest rung should have fitted. rungs: for each rung used its draws, candidates and share.
+    cheapest rung should have fitted. rungs: for each rung used its number (0: all there is), draws,
+    candidates and share.
     """
 
     runs: dict[str, Any]
@@ -71,11 +72,10 @@ def punctual(cell: Cell, deadline: float, rate: float | None, wanted: Wanted) ->
     timing = Timing(decide, learn, np.zeros(0), compiled, pace.traces() - before)
     total = sum(driver.rungs.values())
     rungs = [
-        {"draws": draws, "candidates": candidates, "share": count / total}
+        {"number": number, "draws": draws, "candidates": candidates, "share": count / total}
         for (number, draws, candidates), count in sorted(driver.rungs.items())
     ]
     runs = measured(agent, world, cell, None, trace, 0, wanted)
-    # What a decision promised is not asked for here: it would have to be computed in its time.
     runs = {name: runs[name] for name in runs if name not in PROMISES}
     missed = float(np.mean(decide > deadline))
     return Punctual(runs, timing, missed, driver.fallbacks / total, rungs)
@@ -91,10 +91,10 @@ class Driver:
     def __init__(
         self, agent: Agent, world: World, pace: Pace, deadline: float, rate: float | None
     ) -> None:
-        self.agent, self.world, self.pace = agent, world, pace
+        self.world, self.pace = world, pace
         self.allowed = deadline
         self.interval = None if rate is None else int(SECOND / rate)
-        self.live, self.learning = build_live(agent), build_learn(agent)
+        self.live = build_live(agent)
         self.blank = jax.tree.map(np.asarray, blank_request(agent))
         self.calls = calls(world)
         self.truth = jax.jit(world.truth) if world.truth else lambda truth: np.zeros(0)
@@ -140,8 +140,8 @@ class Driver:
             arrived = time.perf_counter_ns()
             following = None if self.interval is None else due + self.interval
             self.pace.begin(self._to_learn(arrived, following), arrived)
-            event = Event(action, y, now, index, 1.0)  # type: ignore[arg-type]
-            packed, learned, _, _ = self.pace.learn(packed, live.write_event(event))
+            event = live.write_event(host_event(action, y, now, index))
+            packed, learned, _, _ = self.pace.learn(packed, event)
             self.learnt.append(time.perf_counter_ns() - arrived)
             happened.append((truth, after, decision, action, y, seen, learned))
             truth = after

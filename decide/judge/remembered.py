@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -34,7 +35,9 @@ def remembered(
     known = folder()
     if cell.rule != "random" or known is None or not (agent.name and world_name):
         return judge()
-    name = f"quality {agent.name} in {world_name} {cell.steps} {cell.seed} {asked}"
+    # Sums are taken in another order on several threads, which workers have not.
+    flags = os.environ.get("XLA_FLAGS", "")
+    name = f"quality {agent.name} in {world_name} {cell.steps} {cell.seed} {asked} {flags}"
     path = known.with_name("random") / place_of(name)
     # Missing, cut short or of another format: it can be judged again.
     with contextlib.suppress(OSError, ValueError, EOFError, KeyError):

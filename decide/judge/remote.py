@@ -96,9 +96,8 @@ def judge_cell(task: Task, cell: Cell, ledger: Ledger) -> Kept:
     if task.experiment.deadline is None:
         with busy() if task.turns else nullcontext():
             runs = quality(cell, 0, cell.seeds, wanted_of(task.experiment))
-    baseline = ledger.baseline(baseline_of(cell))
-    if cell.rule == "random" and runs is not None:
-        baseline = runs
+    own = cell.rule == "random" and runs is not None
+    baseline = runs if own else ledger.baseline(baseline_of(cell))
     with alone() if task.turns and task.experiment.timed else nullcontext():
         record, judged, lived = timed(cell, runs, baseline, task.experiment, task.workers)
     seconds = time.perf_counter() - began

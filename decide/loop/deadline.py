@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -83,28 +83,26 @@ class Ladder:
         self.load.add(seconds / self.usual[rung])
 
 
-class Choices(NamedTuple):
-    """A ladder to decide on, with what each rung looks at and its compiled call.
+Way = TypeVar("Way")
+Call = TypeVar("Call")
 
-    every: also those that were not worth a rung here, but may have been when a reply was given.
+
+class Ways(NamedTuple, Generic[Way, Call]):
+    """Ways of doing the same, and the compiled call of each.
+
+    ways: those that are worth a rung of the ladder. calls: also of the others, which may have been
+    worth one when a reply was given.
     """
 
     ladder: Ladder
-    rungs: tuple[Rung, ...]
-    calls: tuple[Deciding, ...]
-    every: dict[Rung, Deciding]
+    ways: tuple[Way, ...]
+    calls: dict[Way, Call]
 
 
-class Lessons(NamedTuple):
-    """A ladder to learn on, with the refine steps of each rung and its compiled call.
-
-    every: as in `Choices`.
-    """
-
-    ladder: Ladder
-    refine: tuple[int, ...]
-    calls: tuple[Learning, ...]
-    every: dict[int, Learning]
+Choices = Ways[Rung, Deciding]
+"""What a decision looks at."""
+Lessons = Ways[int, Learning]
+"""Refine steps after an event."""
 
 
 def sizes(draws: int, candidates: int, fixed: bool) -> tuple[Rung, ...]:
@@ -173,13 +171,14 @@ def build_choices(agent: Agent, given: int, rule_of: Callable[[int], Rule], load
         median_seconds(lambda c=c, a=a: np.asarray(c.decide(packed, a)))
         for c, a in zip(calls, asked, strict=True)
     ]
-    kept = worthwhile(usual)
-    return Choices(
-        Ladder([usual[n] for n in kept], load),
-        tuple(rungs[n] for n in kept),
-        tuple(calls[n] for n in kept),
-        dict(zip(rungs, calls, strict=True)),
-    )
+    return on_a_ladder(usual, load, dict(zip(rungs, calls, strict=True)))
+
+
+def on_a_ladder(usual: Sequence[float], load: Load, calls: dict[Way, Call]) -> Ways[Way, Call]:
+    """Ways with the seconds that each takes, the dearest first."""
+    kept, every = worthwhile(usual), list(calls)
+    ladder = Ladder([usual[n] for n in kept], load)
+    return Ways(ladder, tuple(every[n] for n in kept), calls)
 
 
 def blank(agent: Agent, given: int, rung: Rung) -> Any:
@@ -206,13 +205,7 @@ def build_lessons(agent: Agent, load: Load) -> Lessons:
 
         calls.append(learning)
         usual.append(median_seconds(once))
-    kept = worthwhile(usual)
-    return Lessons(
-        Ladder([usual[n] for n in kept], load),
-        tuple(steps[n] for n in kept),
-        tuple(calls[n] for n in kept),
-        dict(zip(steps, calls, strict=True)),
-    )
+    return on_a_ladder(usual, load, dict(zip(steps, calls, strict=True)))
 
 
 def median_seconds(call: Callable[[], Any]) -> float:

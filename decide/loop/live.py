@@ -61,6 +61,11 @@ class Live(NamedTuple):
     traces: Callable[[], int]
 
 
+def host_event(action: Any, observation: Any, time: Any, id: Any, weight: Any = 1.0) -> Event:
+    """An event of host numbers, for `write_event`: they become one array before JAX sees them."""
+    return Event(action, observation, time, id, weight)
+
+
 def writer(example: Any) -> Callable[[Any], FloatArray]:
     """A function that writes a flat tuple of host numbers like `example` as one float array.
 

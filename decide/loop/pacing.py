@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..rules.base import Rule
-from .deadline import Load, Rung, build_choices, build_lessons
+from .deadline import Choices, Lessons, Load, Rung, build_choices, build_lessons
 from .live import FloatArray, Live, timed_decide, timed_learn
 from .step import Agent, Decision, Learned, Request
 
@@ -39,7 +39,8 @@ class Pace:
     ) -> None:
         self.deadline = deadline
         self._learner, self._lives = learner, list(calls)
-        self._choices, self._lessons = {}, None
+        self._choices: dict[Live, Choices] = {}
+        self._lessons: Lessons | None = None
         self._due: int | None = None
         self._followed: Said = {}
         if deadline is not None:
@@ -79,10 +80,10 @@ class Pace:
         if (before := self._followed.get("rung")) is not None:
             number, fits = before["number"], not self._followed["fallback"]
             rung = Rung(before["draws"], before["candidates"])
-            call = choices.every[rung]
         else:
             number, fits = choices.ladder.pick(left)
-            rung, call = choices.rungs[number], choices.calls[number]
+            rung = choices.ways[number]
+        call = choices.calls[rung]
         kept = slice(rung.candidates)
         cut = request._replace(valid=request.valid[kept], cost=request.cost[kept])
         out, taken = timed_decide(call, packed, call.write_request(cut))
@@ -98,13 +99,13 @@ class Pace:
             packed, out, taken = timed_learn(self._learner, packed, flat)
             return packed, self._learner.read_learned(out), taken, {}
         lessons = self._lessons
-        if (steps := self._followed.get("refine")) is not None:
-            call = lessons.every[steps]
-            packed, out, taken = timed_learn(call, packed, flat)
-        else:
+        number, steps = None, self._followed.get("refine")
+        if steps is None:
             number, _ = lessons.ladder.pick(left)
-            steps, call = lessons.refine[number], lessons.calls[number]
-            packed, out, taken = timed_learn(call, packed, flat)
+            steps = lessons.ways[number]
+        call = lessons.calls[steps]
+        packed, out, taken = timed_learn(call, packed, flat)
+        if number is not None:
             lessons.ladder.took(number, taken / SECOND)
         return packed, call.read_learned(out), taken, {"refine": steps}
 
@@ -115,6 +116,6 @@ class Pace:
 
     def traces(self) -> int:
         """How often anything was traced; constant once made."""
-        rungs = [call for choices in self._choices.values() for call in choices.calls]
-        lessons = self._lessons.calls if self._lessons else ()
+        rungs = [call for choices in self._choices.values() for call in choices.calls.values()]
+        lessons = self._lessons.calls.values() if self._lessons else ()
         return sum(call.traces() for call in [*self._lives, *rungs, *lessons])

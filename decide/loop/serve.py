@@ -15,12 +15,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from ...posteriors.base import Event
 from ...streams.encode import Encoder
 from ...streams.record import DECISION, EVENT, REQUEST, LineError, Record
 from ..rules.base import Rule
 from .asking import Asking, rows_of, too_large
-from .live import build_live
+from .live import build_live, host_event
 from .pacing import Pace
 from .scoring import belief_shape, build_foresight
 from .step import Agent
@@ -203,9 +202,8 @@ class Server:
         now = max(now, self._latest)
         flats = []
         for number, (action, y) in enumerate(zip(actions, observed, strict=True)):
-            # Host numbers in an event's place: they become one packed array before JAX sees them.
             id = self.tally.learnt + number
-            event = Event(action, np.asarray(y), now, id, record.weight)  # type: ignore[arg-type]
+            event = host_event(action, np.asarray(y), now, id, record.weight)
             flats.append(self._brought.write_event(event))
             if not np.isfinite(flats[-1]).all():
                 raise too_large(record)

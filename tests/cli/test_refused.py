@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 from console import call, lines
@@ -110,7 +111,8 @@ def test_a_file_that_cannot_be_written(tmp_path) -> None:
 
 def arrival(line: bytes, length: int | None = None) -> Arrival:
     size = len(line) if length is None else length
-    return Arrival(Where("log", 3), 7, line, size, True, 0, None)  # type: ignore[arg-type]
+    nobody: Any = None
+    return Arrival(Where("log", 3), 7, line, size, True, 0, nobody)
 
 
 @given(st.binary(max_size=60))

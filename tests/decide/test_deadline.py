@@ -110,12 +110,12 @@ def packed_after(live, count: int = 3):
 def test_the_first_rung_is_the_decision_in_full_and_all_are_of_their_size() -> None:
     live = build_live(AGENT)
     choices = build_choices(AGENT, 0, rule_of, Load())
-    assert choices.rungs[0] == Rung(64, 32)
-    assert len(choices.rungs) > 1
+    assert choices.ways[0] == Rung(64, 32)
+    assert len(choices.ways) > 1
     packed = packed_after(live)
     blank = jax.tree.map(np.asarray, blank_request(AGENT))
     whole = live.read_decision(np.asarray(live.decide(packed, live.write_request(blank))))
-    for number, (rung, call) in enumerate(zip(choices.rungs, choices.calls, strict=True)):
+    for number, (rung, call) in enumerate(choices.calls.items()):
         kept = slice(rung.candidates)
         request = blank._replace(valid=blank.valid[kept], cost=blank.cost[kept])
         made = call.read_decision(np.asarray(call.decide(packed, call.write_request(request))))
@@ -125,17 +125,20 @@ def test_the_first_rung_is_the_decision_in_full_and_all_are_of_their_size() -> N
         assert np.array_equal(made.action, whole.action) is same
 
 
-def test_learning_less_leaves_the_same_state_but_for_refinement() -> None:
+def test_learning_less_refines_less_and_takes_the_event_in_all_the_same() -> None:
     lessons = build_lessons(AGENT, Load())
-    assert lessons.refine[0] == 4
-    assert list(lessons.refine) == sorted(lessons.refine, reverse=True)
+    assert lessons.ways[0] == 4
+    assert list(lessons.ways) == sorted(lessons.ways, reverse=True)
     live = build_live(AGENT)
     event = jax.tree.map(np.asarray, example_event(MODEL))._replace(observation=1.0, weight=1.0)
-    steps = []
-    for call in lessons.calls:
-        packed, _ = call.learn(live.init(jax.random.key(0)), call.write_event(event))
+    steps, work = [], []
+    for call in lessons.calls.values():
+        packed, report = call.learn(live.init(jax.random.key(0)), call.write_event(event))
         steps.append(int(call.unpack(packed).step))
+        work.append(float(call.read_learned(np.asarray(report)).work))
     assert set(steps) == {1}
+    assert work == pytest.approx([work[0] * k / 4 for k in lessons.calls])
+    assert work[0] > 0
 
 
 def test_a_pace_falls_to_the_last_rung_when_late_and_never_recompiles(

@@ -129,6 +129,15 @@ def test_steps_between_events_survive_a_round_trip() -> None:
     assert decode(toml(experiment), "printed.toml").resolved() == cells
 
 
+@pytest.mark.parametrize(
+    "text",
+    ['[[cells]]\nposterior = "smc"\nthink = -1', '[grid]\nposterior = ["smc"]\nthink = [1, -1]'],
+)
+def test_steps_between_events_are_not_below_none(text: str) -> None:
+    with pytest.raises(UsageError, match=r"mine\.toml:3.*>= 0"):
+        decode(text, "mine.toml")
+
+
 def test_lists_on_the_command_line_keep_what_a_configuration_compares(tmp_path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(

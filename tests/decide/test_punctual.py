@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 from console import call
+from uncertain.cli.bench_table import in_full as share_in_full
 from uncertain.decide.judge.experiment import Cell, Experiment, Grid, check
 from uncertain.decide.judge.punctual import punctual
 from uncertain.decide.judge.quality import Wanted, quality
@@ -29,14 +30,18 @@ def test_with_time_to_spare_everything_is_done_in_full() -> None:
 
 
 def test_an_impossible_deadline_is_missed_and_told() -> None:
-    cell = Cell("location", "location", "smc", "eig", None, 32, 2, 16, 0.0, 5, 3, 2)
+    cell = Cell("location", "location", "smc", "eig", None, 32, 8, 16, 0.0, 5, 3, 2)
     found = punctual(cell, 1e-7, None, WANTED)
     assert found.missed == 1.0
     assert found.fallback == 1.0
     (rung,) = found.rungs
+    assert rung["number"] > 0
     assert rung["draws"] * rung["candidates"] < 32 * 16
     assert np.isfinite(found.runs["lower"]).all()
-    assert found.runs["work"].max() == 0
+    # Refine steps too: which rungs are worth having is a matter of the clock, the last is none of
+    # the first.
+    in_full = quality(cell, 0, cell.seeds, WANTED)["work"]
+    assert found.runs["work"].max() <= 0.5 * in_full.min()
 
 
 def test_events_come_by_the_clock() -> None:
@@ -53,11 +58,13 @@ def test_events_come_by_the_clock() -> None:
         ({"rate": 5.0}, "rate"),
         ({"deadline": 1.0, "joint": 5}, "joint"),
         ({"deadline": 1.0, "fidelity": True}, "fidelity"),
+        ({"deadline": 1.0, "settle": 5}, "settle"),
+        ({"deadline": 1.0, "grid": Grid(["smc"], think=[0, 3])}, "think"),
     ],
 )
 def test_what_cannot_be_asked_for(changes: dict, word: str) -> None:
     with pytest.raises(UsageError, match=word):
-        check(Experiment(grid=Grid(["smc"]), **changes), "mine.toml")
+        check(Experiment(**{"grid": Grid(["smc"]), **changes}), "mine.toml")
 
 
 def test_a_bench_under_a_deadline_says_so() -> None:
@@ -66,5 +73,16 @@ def test_a_bench_under_a_deadline_says_so() -> None:
         "--deadline", "5s", "--rate", "1000", "--export-markdown", "-",
     )  # fmt: skip
     assert done.status == 0, done.err
-    assert "late" in done.out
-    assert "in full" in done.out
+    head, _, row = done.out.splitlines()
+    cells = [cell.strip() for cell in row.split("|")]
+    names = [name.strip() for name in head.split("|")]
+    assert cells[names.index("late %")] == "0"
+    # Arms are few, and all of them are looked at.
+    assert cells[names.index("in full %")] == "100"
+
+
+def test_what_was_not_looked_at_in_full_does_not_count_as_such() -> None:
+    rungs = [{"number": 0, "share": 0.25}, {"number": 2, "share": 0.75}]
+    assert share_in_full({"rungs": rungs}) == "25"
+    assert share_in_full({"rungs": rungs[1:]}) == "0"
+    assert share_in_full({"rungs": None}) == "–"

@@ -65,6 +65,15 @@ def test_whatever_numbers_depend_on_is_told_apart(judged: list[Cell]) -> None:
     assert len(judged) == len(other)
 
 
+def test_other_flags_may_sum_in_another_order(
+    judged: list[Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quality(RANDOM, 0, 2, Wanted())
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+    quality(RANDOM, 0, 2, Wanted())
+    assert len(judged) == 2
+
+
 def test_only_random_actions_are_remembered(judged: list[Cell]) -> None:
     chosen = replace(RANDOM, rule="eig")
     quality(chosen, 0, 1, Wanted())

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from uncertain.decide.judge.experiment import Experiment, Row
 from uncertain.decide.loop.building import agent_of
-from uncertain.decide.loop.live import build_live
+from uncertain.decide.loop.live import build_learn, build_live
 from uncertain.decide.loop.step import State, build_step
 from uncertain.decide.loop.thinking import build_think
 from uncertain.posteriors.base import example_event
@@ -68,17 +69,11 @@ def test_the_compiled_slice_does_the_same_and_compiles_once() -> None:
     state, _ = step.learn(step.init(jax.random.key(0)), event)
     for number in range(3):
         state, _ = step.think(state, jnp.asarray(number))
-    from uncertain.decide.loop.live import build_learn
-
     found = build_learn(agent).unpack(packed)
     np.testing.assert_allclose(particles(found), particles(state), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("posterior", ["exact", "laplace"])
-def test_what_learns_at_once_has_nothing_to_think_about(posterior: str) -> None:
-    from uncertain.decide.judge.experiment import Experiment, Row
-
-    world = "finite" if posterior == "exact" else "linear"
-    row = Row(posterior, think=5)
-    (cell,) = Experiment(world=world, cells=[row]).resolved()
-    assert cell.think == (0 if cell.refine == 0 else 5)
+@pytest.mark.parametrize(("posterior", "think"), [("exact", 0), ("smc", 5)])
+def test_what_has_nothing_to_refine_has_nothing_to_think_about(posterior: str, think: int) -> None:
+    (cell,) = Experiment(world="finite", cells=[Row(posterior, think=5)]).resolved()
+    assert cell.think == think
