@@ -170,6 +170,27 @@ def test_a_pace_falls_to_the_last_rung_when_late_and_never_recompiles(
     assert pace.traces() == before
 
 
+def test_what_the_clock_chose_before_is_followed() -> None:
+    live = build_live(AGENT)
+    pace = pacing.Pace(AGENT, live, {live: 0}, 1.0, rule_of)
+    blank = jax.tree.map(np.asarray, blank_request(AGENT))
+    event = live.write_event(jax.tree.map(np.asarray, example_event(MODEL))._replace(weight=1.0))
+    late = time.perf_counter_ns() - 2 * 10**9
+    # In full although there is no time, and on a low rung although there is plenty.
+    pace.begin(arrived=late)
+    _, _, hurried = pace.decide(live, packed_after(live), blank)
+    _, _, _, taught = pace.learn(packed_after(live), event)
+    pace.begin()
+    _, _, calm = pace.decide(live, packed_after(live), blank)
+    for arrived, before in ((None, hurried | taught), (late, calm | {"refine": 4})):
+        pace.begin(arrived=arrived, followed=before | {"deadline_met": arrived is not None})
+        decision, _, said = pace.decide(live, packed_after(live), blank)
+        assert said == {name: before[name] for name in said}
+        assert decision.scores.shape == (before["rung"]["candidates"],)
+        assert pace.learn(packed_after(live), event)[3] == {"refine": before["refine"]}
+        assert pace.punctual() is (arrived is not None)
+
+
 def test_without_a_deadline_nothing_is_said() -> None:
     live = build_live(AGENT)
     pace = pacing.Pace(AGENT, live, {live: 0})

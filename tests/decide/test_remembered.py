@@ -65,6 +65,23 @@ def test_whatever_numbers_depend_on_is_told_apart(judged: list[Cell]) -> None:
     assert len(judged) == len(other)
 
 
+def test_long_runs_are_told_apart_by_their_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Too long for a memory of all events, whose size tells shorter ones apart.
+    lengths = (judging.WHOLE + 1, judging.WHOLE + 2)
+    monkeypatch.setattr(
+        judging, "judged", lambda agent, world, cell, *_: {"lower": np.full(2, cell.steps)}
+    )
+    keep_in(tmp_path / "programs")
+    try:
+        for steps in (*lengths, *lengths):
+            found = quality(replace(RANDOM, steps=steps), 0, 2, Wanted())
+            assert found["lower"].tolist() == [steps, steps]
+    finally:
+        keep_in(None)
+
+
 def test_other_flags_may_sum_in_another_order(
     judged: list[Cell], monkeypatch: pytest.MonkeyPatch
 ) -> None:
