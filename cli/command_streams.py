@@ -24,6 +24,7 @@ from .keeping import Fsync, Keep
         "uncertain run log.ndjson --on-error quarantine --quarantine refused.ndjson",
         "uncertain run --model location --posterior smc --rule eig --deadline 2ms",
         "uncertain run events.ndjson --follow --on-error skip",
+        "uncertain run events.ndjson --checkpoint kept --resume >> replies.ndjson",
         "uncertain run unix:run/uncertain.sock --model linear:arms=10:features=16",
         "uncertain run tcp:127.0.0.1:7000 --max-clients 20 --max-line 10000",
         "uncertain run unix:run/uncertain.sock --status 5s --metrics tcp:127.0.0.1:9090",
