@@ -118,7 +118,8 @@ def bench(
     }
 
     def body() -> int:
-        from .bench import BenchOptions, bench
+        from .bench import bench
+        from .chosen import BenchOptions
 
         return bench(BenchOptions(**given), context.obj)
 

@@ -133,7 +133,7 @@ def sweep(
     part = o.share("--shard", shard)
 
     def body() -> int:
-        from .bench import BenchOptions
+        from .chosen import BenchOptions
         from .sweep import SweepOptions, sweep
 
         grid = BenchOptions(**given)

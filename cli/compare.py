@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from .bench import ndjson
 from .bench_table import duration, moves
 from .environment import Environment, ExitStatus
+from .exports import ndjson
 from .results import Result, load
 
 if TYPE_CHECKING:

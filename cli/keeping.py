@@ -75,7 +75,7 @@ def identity_of(options: Run) -> dict[str, Any]:
     of device, and the text of the user's own files."""
     import jax
 
-    from ..decide.judge.bench import setting
+    from ..decide.judge.crew import setting
     from ..decide.judge.ledger import sources, versions
     from ..streams.checkpoint import SCHEMA
 

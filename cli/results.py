@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .bench import flat
 from .environment import Environment
+from .exports import flat
 
 if TYPE_CHECKING:
     import numpy as np

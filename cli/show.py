@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from . import bench_table
-from .bench import comma_separated, flat, ndjson
 from .environment import Environment, ExitStatus
+from .exports import comma_separated, flat, ndjson
 from .results import Row, columns_of, known, load, ordered, where
 
 WIDTH = 200

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from .bench import BenchOptions, chosen, ndjson
 from .bench_table import duration, moves
+from .chosen import BenchOptions, chosen
 from .environment import Environment, ExitStatus
+from .exports import ndjson
 
 if TYPE_CHECKING:
     from ..decide.judge.failing import Failed
@@ -98,7 +99,7 @@ def engine_of(options: SweepOptions) -> Engine:
 
 def sourced(options: SweepOptions, environment: Environment) -> BenchOptions:
     """The grid's options with the source as what it is; a world goes before a configuration."""
-    from ..decide.judge.experiment import built_in
+    from ..decide.judge.written import built_in
     from ..posteriors.loading import parse
     from ..posteriors.registry import MODELS
     from ..streams.worlds.registry import WORLDS

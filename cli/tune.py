@@ -54,7 +54,8 @@ def tune(options: TuneOptions, environment: Environment) -> ExitStatus:
     from ..decide.judge.trials import Goal, Trials, forget, unkept
     from ..decide.judge.tuning import Search, Task, library
     from ..streams.files import STANDARD
-    from .bench import ndjson, progress
+    from .bench import progress
+    from .exports import ndjson
     from .tune_rows import configuration, remarks, row, table
 
     library()
@@ -150,7 +151,7 @@ def experiment_of(options: TuneOptions) -> Experiment:
     from ..decide.judge.experiment import Experiment, Row, check
     from ..decide.judge.space import pinned
     from ..posteriors.registry import options_of, takes
-    from .bench import BenchOptions, usual
+    from .chosen import BenchOptions, usual
 
     rows = []
     able = BenchOptions(world=options.world, model=options.model)

@@ -136,7 +136,8 @@ def configuration(rows: Rows, trials: Trials, options: TuneOptions) -> str | Non
     """An experiment for `bench --config`, the best options of each as a cell; None without any."""
     import msgspec
 
-    from ..decide.judge.experiment import Experiment, Row, toml
+    from ..decide.judge.experiment import Experiment, Row
+    from ..decide.judge.written import toml
 
     best = [Row(row["spec"]) for row in rows if row["spec"]]
     if not best:

@@ -6,25 +6,18 @@ that nothing competes with what is being timed. Not here: reading options, or sh
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, TypeVar
 
-import jax
 import numpy as np
 
 from ...posteriors.base import UsageError
 from ...streams.worlds.registry import believed, build_world
-from ..loop.kept import keep_in
+from .crew import cores, crew
 from .experiment import Cell, Experiment
 from .latency import Lived, live_runs
 from .punctual import punctual
@@ -41,11 +34,6 @@ FEW = 400
 """Events, over all cells and runs, that are judged before a worker process has started."""
 QUALITY_SHARE = 0.85
 """Roughly how much of a bench's time goes into quality."""
-
-
-def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def crew_size(cells: list[Cell]) -> int:
@@ -106,38 +94,6 @@ def pieces(cells: list[Cell], workers: int) -> list[tuple[Cell, int, int]]:
     return sorted(found, key=lambda p: -(p[0].particles or 1) * max(p[0].refine + p[0].think, 1))
 
 
-def leave_with_parent(parent: int) -> None:
-    """End this worker when the process that started it is gone, however it ended."""
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os._exit(1)
-
-
-def start_worker(cache: str | None, x64: bool) -> None:
-    """Set a worker up: one thread, the same compilation cache, no interest in Ctrl-C."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=leave_with_parent, args=(os.getppid(),), daemon=True).start()
-    configure(cache, x64)
-
-
-def configure(cache: str | None, x64: bool) -> None:
-    """A worker's JAX, as it is in the process that it works for."""
-    jax.config.update("jax_cpu_enable_async_dispatch", False)
-    jax.config.update("jax_enable_x64", x64)
-    if cache:
-        keep_in(Path(cache).with_name("programs"))
-        jax.config.update("jax_compilation_cache_dir", cache)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-
-
-def setting(name: str) -> Any:
-    """This process's JAX setting, which its workers share."""
-    return getattr(jax.config, name)
-
-
 def run_quality(
     cells: list[Cell],
     wanted: Wanted,
@@ -171,48 +127,6 @@ def run_quality(
             "--particles"
         ) from error
     return gathered(cells, results)
-
-
-@contextmanager
-def crew(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Worker processes for quality, ended at once however the block ends."""
-    # One thread a worker: they would otherwise fight over the same cores.
-    held = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(ONE_THREAD)
-    pool = ProcessPoolExecutor(
-        workers,
-        multiprocessing.get_context("spawn"),
-        start_worker,
-        (
-            setting("jax_compilation_cache_dir"),
-            setting("jax_enable_x64"),
-        ),
-    )
-    try:
-        try:
-            # Each starts one, while none is there to take it, with the environment as it is now.
-            for _ in range(workers):
-                pool.submit(int)
-        finally:
-            for name, value in held.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
-        yield pool
-    finally:
-        stop(pool)
-
-
-ONE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "OPENBLAS_NUM_THREADS": "1"}
-
-
-def stop(pool: ProcessPoolExecutor) -> None:
-    """End a pool now: after an interrupt its workers have nobody to work for."""
-    for process in list((pool._processes or {}).values()):
-        process.terminate()
-    # Waited for, or its semaphores would outlive a process that ends without ceremony.
-    pool.shutdown(cancel_futures=True)
 
 
 def as_finished(jobs: dict[Future, Any], progress: Progress, total: int) -> Iterator[Future]:

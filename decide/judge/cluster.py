@@ -18,7 +18,8 @@ from typing import Any
 
 from ...posteriors.base import UsageError
 from ...posteriors.loading import describe
-from .bench import ONE_THREAD, Progress, cores, setting
+from .bench import Progress
+from .crew import ONE_THREAD, cores, setting
 from .dispatch import Dispatch, Submit
 from .experiment import Cell
 from .failing import Failed

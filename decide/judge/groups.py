@@ -14,17 +14,8 @@ from itertools import chain
 
 import numpy as np
 
-from .bench import (
-    QUALITY_SHARE,
-    Progress,
-    baseline_of,
-    compared,
-    cores,
-    describe,
-    plan,
-    timed,
-    wanted_of,
-)
+from .bench import QUALITY_SHARE, Progress, baseline_of, compared, describe, plan, timed, wanted_of
+from .crew import cores
 from .experiment import Cell
 from .failing import Failed, explained
 from .latency import Lived

@@ -20,7 +20,7 @@ from ...posteriors.loading import parse
 from ...streams import store as storing
 from ...streams.store import Store
 from . import record
-from .bench import setting
+from .crew import setting
 from .experiment import Cell, Experiment
 
 CELLS, BASELINES = "cells", "baselines"

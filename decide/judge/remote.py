@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 from ...posteriors.base import UsageError
 from ...streams.store import Store
-from .bench import baseline_of, configure, timed, wanted_of
+from .bench import baseline_of, timed, wanted_of
+from .crew import configure
 from .experiment import Cell, Experiment
 from .failing import Failed, explained
 from .groups import live_arrays

@@ -2,7 +2,7 @@
 
 A dead worker takes all that its crew was at with it, whoever killed it; a fresh crew then tries
 those cells one at a time, so that a cell that ends its workers takes nobody with it. Not here:
-what quality is (quality.py), or starting a crew (bench.py).
+what quality is (quality.py), or starting a crew (crew.py).
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from typing import Any
 
-from .bench import QUALITY_SHARE, Progress, as_finished, crew, describe, gathered, pieces
+from .bench import QUALITY_SHARE, Progress, as_finished, describe, gathered, pieces
+from .crew import crew
 from .experiment import Cell
 from .failing import LOST, TRIES, Failed, explained
 from .quality import Wanted, quality

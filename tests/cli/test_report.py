@@ -22,7 +22,7 @@ from uncertain.cli.environment import standard
 from uncertain.cli.report_data import SERIES, SHAPES, best, looks, sections
 from uncertain.cli.reproduce import recipes
 from uncertain.cli.results import load
-from uncertain.decide.judge.experiment import decode
+from uncertain.decide.judge.written import decode
 
 HOSTILE = "smc:note=</script><script>alert(1)</script><img src=x onerror=alert(2)>&\"'"
 EVERY = (

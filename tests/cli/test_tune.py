@@ -13,8 +13,9 @@ import pytest
 from console import call
 from uncertain.cli.command_tune import GoalName
 from uncertain.decide.judge import trials as judging
-from uncertain.decide.judge.experiment import Cell, decode
+from uncertain.decide.judge.experiment import Cell
 from uncertain.decide.judge.trials import Goal, Trials
+from uncertain.decide.judge.written import decode
 
 WORLD = ("tune", "linear:arms=2:features=1", "--steps", "3", "--seeds", "2")
 TWO = (

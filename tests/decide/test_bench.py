@@ -18,8 +18,8 @@ import jsonschema
 import numpy as np
 import pytest
 from console import Result, call
-from uncertain.cli.bench import comma_separated, flat, ndjson
 from uncertain.cli.bench_table import frontier_plot, lines, markdown
+from uncertain.cli.exports import comma_separated, flat, ndjson
 from uncertain.decide.judge import bench as benching
 from uncertain.decide.judge.experiment import Experiment, Row
 from uncertain.decide.judge.record import mark_frontier, mean_se, quantiles, ratio

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from console import call
-from uncertain.decide.judge.experiment import Experiment, Grid, built_in, decode, load, toml
+from uncertain.decide.judge.experiment import Experiment, Grid
+from uncertain.decide.judge.written import built_in, decode, load, toml
 from uncertain.posteriors.base import UsageError
 
 CELL = '[[cells]]\nposterior = "exact"\n'

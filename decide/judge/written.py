@@ -1,0 +1,108 @@
+"""Experiments as TOML: read with errors that name file, line and field, and written out again.
+
+Not here: what an experiment is (experiment.py).
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ...posteriors.base import UsageError
+from ...posteriors.loading import nearest
+from .experiment import Experiment, Grid, Row, check
+
+
+def built_in() -> dict[str, Any]:
+    """The experiments that come with the tool: name -> file."""
+    folder = resources.files("uncertain.configs")
+    return {f.name[:-5]: f for f in folder.iterdir() if f.name.endswith(".toml")}
+
+
+def load(source: str) -> Experiment:
+    """The experiment in a TOML file, or a built-in one by name, with or without `.toml`."""
+    known = built_in()
+    path, name = Path(source), source.removesuffix(".toml")
+    if name in known and (name == source or not path.is_file()):
+        return decode(known[name].read_text("utf-8"), f"{name}.toml")
+    if not path.is_file():
+        raise UsageError(
+            f'no configuration file or built-in experiment "{source}"'
+            + nearest(source, list(known))
+        )
+    try:
+        return decode(path.read_text("utf-8"), source)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{source}: cannot be read: {error}") from error
+
+
+def decode(text: str, where: str) -> Experiment:
+    """An experiment from TOML text, errors naming file, line and field."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{where}: not TOML: {error}") from error
+    try:
+        return check(msgspec.convert(data, Experiment), where)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{where}{explain(str(error), text)}") from error
+
+
+def explain(message: str, text: str) -> str:
+    """A validation error with its line, and the nearest valid key for an unknown one."""
+    unknown = re.search(r"unknown field `([^`]+)`", message)
+    place = re.search(r"at `\$\.?([^`]*)`", message)
+    field = unknown[1] if unknown else (place[1] if place else "")
+    leaf = re.sub(r"\[[^\]]*\]", "", field).split(".")[-1]
+    lines = [
+        n
+        for n, line in enumerate(text.splitlines(), 1)
+        if re.match(rf"\s*{re.escape(leaf)}\s*=", line)
+    ]
+    line = f":{lines[0]}" if leaf and lines else ""
+    if unknown:
+        inside = place[1] if place else ""
+        kinds = {"cells": Row, "grid": Grid}
+        kind = next((k for name, k in kinds.items() if inside.startswith(name)), Experiment)
+        hint = nearest(unknown[1], [f.name for f in msgspec.structs.fields(kind)])
+        return f'{line}: no key "{unknown[1]}"{hint}'
+    return f"{line}: {message}"
+
+
+def toml(experiment: Experiment) -> str:
+    """The resolved experiment as TOML that `--config` reads back to the same cells."""
+    lines = []
+    for field in fields_of(experiment):
+        value = getattr(experiment, field)
+        if field in ("cells", "grid", "grids") or value is None:
+            continue
+        lines.append(f"{field} = {value_text(value)}")
+    for cell in experiment.resolved():
+        lines.append("\n[[cells]]")
+        for name in ("posterior", "rule", "particles", "refine", "proposer"):
+            value = getattr(cell, name)
+            if value is not None:
+                lines.append(f"{name} = {value_text(value)}")
+        if cell.think:
+            lines.append(f"think = {cell.think}")
+        for name in ("world", "model", "steps", "seeds"):
+            value = getattr(cell, name)
+            usual = getattr(experiment, name) or (cell.world if name == "model" else None)
+            if value != usual or (name == "model" and cell.world != experiment.world):
+                lines.append(f"{name} = {value_text(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def fields_of(experiment: Experiment) -> list[str]:
+    return [f.name for f in msgspec.structs.fields(type(experiment))]
+
+
+def value_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return msgspec.json.encode(value).decode() if isinstance(value, str) else str(value)
