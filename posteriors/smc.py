@@ -20,7 +20,7 @@ from .idle import nothing_to_refine
 from .motion import sampled_motion
 from .moves import MOVES
 from .trailing import across
-from .unknowns import likelihood, normalise, unknowns_of
+from .unknowns import likelihood, normalise, systematic, unknowns_of
 
 
 @dataclass(frozen=True)
@@ -169,12 +169,3 @@ def build(model: Model, config: SMC) -> Posterior:
 def ess(log_weights: Array) -> Array:
     """Effective sample size `[]` of normalised log weights (Kong 1992)."""
     return 1 / jnp.sum(jnp.exp(2 * log_weights))
-
-
-def systematic(key: Array, log_weights: Array) -> Array:
-    """Ancestors `[S]` int32 by systematic resampling: one uniform, no sorting."""
-    count = log_weights.shape[0]
-    edges = jnp.cumsum(jnp.exp(log_weights))
-    points = (jnp.arange(count) + jax.random.uniform(key)) / count
-    # Rounding may leave the last edge below 1.
-    return jnp.minimum(jnp.searchsorted(edges, points * edges[-1]), count - 1)

@@ -197,6 +197,20 @@ def normalise(log_weights: Array) -> Array:
     return log_weights - jax.nn.logsumexp(log_weights)
 
 
+def systematic(key: Array, log_weights: Array, count: int | None = None) -> Array:
+    """Which of S draws to keep, `[count]` int32 (S unless given), by systematic resampling.
+
+    One uniform, no sorting; each is kept as often as its weight says, up to less than one. Source:
+    Kitagawa (1996).
+    """
+    size = log_weights.shape[0]
+    wanted = size if count is None else count
+    edges = jnp.cumsum(jnp.exp(log_weights))
+    points = (jnp.arange(wanted) + jax.random.uniform(key)) / wanted
+    # Rounding may leave the last edge below 1.
+    return jnp.minimum(jnp.searchsorted(edges, points * edges[-1]), size - 1)
+
+
 def uniform_draws(values: Array) -> Draws:
     """Equally weighted `values [S, D]`."""
     count = values.shape[0]

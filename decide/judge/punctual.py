@@ -125,9 +125,8 @@ class Driver:
             else:
                 wait_until(due)
             self.pace.begin(arrived=due)
-            decision, _, how = self.pace.decide(
-                live, packed, self.blank._replace(now=now, context=seen)
-            )
+            request = self.blank._replace(now=now, context=seen)
+            decision, _, how = self.pace.decide(live, packed, request, live.write_request(request))
             self.decided.append(time.perf_counter_ns() - due)
             rung = how["rung"]
             self.rungs[rung["number"], rung["draws"], rung["candidates"]] += 1

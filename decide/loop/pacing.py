@@ -70,11 +70,16 @@ class Pace:
         """Seconds until the input at hand should be answered, None where there is no hurry."""
         return None if self._due is None else (self._due - time.perf_counter_ns()) / SECOND
 
-    def decide(self, live: Live, packed: Packed, request: Request) -> tuple[Decision, int, Said]:
-        """The decision, the nanoseconds it took, and the rung it was taken on."""
+    def decide(
+        self, live: Live, packed: Packed, request: Request, flat: FloatArray
+    ) -> tuple[Decision, int, Said]:
+        """The decision, the nanoseconds it took, and the rung it was taken on.
+
+        flat: the request, as `live` writes it.
+        """
         left = self.left()
         if left is None or live not in self._choices:
-            out, taken = timed_decide(live, packed, live.write_request(request))
+            out, taken = timed_decide(live, packed, flat)
             return live.read_decision(out), taken, {}
         choices = self._choices[live]
         if (before := self._followed.get("rung")) is not None:
@@ -84,9 +89,11 @@ class Pace:
             number, fits = choices.ladder.pick(left)
             rung = choices.ways[number]
         call = choices.calls[rung]
-        kept = slice(rung.candidates)
-        cut = request._replace(valid=request.valid[kept], cost=request.cost[kept])
-        out, taken = timed_decide(call, packed, call.write_request(cut))
+        if rung.candidates < len(request.valid):
+            kept = slice(rung.candidates)
+            cut = request._replace(valid=request.valid[kept], cost=request.cost[kept])
+            flat = call.write_request(cut)
+        out, taken = timed_decide(call, packed, flat)
         if before is None:
             choices.ladder.took(number, taken / SECOND)
         said = {"rung": {"number": number, **rung._asdict()}, "fallback": not fits}

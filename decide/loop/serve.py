@@ -162,9 +162,10 @@ class Server:
             return {"id": record.id, **none, **reply_stopped(self.stopped)}
         live = self._made if record.actions is None else self._brought
         request = request._replace(valid=valid)
-        if not np.isfinite(live.write_request(request)).all():
+        flat = live.write_request(request)
+        if not np.isfinite(flat).all():
             raise too_large(record)
-        decision, taken, how = self._pace.decide(live, self._packed, request)
+        decision, taken, how = self._pace.decide(live, self._packed, request, flat)
         # A cheaper decision looked at the first few candidates only.
         valid, cost = (x[: decision.scores.shape[-1]] for x in (valid, cost))
         rows = rows_of(decision, int(valid.sum()))

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from ...posteriors.base import Array, Belief, Draws, Gaussian, Model, UsageError
-from ...posteriors.unknowns import uniform_draws
+from ...posteriors.unknowns import systematic, uniform_draws
 
 
 class Candidates(NamedTuple):
@@ -55,16 +55,10 @@ def as_draws(key: Array, belief: Belief, count: int) -> Draws:
 
 
 def thinned(key: Array, draws: Draws, count: int) -> Draws:
-    """`count` of the draws, each as often as its weight says, alike in weight; one uniform.
-
-    All of them, untouched, where there are no more.
-    """
+    """`count` of the draws, alike in weight; all of them, untouched, where there are no more."""
     if draws.values.shape[0] <= count:
         return draws
-    reach = jnp.cumsum(jnp.exp(draws.log_weights - jax.nn.logsumexp(draws.log_weights)))
-    places = (jax.random.uniform(key) + jnp.arange(count)) / count
-    index = jnp.searchsorted(reach, places * reach[-1], method="compare_all")
-    return uniform_draws(draws.values[jnp.minimum(index, reach.size - 1)])
+    return uniform_draws(draws.values[systematic(key, draws.log_weights, count)])
 
 
 def best(key: Array, scores: Array, valid: Array) -> Choice:

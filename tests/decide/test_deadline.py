@@ -150,14 +150,14 @@ def test_a_pace_falls_to_the_last_rung_when_late_and_never_recompiles(
     blank = jax.tree.map(np.asarray, blank_request(AGENT))
     packed = packed_after(live)
     pace.begin()
-    _, _, calm = pace.decide(live, packed, blank)
+    _, _, calm = pace.decide(live, packed, blank, live.write_request(blank))
     assert calm["rung"]["number"] == 0
     assert calm["fallback"] is False
     pace.begin(arrived=time.perf_counter_ns() - 2 * 10**9)
     left = pace.left()
     assert left is not None
     assert left < 0
-    decision, _, late = pace.decide(live, packed, blank)
+    decision, _, late = pace.decide(live, packed, blank, live.write_request(blank))
     assert late["fallback"] is True
     assert decision.scores.shape == (late["rung"]["candidates"],)
     assert late["rung"]["draws"] * late["rung"]["candidates"] < 64 * 32
@@ -166,7 +166,10 @@ def test_a_pace_falls_to_the_last_rung_when_late_and_never_recompiles(
     assert said["refine"] < 4
     # An input's own deadline comes before the usual one.
     pace.begin(deadline=1e-9)
-    assert pace.decide(live, packed_after(live), blank)[2]["fallback"] is True
+    assert (
+        pace.decide(live, packed_after(live), blank, live.write_request(blank))[2]["fallback"]
+        is True
+    )
     assert pace.traces() == before
 
 
@@ -178,13 +181,13 @@ def test_what_the_clock_chose_before_is_followed() -> None:
     late = time.perf_counter_ns() - 2 * 10**9
     # In full although there is no time, and on a low rung although there is plenty.
     pace.begin(arrived=late)
-    _, _, hurried = pace.decide(live, packed_after(live), blank)
+    _, _, hurried = pace.decide(live, packed_after(live), blank, live.write_request(blank))
     _, _, _, taught = pace.learn(packed_after(live), event)
     pace.begin()
-    _, _, calm = pace.decide(live, packed_after(live), blank)
+    _, _, calm = pace.decide(live, packed_after(live), blank, live.write_request(blank))
     for arrived, before in ((None, hurried | taught), (late, calm | {"refine": 4})):
         pace.begin(arrived=arrived, followed=before | {"deadline_met": arrived is not None})
-        decision, _, said = pace.decide(live, packed_after(live), blank)
+        decision, _, said = pace.decide(live, packed_after(live), blank, live.write_request(blank))
         assert said == {name: before[name] for name in said}
         assert decision.scores.shape == (before["rung"]["candidates"],)
         assert pace.learn(packed_after(live), event)[3] == {"refine": before["refine"]}
@@ -197,4 +200,4 @@ def test_without_a_deadline_nothing_is_said() -> None:
     pace.begin()
     blank = jax.tree.map(np.asarray, blank_request(AGENT))
     assert pace.left() is None
-    assert pace.decide(live, packed_after(live), blank)[2] == {}
+    assert pace.decide(live, packed_after(live), blank, live.write_request(blank))[2] == {}
