@@ -15,7 +15,7 @@ from support import Z, block, simulate
 from uncertain.posteriors.base import Event
 from uncertain.posteriors.history import memory
 from uncertain.posteriors.registry import build_model, build_posterior
-from uncertain.posteriors.smc import systematic
+from uncertain.posteriors.unknowns import systematic
 
 LIMIT = Z + 0.5
 """Some ten comparisons at a total false-alarm rate of 1e-5 (Bonferroni)."""
