@@ -21,6 +21,7 @@ from console import Result, call
 from uncertain.cli.bench_table import frontier_plot, lines, markdown
 from uncertain.cli.exports import comma_separated, flat, ndjson
 from uncertain.decide.judge import bench as benching
+from uncertain.decide.judge import crew as crews
 from uncertain.decide.judge.experiment import Experiment, Row
 from uncertain.decide.judge.record import mark_frontier, mean_se, quantiles, ratio
 
@@ -318,7 +319,7 @@ __import__("time").sleep(0.2) or (__import__("os").getpid(), {**__import__("os")
 
 def test_every_worker_has_one_thread() -> None:
     seen: dict[int, dict[str, str]] = {}
-    with benching.crew(2) as pool:
+    with crews.crew(2) as pool:
         # Which of them answers is chance, and one may be up long before the other.
         for _ in range(100):
             seen |= dict(pool.map(eval, [ITSELF.strip()] * 2))
@@ -326,8 +327,8 @@ def test_every_worker_has_one_thread() -> None:
                 break
     assert len(seen) == 2
     for environment in seen.values():
-        assert benching.ONE_THREAD.items() <= environment.items()
-    assert not benching.ONE_THREAD.items() <= os.environ.items()
+        assert crews.ONE_THREAD.items() <= environment.items()
+    assert not crews.ONE_THREAD.items() <= os.environ.items()
 
 
 def test_two_workers_through_the_command_line(tmp_path, schema) -> None:
