@@ -51,7 +51,8 @@ class TuneOptions:
 
 def tune(options: TuneOptions, environment: Environment) -> ExitStatus:
     """Search every posterior and show what was found; GATE_FAILED where no trial will do."""
-    from ..decide.judge.trials import Goal, Trials, forget, unkept
+    from ..decide.judge.programs import forget
+    from ..decide.judge.trials import Goal, Trials, unkept
     from ..decide.judge.tuning import Search, Task, library
     from ..streams.files import STANDARD
     from .bench import progress

@@ -6,7 +6,7 @@ that nothing competes with what is being timed. Not here: reading options, or sh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
@@ -90,8 +90,12 @@ def pieces(cells: list[Cell], workers: int) -> list[tuple[Cell, int, int]]:
     for cell in cells:
         edges = np.linspace(0, cell.seeds, min(parts, cell.seeds) + 1).astype(int)
         found += [(cell, int(a), int(b - a)) for a, b in pairwise(edges)]
-    # The dearest first, so that no core waits long for the last one.
-    return sorted(found, key=lambda p: -(p[0].particles or 1) * max(p[0].refine + p[0].think, 1))
+    return found
+
+
+def dearest_first(cells: Iterable[Cell]) -> list[Cell]:
+    """Cells so ordered that no core waits long for the last one."""
+    return sorted(cells, key=lambda c: -(c.particles or 1) * max(c.refine + c.think, 1))
 
 
 def run_quality(
@@ -106,7 +110,7 @@ def run_quality(
     if workers > 1 and pool is None:
         with crew(workers) as pool:
             return run_quality(cells, wanted, workers, progress, pool, measure)
-    work = pieces(cells, workers)
+    work = pieces(dearest_first(cells), workers)
     results: dict[tuple[Cell, int], dict[str, Any]] = {}
     if pool is None:
         for done, (cell, first, count) in enumerate(work):

@@ -10,8 +10,9 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -97,3 +98,43 @@ def stop(pool: ProcessPoolExecutor) -> None:
         process.terminate()
     # Waited for, or its semaphores would outlive a process that ends without ceremony.
     pool.shutdown(cancel_futures=True)
+
+
+class Workers:
+    """Worker processes by number, each replaced once it has died; none where one is asked for."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._held: list[tuple[ExitStack, ProcessPoolExecutor]] = []
+
+    def __enter__(self) -> Workers:
+        self._held = [start() for _ in range(self.count)] if self.count > 1 else []
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for stack, _ in self._held:
+            stack.close()
+
+    def renew(self, number: int) -> None:
+        """End a worker and start another in its place."""
+        self._held[number][0].close()
+        self._held[number] = start()
+
+    def submit(self, number: int, *work: Any) -> Future:
+        """Give a worker something to do; a fresh one if it died while nobody was looking."""
+        try:
+            if all(process.is_alive() for process in self.processes(number)):
+                return self._held[number][1].submit(*work)
+        except BrokenProcessPool:
+            pass
+        self.renew(number)
+        return self._held[number][1].submit(*work)
+
+    def processes(self, number: int) -> list[Any]:
+        """A worker's process, the only one."""
+        return list((self._held[number][1]._processes or {}).values())
+
+
+def start() -> tuple[ExitStack, ProcessPoolExecutor]:
+    stack = ExitStack()
+    return stack, stack.enter_context(crew(1))

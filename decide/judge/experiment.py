@@ -5,7 +5,7 @@ Not here: its text (written.py), or running it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import msgspec
@@ -36,6 +36,11 @@ class Cell:
     seed: int
     seeds: int
     think: int = 0
+
+
+def shape_of(cell: Cell) -> Cell:
+    """All that a cell's programs depend on; which runs and how many there are is given to them."""
+    return replace(cell, seed=0, seeds=1)
 
 
 class Row(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

@@ -9,33 +9,42 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from contextlib import nullcontext
-from functools import partial
-from itertools import chain
 
 import numpy as np
 
-from .bench import QUALITY_SHARE, Progress, baseline_of, compared, describe, plan, timed, wanted_of
+from .bench import (
+    QUALITY_SHARE,
+    Progress,
+    baseline_of,
+    compared,
+    dearest_first,
+    describe,
+    plan,
+    timed,
+    wanted_of,
+)
 from .crew import cores
 from .experiment import Cell
 from .failing import Failed, explained
 from .latency import Lived
 from .ledger import Finished, Ledger
+from .programs import by_shape, hold
 from .retrying import Runs, Workers, each_quality
-from .trials import forget
 from .turns import alone, busy
 
 Yielded = Generator[Finished | Failed, None, None]
 EACH = 2
 """Cells a worker in one group: with one, all would wait for the slowest."""
-UNTIMED = 16
-"""The same where no latency is taken, for which everybody would have to pause."""
+UNTIMED = 64
+"""The same where no latency is taken; then groups are only for whoever waits to take one."""
 
 
 def in_groups(cells: list[Cell], ledger: Ledger, progress: Progress) -> Yielded:
     """Cells finished or failed, one by one; what another process finishes first is left out."""
     count = ledger.experiment.workers or cores()
     each = EACH if ledger.experiment.timed else UNTIMED
-    size = each * count if count > 1 else 1
+    size = 1 if count == 1 and ledger.experiment.timed else each * count
+    cells = by_shape(cells)
     groups = [cells[start : start + size] for start in range(0, len(cells), size)]
     with Workers(count) as workers:
         for number, group in enumerate(groups):
@@ -46,7 +55,6 @@ def in_groups(cells: list[Cell], ledger: Ledger, progress: Progress) -> Yielded:
             waiting = [cell for cell in group if not ledger.done(cell)]
             if waiting:
                 yield from finish(waiting, ledger, workers, part)
-                forget()
 
 
 def finish(group: list[Cell], ledger: Ledger, workers: Workers, progress: Progress) -> Yielded:
@@ -54,19 +62,27 @@ def finish(group: list[Cell], ledger: Ledger, workers: Workers, progress: Progre
     began = time.perf_counter()
     experiment = ledger.experiment
     wanted = plan(group, experiment.gain, experiment.deadline is not None)
+    baselines = {baseline_of(cell) for cell in group if cell.rule != "random"}
     # Random actions may have been judged already, for another group, shard or day.
     kept = {cell: ledger.baseline(cell) for cell in wanted if cell not in group}
     runs: dict[Cell, Runs | Failed] = {c: found for c, found in kept.items() if found is not None}
     missing = [cell for cell in wanted if cell not in runs]
     left = dict.fromkeys(group)
+
+    def elsewhere(cell: Cell) -> bool:
+        """Whether another process has finished a cell meanwhile, which nothing here waits for."""
+        if cell not in left or cell in baselines or not ledger.done(cell):
+            return False
+        del left[cell]
+        return True
+
     with busy(lambda: progress("waiting for a sweep that is timing", 0.0)):
         # Where nothing is timed there is nothing to wait for: a cell is done once it and the random
         # actions that it is compared with are known, so those come first.
-        first = [] if experiment.timed else [cell for cell in missing if cell not in left]
-        judge = partial(
-            each_quality, wanted=wanted_of(experiment), workers=workers, progress=progress
-        )
-        for one, found in chain(judge(first), judge([c for c in missing if c not in first])):
+        order = [cell for cell in missing if cell not in left]
+        order += dearest_first(cell for cell in missing if cell in left)
+        asked = wanted_of(experiment)
+        for one, found in each_quality(order, asked, workers, progress, skip=elsewhere):
             runs[one] = found
             if one in kept and not isinstance(found, Failed):
                 ledger.keep_baseline(one, found)
@@ -102,6 +118,7 @@ def finished(
     if isinstance(baseline, Failed):
         return Failed(cell, f"random actions, to compare it with: {baseline.error}")
     try:
+        hold(cell)
         record, judged, lived = timed(cell, own, baseline, ledger.experiment, workers)
     except Exception as error:  # a user's code may fail in any way at all
         return Failed(cell, explained(error, cell))

@@ -19,7 +19,7 @@ from ...streams.worlds.registry import build_world
 from ..loop.building import agent_of
 from ..loop.rollout import Trace, roll
 from ..loop.step import Agent
-from .experiment import Cell
+from .experiment import Cell, shape_of
 from .fidelity import fidelity
 from .gain import bounds, contrastive, exact_gain, own_log_likelihood
 from .joint import joint_divergence
@@ -51,9 +51,15 @@ class Wanted:
     settle: int = 0
 
 
-@lru_cache(maxsize=64)
 def agent_and_world(cell: Cell) -> tuple[Agent, World]:
     """What a cell's strings stand for; raises UsageError for what cannot be."""
+    # Cells that differ in their runs alone share an agent, and so its programs.
+    return built(shape_of(cell))
+
+
+@lru_cache(maxsize=64)
+def built(cell: Cell) -> tuple[Agent, World]:
+    """The same, built once, for a cell without its runs."""
     world, model = build_world(cell.world), build_model(cell.model)
     agent, _ = agent_of(
         model,

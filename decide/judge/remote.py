@@ -23,8 +23,8 @@ from .experiment import Cell, Experiment
 from .failing import Failed, explained
 from .groups import live_arrays
 from .ledger import Finished, Ledger
+from .programs import hold
 from .quality import quality
-from .trials import forget
 from .turns import alone, busy
 
 
@@ -67,6 +67,7 @@ def work(
     """Judge a cell, or random actions, and keep it under the identity that was asked for."""
     try:
         settle(task.folder, task.paths, task.cache, task.x64)
+        hold(cell)
         ledger = Ledger(Store(task.place), task.experiment)
         if unlike := differences(identity, ledger.identity(cell, is_baseline)):
             return Unlike(f"worker on {platform.node()} is not like this machine: {unlike}")
@@ -74,8 +75,6 @@ def work(
         return judge(task, cell, ledger)
     except Exception as error:  # a user's code may fail in any way at all
         return Failed(cell, explained(error, cell))
-    finally:
-        forget()
 
 
 def judge_baseline(task: Task, cell: Cell, ledger: Ledger) -> Kept:

@@ -5,7 +5,6 @@ Not here: which options are tried (tuning.py, space.py), or the measures themsel
 
 from __future__ import annotations
 
-import gc
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,17 +16,12 @@ import jax
 import msgspec
 import numpy as np
 
-from ...posteriors import registry
 from ...posteriors.base import UsageError, provides
 from ...streams.worlds.base import World
 from ...streams.worlds.registry import build_world
 from ..loop import kept
-from ..loop.live import build_decide, build_learn, build_live
-from ..loop.rollout import build_rollout, compiled
-from ..loop.thinking import build_think
 from .bench import baseline_of
 from .experiment import Cell, Experiment, Row
-from .joint import compiled_divergence
 from .latency import live_runs
 from .quality import Wanted, agent_and_world, quality
 from .reference import kind
@@ -141,17 +135,6 @@ class Trials:
         runs = math.ceil(TIMED / cell.steps)
         timing = live_runs(agent, world, cell.steps, cell.seed, runs, TUNING).timing
         return float(np.quantile(timing.decide + timing.learn, 0.99))
-
-
-def forget() -> None:
-    """Let go of agents and their programs, 40 MB a trial, but not of the judge's."""
-    caches = (
-        agent_and_world, build_rollout, compiled, build_live, build_learn, build_decide,
-        build_think, compiled_divergence, registry._build,
-    )  # fmt: skip
-    for cache in caches:
-        cache.cache_clear()
-    gc.collect()
 
 
 @contextmanager

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from console import call
 from uncertain.decide.judge import groups, retrying, turns
+from uncertain.decide.judge.crew import Workers
 from uncertain.decide.judge.experiment import Cell, Experiment, Row
 from uncertain.decide.judge.failing import TRIES, Failed
 from uncertain.decide.judge.ledger import CELLS, Finished, Ledger
 from uncertain.decide.judge.quality import Wanted
-from uncertain.decide.judge.retrying import Workers, qualities
+from uncertain.decide.judge.retrying import each_quality
 from uncertain.decide.judge.sweep import WHOLE, sweep
 from uncertain.streams.store import Store
 
@@ -112,6 +113,10 @@ def measure(cell, first, count, wanted):
 """greedy always ends its worker, random the first time that it is tried, ucb raises."""
 
 
+def judged(cells: list[Cell], workers: Workers, measure: Any) -> dict[Cell, Any]:
+    return dict(each_quality(cells, Wanted(), workers, lambda *_: None, measure))
+
+
 def test_a_killed_worker_s_cells_are_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,10 +126,7 @@ def test_a_killed_worker_s_cells_are_tried_again(
 
     cells = EXPERIMENT.resolved()
     with Workers(2) as workers:
-        # All there are, so that all begin with one thread.
-        assert workers.pool is not None
-        assert len(workers.pool._processes) == 2
-        found = qualities(cells, Wanted(), workers, lambda *_: None, coin_measure.measure)
+        found = judged(cells, workers, coin_measure.measure)
         eig, greedy, random, ucb = (found[cell] for cell in cells)
         assert isinstance(greedy, Failed)
         assert f"died {TRIES} times" in greedy.error
@@ -133,14 +135,15 @@ def test_a_killed_worker_s_cells_are_tried_again(
         for good in (eig, random):
             assert not isinstance(good, Failed)
             assert list(good["lower"]) == [0, 0, 0]
-        # Alone it is cut in two, a part for each worker, of which the second may not have begun.
-        tried = (tmp_path / "greedy").stat().st_size
-        assert TRIES - 1 <= tried <= 1 + 2 * (TRIES - 1)
+        # What died took nothing with it that another worker was at.
+        tried = {rule: (tmp_path / rule).stat().st_size for rule in RULES}
+        assert tried == {"eig": 1, "greedy": TRIES, "random": 2, "ucb": 1}
         # One that dies while nothing is computed costs nobody a try.
-        for process in list(workers.pool._processes.values()):
+        for number in range(2):
+            (process,) = workers.processes(number)
             process.kill()
             process.join()
-        again = qualities(cells[:1], Wanted(), workers, lambda *_: None, coin_measure.measure)
+        again = judged(cells[:1], workers, coin_measure.measure)
         assert list(again) == cells[:1]
         assert not isinstance(again[cells[0]], Failed)
 

@@ -66,7 +66,7 @@ def test_cells_wait_for_each_other_only_where_something_is_timed(
 ) -> None:
     happened: list[str] = []
 
-    def judged(cells: list[Cell], **_: Any) -> Iterator[tuple[Cell, dict[str, Any]]]:
+    def judged(cells: list[Cell], *_: Any, **__: Any) -> Iterator[tuple[Cell, dict[str, Any]]]:
         for cell in cells:
             happened.append("judged")
             yield cell, {"lower": np.zeros(cell.seeds)}

@@ -14,9 +14,10 @@ import pytest
 from uncertain.decide.judge import trials as judging
 from uncertain.decide.judge.experiment import Experiment, Row
 from uncertain.decide.judge.latency import live_runs
+from uncertain.decide.judge.programs import forget
 from uncertain.decide.judge.quality import JUDGE, Wanted, agent_and_world, quality
 from uncertain.decide.judge.space import distributions, space, with_defaults
-from uncertain.decide.judge.trials import TUNING, Goal, Trials, forget, goal_in
+from uncertain.decide.judge.trials import TUNING, Goal, Trials, goal_in
 from uncertain.decide.judge.tuning import CHUNK, Outcome, Search, Task
 from uncertain.posteriors.base import Options, Span, UsageError
 from uncertain.posteriors.loading import parse
