@@ -1,13 +1,13 @@
 """Sweeps interrupted, run eight at a time, and by one worker against two: what is kept, and when.
 
-    python benchmarks/sweeps.py [--cells 200] [--folder FOLDER] [--out FILE.json]
+    python benchmarks/sweeps.py [--cells 200] [--runs 1024] [--folder FOLDER] [--out FILE.json]
 
 (a) A whole sweep; (b) the same interrupted five times, twice by SIGINT and three times by SIGKILL,
 each at a random moment after its first cell, and then finished: both stores must hold the same
 cells with the same records but for times; (c) eight processes with a share each in one store:
 nothing lost or torn, each cell once; (d) one local worker against two, each with a cold cache of
 compiled programs: on a core of its own, and left to take what it can, which is more than one core
-while it compiles. All start the command itself; `--part` runs but one of them after (a). Not here:
+while it compiles. With few runs a cell all is compilation, with many hardly any. All start the command itself; `--part` runs but one of them after (a). Not here:
 sweeps on Ray.
 """
 
@@ -35,8 +35,8 @@ CLOSE = 1e-4
 """Relative difference of numbers: the last sweep's groups, and so its programs, are others."""
 PROCESSES = 8
 SIGNALS = (signal.SIGINT, signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGKILL)
-EVENTS, SHAPES, WIDTH = 4, 10, 8
-"""Steps from which grids count up and how far, and runs that one call of a program does."""
+EVENTS, SHAPES = 4, 10
+"""Steps from which grids count up, and how far."""
 COMMAND = """
 import signal
 from uncertain.cli.main import main
@@ -47,12 +47,12 @@ main()
 """
 
 
-def experiment(cells: int, workers: int) -> str:
+def experiment(cells: int, workers: int, runs: int) -> str:
     """As many small cells as TOML: two rules in two worlds that are exact, ten lengths of each, and
     ever more runs, so that one compiled program serves all cells that differ in nothing else."""
     worlds = ("finite", "exact"), ("linear:arms=3:features=2", "laplace")
     grid = [
-        (world, posterior, rule, EVENTS + extra, WIDTH * times)
+        (world, posterior, rule, EVENTS + extra, runs * times)
         for times in range(1, -(-cells // (4 * SHAPES)) + 1)
         for extra in range(SHAPES)
         for world, posterior in worlds
@@ -60,8 +60,8 @@ def experiment(cells: int, workers: int) -> str:
     ][:cells]
     rows = [
         f'[[cells]]\nworld = "{world}"\nmodel = "{world}"\nposterior = "{posterior}"\n'
-        f'rule = "{rule}"\nsteps = {steps}\nseeds = {runs}\n'
-        for world, posterior, rule, steps, runs in grid
+        f'rule = "{rule}"\nsteps = {steps}\nseeds = {seeds}\n'
+        for world, posterior, rule, steps, seeds in grid
     ]
     return f"live = 0\nsamples = 0\nworkers = {workers}\n" + "\n".join(rows)
 
@@ -176,6 +176,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--cells", type=int, default=200)
+    parser.add_argument("--runs", type=int, default=1024, help="of the smallest cells")
     parser.add_argument("--folder", help="for stores and caches; a temporary one unless given")
     parser.add_argument("--seed", type=int, default=0, help="of the moments of interrupts")
     parser.add_argument("--part", choices=("b", "c", "d"), help="only (a) and this")
@@ -188,8 +189,8 @@ def main() -> None:
     sweeps, configs = Sweeps(folder), {}
     for workers in (1, 2):
         configs[workers] = folder / f"workers-{workers}.toml"
-        configs[workers].write_text(experiment(options.cells, workers))
-    found: dict[str, Any] = {"cells": options.cells, "cores": os.cpu_count()}
+        configs[workers].write_text(experiment(options.cells, workers, options.runs))
+    found: dict[str, Any] = {"cells": options.cells, "runs": options.runs, "cores": os.cpu_count()}
     # Two workers' time is taken first, with nothing compiled, and is (a) as well.
     two = sweeps.run(configs[2], "whole", cache="cold-2")
     show("(a) a whole sweep", {"seconds": two, "cells": len(sweeps.records("whole"))})

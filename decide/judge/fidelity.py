@@ -21,7 +21,7 @@ from ..loop.rollout import AGENT, Trace, roll, seed_key
 from ..loop.step import DECIDE, Agent, blank_request, build_step, step_key
 from ..rules.base import Candidates
 from .experiment import Cell
-from .reference import reference
+from .reference import in_batches, reference
 
 SHARED = 7_919
 """Added to the seed of shared histories: no backend has seen their noise before."""
@@ -33,7 +33,8 @@ def fidelity(agent: Agent, world: World, cell: Cell, first: int, count: int) -> 
     trace, gains = shared_histories(
         world, shared.steps, shared.candidates, shared.seed, first, count
     )
-    chosen = np.asarray(_choices(agent, cell.steps)(_keys(shared.seed, first, count), trace))
+    inputs = _keys(shared.seed, first, count), trace
+    chosen = np.asarray(in_batches(_choices(agent, cell.steps), inputs, count))
     bought = np.take_along_axis(gains, chosen[..., None], axis=2)[..., 0]
     return {"bought": bought.sum(1), "best": gains.max(2).sum(1)}
 

@@ -20,7 +20,7 @@ from ...posteriors.trailing import across
 from ...posteriors.unknowns import unknowns_of
 from ..loop.kept import kept
 from .likelihood import CHUNK, history_log_likelihood
-from .reference import BATCH, Reference, in_batches, judge_key, judge_seeds, judged
+from .reference import Reference, in_batches, judge_key, judge_seeds, judged
 
 SAMPLES = 2000
 """L of ACE and VNMC."""
@@ -59,7 +59,8 @@ def exact_gain(
 
 def own_log_likelihood(model, truth, actions, observations) -> np.ndarray:
     """`[N, T]` log probability of each observation under the truth at its time."""
-    return np.asarray(_own(model)(truth, actions, observations), float)
+    inputs = truth, actions, observations
+    return np.asarray(in_batches(_own(model), inputs, len(truth)), float)
 
 
 @lru_cache(maxsize=32)
@@ -91,7 +92,7 @@ def bounds(
     assert ref.draws is not None
     seeds = judge_seeds(key, len(truth))
     inputs = seeds, truth, actions, observations, ref.draws.values, ref.draws.log_weights
-    out = in_batches(_bounds(model, samples), inputs, len(truth), BATCH)
+    out = in_batches(_bounds(model, samples), inputs, len(truth))
     return Bounds(*(np.asarray(x, float) for x in out))
 
 
@@ -206,7 +207,7 @@ def contrastive(
 ) -> Contrastive:
     """sPCE and sNMC of `N` histories with L = `contrasts` fresh prior draws each."""
     inputs = judge_seeds(key, len(truth)), truth, actions, observations
-    lower, upper = in_batches(_contrastive(model, contrasts), inputs, len(truth), BATCH)
+    lower, upper = in_batches(_contrastive(model, contrasts), inputs, len(truth))
     return Contrastive(lower.astype(float), upper.astype(float), float(np.log(contrasts + 1)))
 
 

@@ -26,6 +26,7 @@ from ..loop.step import Agent
 from ..rules.base import as_draws
 from ..rules.proposing import uniform
 from .likelihood import unit_event
+from .reference import in_batches
 
 ANCHORS = 2
 TESTS = 64
@@ -45,8 +46,8 @@ def joint_divergence(
     """
     keys = jax.random.split(key, len(trace.action))
     many = compiled_divergence(agent, world, trace.action.shape[1], taus)
-    out = many(keys, states, trace.truth[:, -1], trace.action, trace.observation)
-    return np.asarray(out, float)
+    inputs = keys, states, trace.truth[:, -1], trace.action, trace.observation
+    return np.asarray(in_batches(many, inputs, len(trace.action)), float)
 
 
 @lru_cache(maxsize=32)

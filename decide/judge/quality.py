@@ -23,7 +23,7 @@ from .experiment import Cell, shape_of
 from .fidelity import fidelity
 from .gain import bounds, contrastive, exact_gain, own_log_likelihood
 from .joint import joint_divergence
-from .reference import PARTICLES, kind, reference
+from .reference import PARTICLES, in_batches, kind, reference
 from .regret import regrets
 from .remembered import remembered
 
@@ -176,16 +176,9 @@ def _contrasts(model: Model, trace: Trace, key: Array, wanted: Wanted) -> dict[s
 
 def probe_log_likelihood(model: Any, trace: Trace) -> np.ndarray:
     """`[N, T]` log probability, under the truth, of what each probe would have answered."""
-    return np.asarray(
-        _probe(model)(
-            trace.truth,
-            trace.action,
-            trace.observation,
-            trace.probe_action,
-            trace.probe_observation,
-        ),
-        float,
-    )
+    past = trace.truth, trace.action, trace.observation
+    inputs = *past, trace.probe_action, trace.probe_observation
+    return np.asarray(in_batches(_probe(model), inputs, len(trace.action)), float)
 
 
 @lru_cache(maxsize=32)

@@ -141,7 +141,7 @@ def reference(
     offered = features if features is not None else np.zeros((count, steps, 0, actions.shape[2]))
     run = _sampler(model, steps, features is not None, particles)
     inputs = judge_seeds(key, count), actions, observations, probes, probe_observations, offered
-    return in_batches(run, inputs, count, BATCH)
+    return in_batches(run, inputs, count)
 
 
 def judge_seeds(key: Array, count: int) -> np.ndarray:
@@ -159,14 +159,17 @@ def judge_key(seed: Array) -> Array:
     return jax.random.wrap_key_data(seed, impl="rbg")
 
 
-def in_batches(run: Callable[..., Any], inputs: tuple[Any, ...], count: int, size: int) -> Any:
+def in_batches(
+    run: Callable[..., Any], inputs: tuple[Any, ...], count: int, size: int = BATCH
+) -> Any:
     """`run` over the leading axis of `inputs`, at most `size` rows a call, calls of one length."""
     parts = []
     size = -(-count // -(-count // size))
     for start in range(0, count, size):
         # The last call is filled up with early rows, so that one program serves all.
         index = np.arange(start, start + size) % count
-        parts.append(jax.tree.map(np.asarray, run(*(x[index] for x in inputs))))
+        rows = jax.tree.map(lambda x, index=index: x[index], inputs)
+        parts.append(jax.tree.map(np.asarray, run(*rows)))
     return jax.tree.map(lambda *x: np.concatenate(x)[:count], *parts)
 
 

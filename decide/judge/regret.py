@@ -14,6 +14,7 @@ from ...streams.worlds.base import World
 from ..loop.rollout import Trace
 from ..rules.rewards import expected_reward
 from .likelihood import unit_event
+from .reference import in_batches
 
 
 def regrets(world: World, trace: Trace) -> dict[str, Any]:
@@ -32,7 +33,8 @@ def regrets(world: World, trace: Trace) -> dict[str, Any]:
     model = world.model
     if model is None or not provides(model, "reward"):
         return {}
-    lost, uniform = _regret(model)(trace.truth, trace.action, trace.observation, trace.features)
+    inputs = trace.truth, trace.action, trace.observation, trace.features
+    lost, uniform = in_batches(_regret(model), inputs, len(trace.action))
     return {"regret": np.asarray(lost, float), "uniform": np.asarray(uniform, float)}
 
 
