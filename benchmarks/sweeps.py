@@ -7,8 +7,8 @@ each at a random moment after its first cell, and then finished: both stores mus
 cells with the same records but for times; (c) eight processes with a share each in one store:
 nothing lost or torn, each cell once; (d) one local worker against two, each with a cold cache of
 compiled programs: on a core of its own, and left to take what it can, which is more than one core
-while it compiles. With few runs a cell all is compilation, with many hardly any. All start the command itself; `--part` runs but one of them after (a). Not here:
-sweeps on Ray.
+while it compiles; the fewer runs a cell has, the more of its time that is. All start the command
+itself; `--part` runs but one of them after (a). Not here: sweeps on Ray.
 """
 
 from __future__ import annotations
