@@ -23,6 +23,7 @@ from .keeping import Fsync, Keep
         "uncertain run --model finite --posterior exact --rule eig --until-gain 0.01",
         "uncertain run log.ndjson --on-error quarantine --quarantine refused.ndjson",
         "uncertain run --model location --posterior smc --rule eig --deadline 2ms",
+        "uncertain run tcp:127.0.0.1:7000 --posterior hmc --deadline 5ms --think 200",
         "uncertain run events.ndjson --follow --on-error skip",
         "uncertain run events.ndjson --checkpoint kept --resume >> replies.ndjson",
         "uncertain run unix:run/uncertain.sock --model linear:arms=10:features=16",
@@ -60,6 +61,15 @@ def run(
             help="Answer each line within this, looking at less where all does not fit.",
         ),
     ] = None,
+    think: Annotated[
+        int,
+        typer.Option(
+            "--think",
+            min=0,
+            metavar="K",
+            help="Refine steps between two events, at most, while no line waits to be answered.",
+        ),
+    ] = 0,
     horizon: Annotated[
         int,
         typer.Option(
@@ -200,7 +210,7 @@ def run(
             str(model), str(posterior), str(rule), o.names([arms] if arms else None),
             particles, refine, proposer, candidates or 1, explore or 0.0, horizon, batch,
             until_gain, budget, seed, quiet, o.seconds("--status", status), metrics,
-            deadline=o.seconds("--deadline", deadline), intake=intake, keep=keep,
+            deadline=o.seconds("--deadline", deadline), think=think, intake=intake, keep=keep,
         )  # fmt: skip
         return run(chosen, context.obj)
 

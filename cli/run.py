@@ -7,6 +7,7 @@ Not here: joining observations to decisions (decide/loop/serve.py), or the line 
 from __future__ import annotations
 
 import gc
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
     from ..decide.loop.serve import Server, Tally
     from ..decide.loop.step import Agent
     from ..decide.loop.waiting import Waiting
-    from ..streams.arriving import Input
+    from ..streams.arriving import Arrival, Input
     from ..streams.refused import Refusals
     from .watching import Watch
 
 MICROSECONDS = 1e-3
 """In one nanosecond."""
+MILLISECONDS = 1e3
+"""In one second."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Run:
     status: float | None = None
     metrics: str | None = None
     deadline: float | None = None
+    think: int = 0
     intake: Intake = field(default_factory=Intake)
     keep: Keep | None = None
 
@@ -75,6 +79,11 @@ def run(options: Run, environment: Environment) -> int:
         gc.collect()
         gc.freeze()
         tell(f"ready after {server.compile:.1f} s of compilation")
+        if server.thoughts is not None and not server.thoughts.fits:
+            tell(
+                f"not thinking: a refine step takes {server.thoughts.seconds * MILLISECONDS:.1f} "
+                "ms, which would leave too little of the deadline"
+            )
         watch = None
         if options.status is not None or options.metrics is not None:
             watch = Watch(server, source, refusals, options.status, environment.say)
@@ -105,7 +114,7 @@ def serve(
 
     while server.stopped is None and not (kept and kept.asked):
         pause = watch.pause() if watch else None
-        arrival = source.take(LOOK if kept else pause)
+        arrival, began = next_line(server, source, LOOK if kept else pause)
         if arrival is None:
             if source.ended:
                 return
@@ -116,8 +125,9 @@ def serve(
             if arrival.length > source.longest:
                 raise too_long(arrival, source.longest)
             record = decode(arrival.line, arrival.where)
-            # A client's deadline counts from when its line was read, not from its turn.
-            since = arrival.arrived
+            # A client's deadline counts from when its line was read, not from its turn; what came
+            # while the server was thinking may have come at once.
+            since = arrival.arrived if began is None else began
             reply = kept.answer(record, arrival) if kept else server.answer(record, since)
         except LineError as error:
             if on_error == OnError.STOP:
@@ -129,6 +139,28 @@ def serve(
                 watch.saw(reply)
         if kept:
             kept.sent()
+
+
+def next_line(
+    server: Server, source: Input, seconds: float | None
+) -> tuple[Arrival | None, int | None]:
+    """The next line, None where none comes within `seconds`; the server thinks until it comes.
+
+    And when the slice of thinking before it began, by `time.perf_counter_ns`, if there was one.
+    """
+    began = None
+    until = None if seconds is None else time.monotonic() + seconds
+    while server.thoughtful:
+        if (arrival := source.take(0.0)) is not None:
+            return arrival, began
+        if source.ended or (until is not None and time.monotonic() >= until):
+            return None, None
+        began = time.perf_counter_ns()
+        server.think()
+    left = None if until is None else max(until - time.monotonic(), 0.0)
+    if began is not None and (arrival := source.take(0.0)) is not None:
+        return arrival, began
+    return source.take(left), None
 
 
 def prepared(options: Run) -> Server:
@@ -147,7 +179,7 @@ def prepared(options: Run) -> Server:
         raise UsageError(f"--arms names {len(options.arms)}, model {options.model} has {there}")
     agent, spec = agent_of(
         model, options.posterior, options.rule, options.particles, options.refine,
-        options.proposer, options.candidates, options.explore,
+        options.proposer, options.candidates, options.explore, think=int(options.think > 0),
     )  # fmt: skip
     if options.until_gain is not None and not informs(options.rule):
         raise UsageError(
@@ -173,6 +205,7 @@ def prepared(options: Run) -> Server:
         stopping=Stopping(options.until_gain, options.budget),
         deadline=options.deadline,
         rule_of=lambda draws: build_rule(options.rule, model, options.explore, draws),
+        think=options.think,
     )
 
 

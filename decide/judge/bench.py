@@ -215,7 +215,8 @@ def timed(
         one = punctual(cell, experiment.deadline, experiment.rate, wanted_of(experiment))
         row = record(cell, one.runs, baseline, one.timing, experiment.spce, (), workers)
         row |= {"deadline": experiment.deadline, "rate": experiment.rate, "missed": one.missed}
-        return row | {"fallback": one.fallback, "rungs": one.rungs}, one.runs, None
+        row |= {"fallback": one.fallback, "rungs": one.rungs, "slices": one.slices}
+        return row, one.runs, None
     assert runs is not None
     agent, world = agent_and_world(cell)
     lived = None

@@ -214,10 +214,15 @@ def check(experiment: Experiment, where: str) -> Experiment:
     if experiment.deadline is not None:
         wanted = {
             "joint": experiment.taus, "fidelity": experiment.fidelity, "settle": experiment.settle,
-            "think": any(cell.think for cell in experiment.resolved()),
-        }  # fmt: skip
+        }
         if names := [name for name, value in wanted.items() if value]:
             raise UsageError(f"{where}: {names[0]} is not there under a deadline: leave one out")
+        thinking = any(cell.think for cell in experiment.resolved())
+        if thinking and experiment.rate is None:
+            raise UsageError(
+                f"{where}: think has no time under a deadline where one event follows the other at "
+                "once: also set rate"
+            )
     if not 0 <= experiment.explore <= 1:
         raise UsageError(f"{where}: explore = {experiment.explore}: must lie between 0 and 1")
     if not any([experiment.cells, *(g.posterior for g in experiment.grids)]) and not (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -19,6 +20,7 @@ from ..loop.live import build_live, host_event, quiet
 from ..loop.pacing import Pace
 from ..loop.rollout import Trace
 from ..loop.step import Agent, blank_request
+from ..loop.thinking import Thoughts
 from ..rules.registry import build_rule
 from .experiment import Cell
 from .latency import Timing, calls
@@ -36,7 +38,8 @@ class Punctual(NamedTuple):
 
     missed: share of decisions later than the deadline. fallback: share for which not even the
     cheapest rung should have fitted. rungs: for each rung used its number (0: all there is), draws,
-    candidates and share.
+    candidates and share. slices: refine steps between two events, on average; None where there was
+    to be no thinking.
     """
 
     runs: dict[str, Any]
@@ -44,6 +47,7 @@ class Punctual(NamedTuple):
     missed: float
     fallback: float
     rungs: list[dict[str, Any]]
+    slices: float | None
 
 
 def punctual(cell: Cell, deadline: float, rate: float | None, wanted: Wanted) -> Punctual:
@@ -51,25 +55,29 @@ def punctual(cell: Cell, deadline: float, rate: float | None, wanted: Wanted) ->
 
     rate: events a second, on the clock whatever the agent is doing; None: each when the last one
     is done with. An observation comes with the decision; learning has as long again, and no longer
-    than until the next arrival.
+    than until the next arrival. What time is left before that is for up to `cell.think` refine
+    steps, one at a time.
     """
-    agent, world = agent_and_world(cell)
+    agent, world = agent_and_world(replace(cell, think=min(cell.think, 1)))
     live = build_live(agent)
     began = time.perf_counter()
     pace = Pace(
         agent, live, {live: 0}, deadline,
         lambda draws: build_rule(cell.rule, agent.model, cell.explore, draws),
     )  # fmt: skip
+    thoughts = Thoughts(agent, cell.think, deadline) if cell.think else None
     compiled = live.compile + time.perf_counter() - began
     before = pace.traces()
-    driver = Driver(agent, world, pace, deadline, rate)
+    driver = Driver(agent, world, pace, deadline, rate, thoughts)
     with quiet():
         driver.run(cell.seed, 0, cell.steps)
         driver.forget()
         lived = [driver.run(cell.seed, run, cell.steps) for run in range(cell.seeds)]
     trace = Trace(*(np.stack(column) for column in zip(*lived, strict=True)))
-    decide, learn = (np.asarray(x) / SECOND for x in (driver.decided, driver.learnt))
-    timing = Timing(decide, learn, np.zeros(0), compiled, pace.traces() - before)
+    decide, learn, thought = (
+        np.asarray(x) / SECOND for x in (driver.decided, driver.learnt, driver.thought)
+    )
+    timing = Timing(decide, learn, thought, compiled, pace.traces() - before)
     total = sum(driver.rungs.values())
     rungs = [
         {"number": number, "draws": draws, "candidates": candidates, "share": count / total}
@@ -78,23 +86,30 @@ def punctual(cell: Cell, deadline: float, rate: float | None, wanted: Wanted) ->
     runs = measured(agent, world, cell, None, trace, 0, wanted)
     runs = {name: runs[name] for name in runs if name not in PROMISES}
     missed = float(np.mean(decide > deadline))
-    return Punctual(runs, timing, missed, driver.fallbacks / total, rungs)
+    slices = len(thought) / len(decide) if cell.think else None
+    return Punctual(runs, timing, missed, driver.fallbacks / total, rungs, slices)
 
 
 class Driver:
     """Plays a world against an agent by the clock.
 
-    decided, learnt: nanoseconds, event by event. rungs: how often each was used. fallbacks: how
-    often none should have fitted.
+    decided, learnt: nanoseconds, event by event; thought: slice by slice. rungs: how often each was
+    used. fallbacks: how often none should have fitted.
     """
 
     def __init__(
-        self, agent: Agent, world: World, pace: Pace, deadline: float, rate: float | None
+        self,
+        agent: Agent,
+        world: World,
+        pace: Pace,
+        deadline: float,
+        rate: float | None,
+        thoughts: Thoughts | None = None,
     ) -> None:
         self.world, self.pace = world, pace
         self.allowed = deadline
         self.interval = None if rate is None else int(SECOND / rate)
-        self.live = build_live(agent)
+        self.live, self.thoughts = build_live(agent), thoughts
         self.blank = jax.tree.map(np.asarray, blank_request(agent))
         self.calls = calls(world)
         self.truth = jax.jit(world.truth) if world.truth else lambda truth: np.zeros(0)
@@ -105,6 +120,7 @@ class Driver:
         """Nothing has happened yet."""
         self.decided: list[int] = []
         self.learnt: list[int] = []
+        self.thought: list[int] = []
         self.rungs: Counter[tuple[int, int, int]] = Counter()
         self.fallbacks = 0
 
@@ -145,10 +161,23 @@ class Driver:
             happened.append((truth, after, decision, action, y, seen, learned))
             truth = after
             if following is not None:
+                packed = self._think(packed, following)
                 due = following
         # Told only now: in the loop it would make the next decision late.
         rows = [self._row(*one) for one in happened]
         return tuple(np.stack(column) for column in zip(*rows, strict=True))
+
+    def _think(self, packed: Any, following: int) -> Any:
+        """Refine while a slice should end before the next event arrives."""
+        thoughts = self.thoughts
+        if thoughts is None:
+            return packed
+        thoughts.learnt()
+        slice = int(thoughts.seconds * SECOND)
+        while thoughts.left and (began := time.perf_counter_ns()) + slice + SPIN < following:
+            packed = thoughts.slice(packed)
+            self.thought.append(time.perf_counter_ns() - began)
+        return packed
 
     def _to_learn(self, arrived: int, following: int | None) -> float:
         """Seconds that learning may take."""

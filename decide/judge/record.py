@@ -131,6 +131,7 @@ def record(
         "missed": None,
         "fallback": None,
         "rungs": None,
+        "slices": None,
         "work": float(np.mean(runs["work"])),
         "gain": gain,
         "fidelity": ratio(runs["bought"], runs["best"]) if "best" in runs else None,

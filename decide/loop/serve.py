@@ -24,6 +24,7 @@ from .pacing import Pace
 from .scoring import belief_shape, build_foresight
 from .step import Agent
 from .stopping import Stopping
+from .thinking import Thoughts
 from .waiting import Pending, Waiting
 
 KEPT = 100_000
@@ -57,7 +58,7 @@ class Server:
     nats, a unit of cost if `per_cost`. horizon: decisions that may wait; beyond it the oldest go.
     batch: actions that the agent's rule chooses at once, 1 for a rule of single ones. stopping:
     when to ask no more; once `stopped` says why, nothing else should be answered. deadline and
-    rule_of: as in `Pace`.
+    rule_of: as in `Pace`. think: slices of thinking between two events, at most.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Server:
         stopping: Stopping | None = None,
         deadline: float | None = None,
         rule_of: Callable[[int], Rule] | None = None,
+        think: int = 0,
     ) -> None:
         begin = time.perf_counter()
         self.encoder, self.posterior, self.seed = encoder, posterior, seed
@@ -86,6 +88,7 @@ class Server:
         self._made = build_live(agent) if agent.proposer else self._brought
         calls = {self._brought: self._asking.given, self._made: 0}
         self._pace = Pace(agent, self._brought, calls, deadline, rule_of)
+        self.thoughts = Thoughts(agent, think, deadline) if think else None
         self._score = build_foresight(agent)
         self._packed = self._brought.init(jax.random.key(seed))
         shape = belief_shape(agent)
@@ -114,12 +117,25 @@ class Server:
         """
         self._pace.begin(record.deadline, arrived, followed)
         origin = self.encoder._origin
+        if self.thoughts is not None and followed is not None:
+            self._packed = self.thoughts.again(self._packed, followed.get("thought", 0))
         try:
-            return self._answered(record)
+            reply = self._answered(record)
         except LineError:
             # A line that is refused must not say when the stream began.
             self.encoder._origin = origin
             raise
+        return reply if self.thoughts is None else reply | {"thought": self.thoughts.told()}
+
+    @property
+    def thoughtful(self) -> bool:
+        """Whether something is left to think about while nobody waits."""
+        return self.thoughts is not None and self.tally.learnt > 0 and self.thoughts.left
+
+    def think(self) -> None:
+        """One slice."""
+        assert self.thoughts is not None
+        self._packed = self.thoughts.slice(self._packed)
 
     def _answered(self, record: Record) -> dict[str, Any]:
         with np.errstate(over="ignore"):
@@ -221,6 +237,8 @@ class Server:
             self.tally.learn.append(taken)
             total += taken
         self._latest, self._ahead = now, 0
+        if self.thoughts is not None:
+            self.thoughts.learnt()
         if self._score is None:
             gain, log_prob = None, None
         nll = None if log_prob is None else -log_prob

@@ -47,6 +47,8 @@ def taken(server: Server) -> Snapshot:
         "stopped": server.stopped,
         "counts": {name: getattr(server.tally, name) for name in COUNTS},
     }
+    if server.thoughts is not None:
+        facts["thoughts"] = server.thoughts.counts
     return Snapshot(arrays, facts)
 
 
@@ -67,6 +69,8 @@ def put_back(server: Server, snapshot: Snapshot) -> None:
     server.stopping.spent = facts["spent"]
     # With more to spend there may be something to ask again.
     server.stopped = facts["stopped"] if facts["limits"] == limits(server) else None
+    if server.thoughts is not None:
+        server.thoughts.counts = facts["thoughts"]
     for name, count in facts["counts"].items():
         setattr(server.tally, name, count)
 

@@ -3,7 +3,11 @@
 Not here: wrong input (test_wrong_use.py).
 """
 
+import json
 import math
+import subprocess
+import sys
+import time
 from itertools import count
 
 import numpy as np
@@ -199,6 +203,30 @@ def test_a_deadline_is_kept_with_less_or_told_to_be_missed(
     assert (late["fallback"], late["deadline_met"]) == (True, False)
     assert len(late["scores"]) == late["rung"]["candidates"] == 4
     assert "1 answers after their deadline" in done.err
+
+
+def test_while_nobody_waits_it_thinks() -> None:
+    options = (
+        "run", "--model", "location", "--posterior", "svgd", "--particles", "8", "--rule", "eig",
+        "--candidates", "4", "--think", "5",
+    )  # fmt: skip
+    command = [sys.executable, "-c", "from uncertain.cli.main import main; main()", *options]
+    given = lines({"id": 1}, {"id": 1, "y": 0.5}, {"id": 2})
+    pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        thought = []
+        for line in given.splitlines(True):
+            process.stdin.write(line)
+            process.stdin.flush()
+            thought.append(json.loads(process.stdout.readline())["thought"])
+            time.sleep(1.0)
+        process.stdin.close()
+    # Before anything is learnt there is nothing to think about.
+    assert thought == [0, 0, 5]
+    # Negative control: who gives all lines at once leaves no time for it.
+    assert [row["thought"] for row in call(*options, stdin=given).rows] == [0, 0, 0]
 
 
 def test_a_deadline_and_a_batch_do_not_go_together() -> None:

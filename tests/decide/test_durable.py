@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -367,3 +368,49 @@ def test_the_oldest_lines_are_forgotten() -> None:
     keys = {key_of(Record(id, Where("", 0), y=y)) for id in (1, "1") for y in (None, 1.0)}
     assert len(keys) == 4
     np.testing.assert_array_equal(Known(3).array(), np.zeros(0))
+
+
+def test_thinking_is_done_again_as_it_was_done(tmp_path: Path) -> None:
+    """How much was thought is the clock's doing, so what was done is recorded and followed."""
+    options = replace(OPTIONS, model="location", posterior="svgd", particles=8, think=20)
+    options = replace(options, rule="eig", candidates=4)
+    given = [
+        Record(where=Where("stream", n), **line)
+        for n, line in enumerate(
+            [{"id": i // 2} | ({"y": 0.2 * i} if i % 2 else {}) for i in range(16)], 1
+        )
+    ]
+
+    def played(folder: str, thinks: tuple[int, ...], resume: bool, ends: bool) -> Server:
+        server = prepared(options)
+        place = str(tmp_path / folder)
+        kept = Durable(server, place, {"of": "test"}, Every(lines=6), NEVER, resume)
+        kept.resend(lambda reply: None)
+        for number, record in enumerate(given[kept.number :], kept.number):
+            for _ in range(thinks[number % len(thinks)]):
+                if server.thoughtful:
+                    server.think()
+            reply = kept.answer(record)
+            assert reply is not None
+            kept.sent()
+            if not ends and number == 10:
+                # Thought about and checkpointed, but not told by any reply yet.
+                server.think()
+                kept._whole = None
+                kept.checkpoint()
+                server.think()
+                kept.answer(given[11])
+                kept.abandon()
+                return server
+        kept.close()
+        return server
+
+    killed = played("kept", (2, 0, 3), False, False)
+    resumed = prepared(options)
+    Durable(resumed, str(tmp_path / "kept"), {"of": "test"}, Every(lines=6), NEVER, True).close()
+    assert known_of(resumed) == known_of(killed)
+    # And from there to the end, whatever the clock says then.
+    played("kept", (1,), True, True)
+    # Negative control: other thinking is another belief.
+    other = played("other", (2, 0, 1), False, False)
+    assert known_of(other)[0] != known_of(killed)[0]

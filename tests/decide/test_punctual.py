@@ -4,6 +4,7 @@ Not here: the ladder itself (test_deadline.py).
 """
 
 import time
+from dataclasses import replace
 from itertools import count
 
 import numpy as np
@@ -61,12 +62,26 @@ def test_events_come_by_the_clock() -> None:
         ({"deadline": 1.0, "joint": 5}, "joint"),
         ({"deadline": 1.0, "fidelity": True}, "fidelity"),
         ({"deadline": 1.0, "settle": 5}, "settle"),
-        ({"deadline": 1.0, "grid": Grid(["smc"], think=[0, 3])}, "think"),
+        ({"deadline": 1.0, "grid": Grid(["svgd"], think=[0, 3])}, "think"),
     ],
 )
 def test_what_cannot_be_asked_for(changes: dict, word: str) -> None:
     with pytest.raises(UsageError, match=word):
         check(Experiment(**{"grid": Grid(["smc"]), **changes}), "mine.toml")
+
+
+def test_time_between_events_is_for_thinking() -> None:
+    cell = replace(CELL, world="location", model="location", posterior="svgd", particles=8)
+    cell = replace(cell, refine=1, think=3, steps=4)
+    # Events so far apart that a stall of the machine hardly fills the pause.
+    calm = punctual(cell, 10.0, 5.0, WANTED)
+    assert calm.slices == 3.0
+    assert calm.timing.think.shape == (3 * CELL.seeds * cell.steps,)
+    assert calm.timing.retraces == 0
+    # Negative control: events that come at once leave no time.
+    assert punctual(cell, 10.0, 1e6, WANTED).slices == 0.0
+    # Nor is there any where a step would make answers late.
+    assert punctual(cell, 1e-9, 5.0, WANTED).slices == 0.0
 
 
 def test_a_bench_under_a_deadline_says_so() -> None:
