@@ -1,14 +1,14 @@
 """Sweeps interrupted, run eight at a time, and by one worker against two: what is kept, and when.
 
-    python benchmarks/sweeps.py [--cells 200] [--runs 1024] [--folder FOLDER] [--out FILE.json]
+    python benchmarks/sweeps.py [--cells 200] [--shapes 20] [--runs 2500] [--out FILE.json]
 
 (a) A whole sweep; (b) the same interrupted five times, twice by SIGINT and three times by SIGKILL,
 each at a random moment after its first cell, and then finished: both stores must hold the same
 cells with the same records but for times; (c) eight processes with a share each in one store:
 nothing lost or torn, each cell once; (d) one local worker against two, each with a cold cache of
-compiled programs: on a core of its own, and left to take what it can, which is more than one core
-while it compiles; the fewer runs a cell has, the more of its time that is. All start the command
-itself; `--part` runs but one of them after (a). Not here: sweeps on Ray.
+compiled programs. One worker compiles with all cores, so the fewer runs a cell has, the less there
+is to gain by a second. All start the command itself; `--part` runs but one of them after (a). Not
+here: sweeps on Ray.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ CLOSE = 1e-4
 """Relative difference of numbers: the last sweep's groups, and so its programs, are others."""
 PROCESSES = 8
 SIGNALS = (signal.SIGINT, signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGKILL)
-EVENTS, SHAPES = 4, 10
-"""Steps from which grids count up, and how far."""
+EVENTS = 4
+"""Steps from which grids count up."""
 COMMAND = """
 import signal
 from uncertain.cli.main import main
@@ -47,14 +47,14 @@ main()
 """
 
 
-def experiment(cells: int, workers: int, runs: int) -> str:
-    """As many small cells as TOML: two rules in two worlds that are exact, ten lengths of each, and
+def experiment(cells: int, workers: int, shapes: int, runs: int) -> str:
+    """As many cells as TOML: two rules in two worlds that are exact, some lengths of each, and
     ever more runs, so that one compiled program serves all cells that differ in nothing else."""
     worlds = ("finite", "exact"), ("linear:arms=3:features=2", "laplace")
     grid = [
         (world, posterior, rule, EVENTS + extra, runs * times)
-        for times in range(1, -(-cells // (4 * SHAPES)) + 1)
-        for extra in range(SHAPES)
+        for times in range(1, -(-cells // shapes) + 1)
+        for extra in range(shapes // 4)
         for world, posterior in worlds
         for rule in ("greedy", "random")
     ][:cells]
@@ -73,10 +73,9 @@ class Sweeps:
         self.folder = folder
 
     def start(
-        self, config: Path, store: str, *more: str, cache: str = "cache", core: bool = False
+        self, config: Path, store: str, *more: str, cache: str = "cache"
     ) -> subprocess.Popen[bytes]:
-        """One sweep, on one core only if told so; its standard error goes to a file beside the
-        store."""
+        """One sweep; its standard error goes to a file beside the store."""
         environment = {**os.environ, "XDG_CACHE_HOME": str(self.folder / cache)}
         words = ["sweep", str(config), "--out", str(self.folder / store), *more]
         with (self.folder / f"{store}.err").open("ab") as told:
@@ -84,15 +83,12 @@ class Sweeps:
                 [sys.executable, "-c", COMMAND, *words],
                 env=environment,
                 stderr=told,
-                preexec_fn=on_one_core if core else None,
             )
 
-    def run(
-        self, config: Path, store: str, *more: str, cache: str = "cache", core: bool = False
-    ) -> float:
+    def run(self, config: Path, store: str, *more: str, cache: str = "cache") -> float:
         """Seconds that a whole sweep takes."""
         began = time.perf_counter()
-        status = self.start(config, store, *more, cache=cache, core=core).wait()
+        status = self.start(config, store, *more, cache=cache).wait()
         if status:
             raise SystemExit(f"a sweep ended with {status}: {self.folder / store}.err says why")
         return time.perf_counter() - began
@@ -103,11 +99,6 @@ class Sweeps:
 
     def attempts(self, store: str) -> dict[str, list[str]]:
         return Store(str(self.folder / store)).attempts(CELLS)
-
-
-def on_one_core() -> None:
-    """This process, and what it starts, on the first core that it may use."""
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
 def alike(one: Any, two: Any) -> bool:
@@ -176,7 +167,8 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--cells", type=int, default=200)
-    parser.add_argument("--runs", type=int, default=1024, help="of the smallest cells")
+    parser.add_argument("--shapes", type=int, default=20, help="of programs, a multiple of 4")
+    parser.add_argument("--runs", type=int, default=2500, help="of the smallest cells")
     parser.add_argument("--folder", help="for stores and caches; a temporary one unless given")
     parser.add_argument("--seed", type=int, default=0, help="of the moments of interrupts")
     parser.add_argument("--part", choices=("b", "c", "d"), help="only (a) and this")
@@ -189,18 +181,21 @@ def main() -> None:
     sweeps, configs = Sweeps(folder), {}
     for workers in (1, 2):
         configs[workers] = folder / f"workers-{workers}.toml"
-        configs[workers].write_text(experiment(options.cells, workers, options.runs))
-    found: dict[str, Any] = {"cells": options.cells, "runs": options.runs, "cores": os.cpu_count()}
+        configs[workers].write_text(
+            experiment(options.cells, workers, options.shapes, options.runs)
+        )
+    found: dict[str, Any] = {
+        "cells": options.cells,
+        "shapes": options.shapes,
+        "runs": options.runs,
+        "cores": os.cpu_count(),
+    }
     # Two workers' time is taken first, with nothing compiled, and is (a) as well.
     two = sweeps.run(configs[2], "whole", cache="cold-2")
     show("(a) a whole sweep", {"seconds": two, "cells": len(sweeps.records("whole"))})
     if options.part in (None, "d"):
-        one = sweeps.run(configs[1], "alone", cache="cold-1", core=True)
-        free = sweeps.run(configs[1], "free", cache="cold-0")
-        found["workers"] = {
-            "one on one core": one, "one left alone": free, "two": two, "ratio": one / two,
-            "ratio, left alone": free / two,
-        }  # fmt: skip
+        one = sweeps.run(configs[1], "alone", cache="cold-1")
+        found["workers"] = {"one": one, "two": two, "ratio": one / two}
         show("(d) one worker against two", found["workers"])
     if options.part in (None, "b"):
         # Interrupts fall into sweeps that compile as they go, as they would for a user.

@@ -213,7 +213,9 @@ def check(experiment: Experiment, where: str) -> Experiment:
         raise UsageError(f"{where}: rate says when events arrive: also set deadline")
     if experiment.deadline is not None:
         wanted = {
-            "joint": experiment.taus, "fidelity": experiment.fidelity, "settle": experiment.settle,
+            "joint": experiment.taus,
+            "fidelity": experiment.fidelity,
+            "settle": experiment.settle,
         }
         if names := [name for name, value in wanted.items() if value]:
             raise UsageError(f"{where}: {names[0]} is not there under a deadline: leave one out")
