@@ -118,7 +118,8 @@ def finished(
     if isinstance(baseline, Failed):
         return Failed(cell, f"random actions, to compare it with: {baseline.error}")
     try:
-        hold(cell)
+        if ledger.experiment.timed:
+            hold(cell)
         record, judged, lived = timed(cell, own, baseline, ledger.experiment, workers)
     except Exception as error:  # a user's code may fail in any way at all
         return Failed(cell, explained(error, cell))
