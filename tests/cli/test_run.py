@@ -207,21 +207,21 @@ def test_a_deadline_is_kept_with_less_or_told_to_be_missed(
 
 def test_while_nobody_waits_it_thinks() -> None:
     options = (
-        "run", "--model", "location", "--posterior", "svgd", "--particles", "8", "--rule", "eig",
-        "--candidates", "4", "--think", "5",
+        "run", "--model", "linear:arms=2:features=1", "--posterior", "svgd", "--particles", "4",
+        "--think", "5",
     )  # fmt: skip
     command = [sys.executable, "-c", "from uncertain.cli.main import main; main()", *options]
-    given = lines({"id": 1}, {"id": 1, "y": 0.5}, {"id": 2})
+    given = lines({"id": 1, "x": [1]}, {"id": 1, "y": 0.5}, {"id": 2, "x": [1]})
     pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         thought = []
         for line in given.splitlines(True):
-            process.stdin.write(line)
+            process.stdin.write(line.encode())
             process.stdin.flush()
             thought.append(json.loads(process.stdout.readline())["thought"])
-            time.sleep(1.0)
+            time.sleep(0.5)
         process.stdin.close()
     # Before anything is learnt there is nothing to think about.
     assert thought == [0, 0, 5]
