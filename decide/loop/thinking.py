@@ -13,7 +13,6 @@ from statistics import median
 from typing import Any
 
 import jax
-import numpy as np
 
 from .kept import kept
 from .live import build_learn, learning_step, name_of
@@ -57,7 +56,7 @@ class Thoughts:
         packed, taken = build_learn(agent).init(jax.random.key(0)), []
         for number in range(TIMED):
             began = time.perf_counter()
-            packed = jax.block_until_ready(self._call(packed, np.int32(number)))
+            packed = jax.block_until_ready(self._call(packed, number))
             taken.append(time.perf_counter() - began)
         self.seconds = median(taken)
         self.fits = deadline is None or self.seconds <= SHARE * deadline
@@ -69,7 +68,7 @@ class Thoughts:
 
     def slice(self, packed: Packed) -> Packed:
         """One slice; it consumes `packed`."""
-        packed = jax.block_until_ready(self._call(packed, np.int32(self._since)))
+        packed = jax.block_until_ready(self._call(packed, self._since))
         self._since += 1
         self._untold += 1
         return packed
