@@ -107,6 +107,8 @@ class Kept:
 
     def skips(self, arrival: Arrival) -> bool:
         """Whether a line was taken in before the run was resumed."""
+        if not self._done:
+            return False
         if arrival.where.line < self._done:
             return True
         # A file that is followed may be replaced by one that counts from 1 again.
