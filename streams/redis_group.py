@@ -12,7 +12,7 @@ from typing import Any
 
 from ..posteriors.base import UsageError
 from .redis_address import Member, Place
-from .redis_link import Link, Refused
+from .redis_link import Away, Link, Refused
 
 ANSWER = """
 if #redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1, ARGV[2]) == 0 then return 0 end
@@ -52,23 +52,24 @@ class Group:
         self.new = self._made(BEGINNING)
 
     def unread(self, count: int, seconds: float) -> list[Entry]:
-        """At most `count` entries that nobody was given; waits for one for `seconds`. None of them
-        where the server was away: what it gave is among what is `pending` then."""
+        """At most `count` entries that nobody was given; waits for one for `seconds`. Raises Away;
+        what was given then is among what is `pending` later."""
         wait = int(seconds * MILLISECONDS)
         # BLOCK 0 would be for ever.
-        return self._read(">", count, *(("BLOCK", wait) if wait > 0 else ()))
+        return self._read(">", count, seconds, *(("BLOCK", wait) if wait > 0 else ()))
 
-    def pending(self, after: bytes, count: int) -> list[Entry]:
-        """At most `count` entries that this consumer was given and has not answered, by id."""
-        return self._read(after, count)
+    def pending(self, after: bytes, count: int, seconds: float) -> list[Entry]:
+        """At most `count` entries that this consumer was given and has not answered, by id. Raises
+        Away where the server cannot be reached within `seconds`."""
+        return self._read(after, count, seconds)
 
-    def claim(self, seconds: float, count: int) -> tuple[list[Entry], int, bool]:
-        """Entries given to any consumer longer ago than that and not answered, now this one's; how
-        many more of those were deleted; whether all were looked at."""
-        wait = int(seconds * MILLISECONDS)
+    def claim(self, idle: float, count: int, seconds: float) -> tuple[list[Entry], int, bool]:
+        """Entries given to any consumer `idle` seconds ago or more and not answered, now this
+        one's; how many more of those were deleted; whether all were looked at. Raises Away, as
+        `unread` does."""
+        wait = int(idle * MILLISECONDS)
         words = (self._member.group, self._member.consumer, wait, self._claimed_up_to)
-        # Asked twice, the first time's are this one's already: they are found as `pending`.
-        found = self._ask("XAUTOCLAIM", self._stream, *words, "COUNT", count, again=False)
+        found = self._ask("XAUTOCLAIM", self._stream, *words, "COUNT", count, within=seconds)
         if found is None:
             return [], 0, True
         self._claimed_up_to, entries, *gone = found
@@ -79,21 +80,26 @@ class Group:
     def answer(self, entry: bytes, line: bytes) -> bool | None:
         """Reply to an entry; False where it is no longer this consumer's, None where asked to end
         before that could be told."""
-        member, losses = self._member, self._link.losses
+        losses = self._link.losses
+        try:
+            done = self._answer(entry, line)
+        except Away:
+            return None
+        self._answered(entry)
+        # Done before the connection was lost, it is not there to be done again.
+        return done or self._link.losses > losses
+
+    def _answer(self, entry: bytes, line: bytes) -> bool:
+        member = self._member
         values = (member.group, member.consumer, entry, line, member.maxlen)
         try:
-            done = self._link.run(ANSWER, (self._stream, self.replies), values)
+            return bool(self._link.run(ANSWER, (self._stream, self.replies), values))
         except Refused as error:
             self._answered(entry)
             self._mend(error)
             # Whoever waits for it must not go without; that it was pending nobody knows any more.
             bound = ("MAXLEN", "~", member.maxlen) if member.maxlen else ()
-            done = self._ask("XADD", self.replies, *bound, "*", "for", entry, "line", line)
-        if done is None:
-            return None
-        self._answered(entry)
-        # Done before the connection was lost, it is not there to be done again.
-        return bool(done) or self._link.losses > losses
+            return bool(self._ask("XADD", self.replies, *bound, "*", "for", entry, "line", line))
 
     def forget(self, entry: bytes) -> None:
         """Have done with an entry without a reply."""
@@ -110,15 +116,16 @@ class Group:
     def _answered(self, entry: bytes) -> None:
         self._highest = max(self._highest, entry, key=order)
 
-    def _read(self, after: Any, count: int, *wait: Any) -> list[Entry]:
+    def _read(self, after: Any, count: int, seconds: float, *wait: Any) -> list[Entry]:
         words = ("GROUP", self._member.group, self._member.consumer, "COUNT", count, *wait)
-        found = self._ask("XREADGROUP", *words, "STREAMS", self._stream, after, again=False)
+        words = (*words, "STREAMS", self._stream, after)
+        found = self._ask("XREADGROUP", *words, within=seconds)
         return [(id, fields) for id, fields in found[0][1]] if found else []
 
-    def _ask(self, *words: Any, again: bool = True) -> Any:
+    def _ask(self, *words: Any, within: float | None = None) -> Any:
         """The answer; None also where the group was gone, and is there again."""
         try:
-            return self._link.call(*words, again=again)
+            return self._link.call(*words, within=within)
         except Refused as error:
             self._mend(error)
 
@@ -141,7 +148,7 @@ class Group:
             found = self._link.call("XINFO", "STREAM", self._stream)
         except Refused:
             return BEGINNING
-        facts = dict(zip(found[::2], found[1::2], strict=True)) if found else {}
+        facts = dict(zip(found[::2], found[1::2], strict=True))
         last = facts.get(b"last-generated-id", BEGINNING)
         return BEGINNING if order(last) < order(self._highest) else self._highest
 
@@ -157,7 +164,7 @@ class Group:
     def _check_types(self) -> None:
         for key, option in ((self._stream, "STREAM"), (self.replies, "--replies")):
             kind = self._ask("TYPE", key)
-            if kind not in (b"none", b"stream", None):
+            if kind not in (b"none", b"stream"):
                 raise UsageError(
                     f"{self._name}: {key} is a {kind.decode()}, not a stream; name another {option}"
                 )

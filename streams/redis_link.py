@@ -6,6 +6,7 @@ Not here: what is asked of the server (redis_group.py).
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 import secrets
 import time
@@ -40,6 +41,10 @@ class Refused(Exception):
         self.code = next((code for code in CODES if code in message), "")
 
 
+class Away(Exception):
+    """There is no answer: the server is away, or was, and may have done what was asked."""
+
+
 class Link:
     """Asks the server at `place`; answers are what RESP 2 gives: bytes, int, list or None.
 
@@ -62,7 +67,9 @@ class Link:
             ) from error
         self.name, self.losses = place.name, 0
         self._ending, self._tell = ending, tell
-        self._error, self._no_script = (found.RedisError, OSError), found.NoScriptError
+        self._away, self._due, self._pause = 0.0, 0.0, SHORTEST
+        self._error, self._says_no = (found.RedisError, OSError), found.ResponseError
+        self._no_script = found.NoScriptError
         self._passing = (
             found.ConnectionError, found.TimeoutError, OSError, found.OutOfMemoryError,
             found.ReadOnlyError, found.TryAgainError, found.ClusterDownError,
@@ -91,33 +98,34 @@ class Link:
             self.close()
             raise
 
-    def call(self, *words: Any, again: bool = True) -> Any:
-        """The answer; while the server is away, it is waited for, and asked again once it is back.
+    def call(self, *words: Any, within: float | None = None) -> Any:
+        """The answer; while the server is away, it is asked again until it is back.
 
-        None where asked to end before that. again: False where asking twice would do harm; then
-        the answer is None once it is back, and what was asked for may have been done. Raises
-        Refused.
+        within: seconds to wait for that, of what must not be asked twice: where the connection is
+        lost meanwhile, it may have been done. Raises Away where there is no answer by then, or
+        until asked to end; Refused where the server says no.
         """
-        away, pause = 0.0, SHORTEST
-        while True:
+        until = math.inf if within is None else time.monotonic() + within
+        unsure = False
+        while self._ready(until):
             try:
-                if away:
+                if self._away:
                     self._again()
-                answer = None if away and not again else self._client.execute_command(*words)
+                    if unsure:
+                        self._back()
+                        break
+                answer = self._client.execute_command(*words)
             except self._error as error:
                 if not self._passes(error):
-                    self._back(away)
+                    self._back()
                     raise Refused(why(error)) from error
-                if not away:
-                    away = time.monotonic()
-                    self.losses += 1
-                    self._tell(f"{self.name}: {why(error)}; trying again")
-                if self._ending.wait(pause * (1 - SPREAD * random.random())):
-                    return None
-                pause = min(2 * pause, LONGEST)
+                # What the server refused it has not done.
+                unsure |= within is not None and not isinstance(error, self._says_no)
+                self._lost(error)
             else:
-                self._back(away)
+                self._back()
                 return answer
+        raise Away
 
     def run(self, script: str, keys: tuple[Any, ...], values: tuple[Any, ...]) -> Any:
         """The answer of a Lua script, which the server does as a whole or not at all."""
@@ -142,9 +150,28 @@ class Link:
         with suppress(*self._error):
             self._client.close()
 
-    def _back(self, away: float) -> None:
-        if away:
-            self._tell(f"{self.name}: back after {time.monotonic() - away:.1f} s")
+    def _ready(self, until: float) -> bool:
+        """Whether to ask now; where the server is away, when it is time to try again."""
+        if not self._away:
+            return True
+        pause = min(self._due, until) - time.monotonic()
+        return not self._ending.wait(max(pause, 0.0)) and self._due <= until
+
+    def _lost(self, error: Exception) -> None:
+        """Take note that there is no getting through."""
+        now = time.monotonic()
+        if not self._away:
+            self._away, self._pause = now, SHORTEST
+            self.losses += 1
+            self._tell(f"{self.name}: {why(error)}; trying again")
+        self._due = now + self._pause * (1 - SPREAD * random.random())
+        self._pause = min(2 * self._pause, LONGEST)
+
+    def _back(self) -> None:
+        """Take note that there is, again."""
+        if self._away:
+            self._tell(f"{self.name}: back after {time.monotonic() - self._away:.1f} s")
+            self._away = 0.0
 
     def _again(self) -> None:
         """See whether the server is back, over a new connection."""

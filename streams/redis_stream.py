@@ -18,7 +18,7 @@ from .ndjson import encode
 from .record import Where
 from .redis_address import Member, place_of
 from .redis_group import BEGINNING, Entry, Group
-from .redis_link import Link
+from .redis_link import Away, Link
 from .sockets import LONGEST
 
 FIELD = b"line"
@@ -93,8 +93,10 @@ class RedisStream(Alone):
                 self._restart()
             if self._ready:
                 return self._ready.popleft()
-            left = BLOCK if until is None else max(min(until - now, BLOCK), 0.0)
-            self._read(left)
+            try:
+                self._read(BLOCK if until is None else max(min(until - now, BLOCK), 0.0))
+            except Away:
+                self._restart()
             if until is not None and not self._ready and time.monotonic() >= until:
                 return None
         self.ended = True
@@ -141,7 +143,8 @@ class RedisStream(Alone):
         return self._link.losses + self._group.renewed
 
     def _read(self, seconds: float) -> None:
-        """Have entries ready, if there are any; waits only for such as are new."""
+        """Have entries ready, if there are any; waits for new ones, and for a server that is away.
+        Raises Away."""
         now = time.monotonic()
         if self._full:
             quick = now - self._read_at < PACE
@@ -149,10 +152,10 @@ class RedisStream(Alone):
         if self._after is None and now >= self._stray_due:
             self._after, self._stray_due = BEGINNING, now + STRAY
         if self._after is not None:
-            found = self._group.pending(self._after, self._count)
+            found = self._group.pending(self._after, self._count, seconds)
             self._after = found[-1][0] if found else None
         elif self._claim is not None and now >= self._claim_due:
-            found, gone, all_seen = self._group.claim(self._claim, self._count)
+            found, gone, all_seen = self._group.claim(self._claim, self._count, seconds)
             self.claimed, self.deleted = self.claimed + len(found), self.deleted + gone
             self._claim_due = now + self._claim / 2 * all_seen
         else:

@@ -44,6 +44,69 @@ def test_a_server_that_is_killed_and_started_again(redis_alone):
     assert sum("back after" in line for line in told) == 3
 
 
+def test_a_server_that_is_full_or_may_not_write_is_waited_for(redis_alone):
+    """What it refuses for now it has not done, so that is asked again; and told once."""
+    entries = redis_alone.add("events", *map(str, range(20)))
+    told = []
+    with closing(opened(redis_alone, "events", told)) as source:
+        arrival = source.take(5)
+        assert arrival is not None
+        for option, wrong, right in (("maxmemory", 1, 0), ("min-replicas-to-write", 1, 0)):
+            redis_alone.ask("CONFIG", "SET", option, wrong)
+            mender = threading.Timer(0.3, redis_alone.ask, ("CONFIG", "SET", option, right))
+            mender.start()
+            arrival.sink.write({"id": 1})
+            mender.join()
+            assert len(answered(source, 4)) == 4
+            arrival = source.take(5)
+            assert arrival is not None
+        arrival.sink.write({"id": 1})
+        # Nor may it give entries away, where it may not write that down.
+        assert len(answered(source)) == 9
+        entries += redis_alone.add("events", "late")
+        redis_alone.ask("CONFIG", "SET", "min-replicas-to-write", 1)
+        begin = time.monotonic()
+        assert source.take(0.2) is None
+        assert source.take(0.0) is None
+        assert time.monotonic() - begin < 5
+        redis_alone.ask("CONFIG", "SET", "min-replicas-to-write", 0)
+        assert len(answered(source, 1, 5)) == 1
+    assert [entry for entry, _ in redis_alone.replies("events")] == entries
+    assert len(told) == 7
+    assert all("trying again" in line for line in told[1::2])
+    assert all("back after" in line for line in told[2::2])
+
+
+def test_while_it_is_away_time_passes_as_ever(redis_alone):
+    """Whoever has something else to do meanwhile is not kept waiting."""
+    entries = redis_alone.add("events", *map(str, range(20)))
+    told = []
+    with closing(opened(redis_alone, "events", told)) as source:
+        first = answered(source, 3)
+        redis_alone.kill()
+        arrival = source.take(0.0)
+        # One that lay here already; the answer to it has to wait.
+        assert arrival is not None
+        starter = threading.Timer(0.5, redis_alone.start)
+        starter.start()
+        arrival.sink.write({"id": 1})
+        starter.join()
+        redis_alone.kill()
+        begin, looks = time.monotonic(), 0
+        while time.monotonic() < begin + 0.5:
+            assert source.take(0.0) is None
+            looks += 1
+        assert looks > 100
+        begin = time.monotonic()
+        assert source.take(0.3) is None
+        assert 0.29 < time.monotonic() - begin < 5
+        assert source.lag() is None
+        redis_alone.start()
+        assert first + entries[3:4] + answered(source, 16, 5) == entries
+    assert len(told) == 5
+    assert [entry for entry, _ in redis_alone.replies("events")] == entries
+
+
 def test_an_answer_that_got_lost_was_given_all_the_same(redis_here, monkeypatch):
     """The connection ends between what the server does and what it says: in every command."""
     entries = redis_here.add("lost", *map(str, range(30)))
