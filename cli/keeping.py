@@ -174,7 +174,8 @@ def durable_of(
         environment.data.write(reply)
         environment.data.flush()
 
-    # Clients of a socket are gone; those that come back ask again.
+    # Clients of a socket are gone; those that come back ask again. Redis gives again what it was
+    # not told of.
     durable.resend((lambda reply: None) if is_address(options.intake.file) else send)
     return durable
 
