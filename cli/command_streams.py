@@ -1,6 +1,6 @@
-"""`run`, `inspect` and `replay` on the command line: their options and help.
+"""`run` and `inspect` on the command line: their options and help.
 
-Not here: their bodies (run.py, inspect.py, replay.py).
+Not here: their bodies (run.py, inspect.py).
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from . import options as o
 from .app import Job, app, bound, examples
 from .inputs import Intake, OnError
 from .keeping import Fsync, Keep
+
+LEAST_CLAIM = 2.0
+"""Seconds: twice what an entry may lie at a consumer before it makes sure of it."""
 
 
 @app.command(
@@ -29,6 +32,7 @@ from .keeping import Fsync, Keep
         "uncertain run unix:run/uncertain.sock --model linear:arms=10:features=16",
         "uncertain run tcp:127.0.0.1:7000 --max-clients 20 --max-line 10000",
         "uncertain run unix:run/uncertain.sock --status 5s --metrics tcp:127.0.0.1:9090",
+        "uncertain run redis://127.0.0.1:6379/0/events --checkpoint kept --resume",
     ),
 )
 def run(
@@ -38,7 +42,7 @@ def run(
         typer.Argument(
             metavar="FILE",
             help="NDJSON in; - is standard input, unix:PATH or tcp:HOST:PORT a socket that many "
-            "clients may ask at.",
+            "clients may ask at, redis://HOST:PORT/DB/STREAM a Redis stream.",
         ),
     ] = "-",
     model: o.Model = "linear",
@@ -120,7 +124,7 @@ def run(
             "--max-line",
             min=1,
             metavar="BYTES",
-            help="Longest line taken: 64 MiB of a file, 1 MiB of a client unless given.",
+            help="Longest line taken: 64 MiB of a file, 1 MiB of a client or Redis unless given.",
         ),
     ] = None,
     follow: Annotated[
@@ -148,6 +152,33 @@ def run(
             help="Listen at addresses that other machines can reach; nobody asks who they are.",
         ),
     ] = False,
+    group: Annotated[
+        str, typer.Option("--group", metavar="NAME", help="Consumer group of the Redis stream.")
+    ] = "uncertain",
+    consumer: Annotated[
+        str,
+        typer.Option(
+            "--consumer", metavar="NAME", help="Which of the group's; each process needs its own."
+        ),
+    ] = "1",
+    replies: Annotated[
+        str | None,
+        typer.Option(
+            "--replies", metavar="KEY", help="Redis stream of replies; STREAM:replies unless given."
+        ),
+    ] = None,
+    maxlen: Annotated[
+        int,
+        typer.Option("--maxlen", min=0, metavar="N", help="Replies kept there, about; 0 for all."),
+    ] = 100_000,
+    claim: Annotated[
+        str | None,
+        typer.Option(
+            "--claim",
+            metavar="TIME",
+            help="Take over entries that another consumer has left unanswered for as long.",
+        ),
+    ] = None,
     checkpoint: Annotated[
         str | None,
         typer.Option(
@@ -201,7 +232,8 @@ def run(
 
         intake = Intake(
             file, on_error, quarantine, max_line, follow, max_clients,
-            o.seconds("--stalled", stalled) or 30.0, allow_remote,
+            o.seconds("--stalled", stalled) or 30.0, allow_remote, group, consumer, replies,
+            maxlen, left_for(claim),
         )  # fmt: skip
         if resume and checkpoint is None:
             raise typer.BadParameter("needs a folder: --checkpoint DIR", param_hint="--resume")
@@ -215,6 +247,17 @@ def run(
         return run(chosen, context.obj)
 
     return bound(context, debug, no_cache, body)
+
+
+def left_for(claim: str | None) -> float | None:
+    """Seconds of --claim."""
+    found = o.seconds("--claim", claim)
+    if found is not None and found < LEAST_CLAIM:
+        raise typer.BadParameter(
+            f"{claim} is too soon: a live consumer may hold an entry for {LEAST_CLAIM:.0f} s",
+            param_hint="--claim",
+        )
+    return found
 
 
 @app.command(
@@ -236,60 +279,3 @@ def inspect(
         return run(folder, context.obj)
 
     return bound(context, debug, True, body)
-
-
-@app.command(
-    short_help="Learn along logs without acting.",
-    epilog=examples(
-        "uncertain replay log.ndjson --posterior point,laplace",
-        "uncertain replay all.csv.gz --model logistic --rule thompson --export-json rows.ndjson",
-        "uncertain replay table.csv --label y --model logistic",
-    ),
-)
-def replay(
-    context: typer.Context,
-    files: Annotated[list[str], typer.Argument(metavar="FILES", help="Logs; - is stdin.")],
-    model: o.Model = "linear",
-    posterior: o.Posteriors = None,
-    rule: o.Rule = None,
-    explore: o.Explore = 0.0,
-    refine: o.Refine = None,
-    particles: o.Particles = None,
-    format: Annotated[
-        str | None,
-        typer.Option("--format", metavar="NAME", help="Log format; told by its first line."),
-    ] = None,
-    label: Annotated[
-        str | None, typer.Option("--label", metavar="COLUMN", help="What a plain CSV observes.")
-    ] = None,
-    candidates: Annotated[
-        int,
-        typer.Option("--candidates", min=0, metavar="N", help="Most candidates of one event."),
-    ] = 0,
-    latency: Annotated[
-        int, typer.Option("--latency", min=0, metavar="N", help="Events learnt live, to time it.")
-    ] = 200,
-    export_json: Annotated[
-        str | None,
-        typer.Option("--export-json", metavar="FILE", help="One NDJSON row a log and posterior."),
-    ] = None,
-    seed: o.Seed = 0,
-    no_cache: o.NoCache = False,
-    debug: o.Debug = False,
-) -> Job:
-    """Learn along logs without acting: log loss, information, the value of a rule, latency.
-
-    One row a log and posterior. --rule is judged off policy: what would its decisions have been
-    worth, and is the log able to tell?
-    """
-
-    def body() -> int:
-        from .replay import Replay, replay
-
-        chosen = Replay(
-            tuple(files), str(model), ",".join(posterior or ["laplace"]), rule, explore or 0.0,
-            refine, particles, format, label, candidates, latency, seed, export_json,
-        )  # fmt: skip
-        return replay(chosen, context.obj)
-
-    return bound(context, debug, no_cache, body)

@@ -33,7 +33,8 @@ class OnError(StrEnum):
 class Intake:
     """Options of `uncertain run`, each of the same name there.
 
-    max_line: bytes, None for what is usual for that input.
+    max_line: bytes, None for what is usual for that input. The last five are of a Redis stream;
+    claim: seconds.
     """
 
     file: str = "-"
@@ -44,6 +45,11 @@ class Intake:
     max_clients: int = 256
     stalled: float = 30.0
     allow_remote: bool = False
+    group: str = "uncertain"
+    consumer: str = "1"
+    replies: str | None = None
+    maxlen: int = 100_000
+    claim: float | None = None
 
 
 @contextmanager
@@ -63,18 +69,25 @@ def input_of(
 ) -> Input:
     """The input that FILE and its options ask for. tell: says a line to the person."""
     from ..posteriors.base import UsageError
-    from ..streams.addresses import is_address
+    from ..streams.addresses import is_address, is_redis
     from ..streams.files import LONGEST_LINE, check_readable
     from ..streams.reading import Reading
 
     if is_address(intake.file):
+        from ..streams.redis_address import Member
+        from ..streams.redis_stream import RedisStream
         from ..streams.sockets import LONGEST, Sockets
 
+        longest = intake.max_line or LONGEST
         if intake.follow:
-            raise UsageError(f"--follow is for a file, {intake.file} is an address: leave it out")
+            raise UsageError("--follow is for a file, not for an address: leave it out")
+        if is_redis(intake.file):
+            member = Member(
+                intake.group, intake.consumer, intake.replies, intake.maxlen, intake.claim
+            )
+            return RedisStream(intake.file, member, longest, tell)
         return Sockets(
-            intake.file, intake.max_line or LONGEST, intake.max_clients, intake.allow_remote,
-            intake.stalled, tell,
+            intake.file, longest, intake.max_clients, intake.allow_remote, intake.stalled, tell
         )  # fmt: skip
     if intake.follow:
         from ..streams.following import Following

@@ -145,7 +145,8 @@ def cell(row: Row, name: str) -> str:
     if value is None:
         return "–"
     if name == "input":
-        return f"{Path(value['file'] or '–').name}:{value['line']}"
+        name = Path(value["file"] or "–").name
+        return f"{name}:{value['line']}" if value["line"] or value["file"] is None else name
     return ago(value) if name == "age" else str(value)
 
 

@@ -107,6 +107,8 @@ class Kept:
 
     def skips(self, arrival: Arrival) -> bool:
         """Whether a line was taken in before the run was resumed."""
+        if not self._done:
+            return False
         if arrival.where.line < self._done:
             return True
         # A file that is followed may be replaced by one that counts from 1 again.
@@ -172,7 +174,8 @@ def durable_of(
         environment.data.write(reply)
         environment.data.flush()
 
-    # Clients of a socket are gone; those that come back ask again.
+    # Clients of a socket are gone; those that come back ask again. Redis gives again what it was
+    # not told of.
     durable.resend((lambda reply: None) if is_address(options.intake.file) else send)
     return durable
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from .watching import BOUNDS, Watch, behind_of, clients_of
+from .watching import BOUNDS, Watch, behind_of, clients_of, lag_of
 
 if TYPE_CHECKING:
     from prometheus_client.core import CollectorRegistry
@@ -108,6 +108,7 @@ class Figures:
             ("gain_nats", "Information gained so far", watch.gain if watch.informed else None),
             ("clients", "Clients connected", clients_of(watch.source)),
             ("unread_bytes", "Bytes of the input not yet read", behind_of(watch.source)),
+            ("unread_entries", "Entries of the stream not yet read", lag_of(watch.source)),
         ):
             if value is not None:
                 yield GaugeMetricFamily(f"uncertain_{name}", what, value)

@@ -124,6 +124,8 @@ def serve(
         try:
             if arrival.length > source.longest:
                 raise too_long(arrival, source.longest)
+            if arrival.wrong is not None:
+                raise arrival.wrong
             record = decode(arrival.line, arrival.where)
             # A client's deadline counts from when its line was read, not from its turn; what came
             # while the server was thinking may have come at once.

@@ -124,6 +124,8 @@ class Watch:
             parts.append(f"{clients} clients")
         if behind := behind_of(self.source):
             parts.append(f"{behind:,} bytes behind")
+        if lag := lag_of(self.source):
+            parts.append(f"{lag:,} entries not yet read")
         return ", ".join(parts)
 
 
@@ -146,4 +148,10 @@ def behind_of(source: Input) -> int | None:
     return None if behind is None else behind()
 
 
-__all__ = ["BOUNDS", "Timing", "Watch", "behind_of", "clients_of"]
+def lag_of(source: Input) -> int | None:
+    """Entries of a stream that nobody was given, where that can be known."""
+    lag = getattr(source, "lag", None)
+    return None if lag is None else lag()
+
+
+__all__ = ["BOUNDS", "Timing", "Watch", "behind_of", "clients_of", "lag_of"]

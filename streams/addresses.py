@@ -1,6 +1,6 @@
 """Addresses that `uncertain` listens at, `unix:PATH` and `tcp:HOST:PORT`, and opening them.
 
-Not here: whoever connects (sockets.py).
+Not here: whoever connects (sockets.py), or where a Redis stream is (redis_address.py).
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import NamedTuple
 from ..posteriors.base import UsageError
 
 UNIX, TCP = "unix:", "tcp:"
+REDIS = ("redis://", "rediss://", "redis+unix:")
+"""What the address of a Redis stream begins with: plain, over TLS, over a unix socket."""
 BACKLOG = 128
 """Connections that may wait to be accepted."""
 TRYING = 1.0
@@ -31,7 +33,12 @@ class Address(NamedTuple):
 
 def is_address(text: str) -> bool:
     """Whether a FILE is an address rather than a path."""
-    return text.startswith((UNIX, TCP))
+    return text.startswith((UNIX, TCP, *REDIS))
+
+
+def is_redis(text: str) -> bool:
+    """Whether a FILE is a Redis stream."""
+    return text.startswith(REDIS)
 
 
 def address_of(text: str) -> Address:

@@ -1,6 +1,7 @@
 """Lines as they arrive live: what an input hands over, and cutting chunks of bytes into lines.
 
-Not here: any input (reading.py, following.py, sockets.py), or what a line says (ndjson.py).
+Not here: any input (reading.py, following.py, sockets.py, redis_stream.py), or what a line says
+(ndjson.py).
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class Arrival(msgspec.Struct, gc=False):
     where: its input and number. offset: bytes before it in that input (as decompressed). line:
     its bytes without the end; the first QUOTED of one that is too long. length: its full length,
     bytes. whole: whether its end was seen; the last line of an input may lack it. arrived: when it
-    was there to be taken, by `time.perf_counter_ns`. sink: whom to answer.
+    was there to be taken, by `time.perf_counter_ns`. sink: whom to answer. wrong: why it is no
+    line at all, where the input can tell.
     """
 
     where: Where
@@ -42,6 +44,7 @@ class Arrival(msgspec.Struct, gc=False):
     whole: bool
     arrived: int
     sink: Sink
+    wrong: LineError | None = None
 
 
 class Input(Protocol):

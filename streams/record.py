@@ -34,14 +34,16 @@ class LineError(UsageError):
 
 
 class Where(NamedTuple):
-    """A place in an input: file as the user named it, line from 1."""
+    """A place in an input: file as the user named it, line from 1; 0 where the file's name says
+    all, as that of an entry of a Redis stream does."""
 
     file: str
     line: int
 
     def error(self, field: str, problem: str, remedy: str, reason: str = WRONG_VALUE) -> LineError:
         """One line: file, line, field, what is wrong; what to do."""
-        parts = [f"{self.file}:{self.line}", field, f"{problem}; {remedy}"]
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        parts = [place, field, f"{problem}; {remedy}"]
         return LineError(printable(": ".join(part for part in parts if part)), reason)
 
 

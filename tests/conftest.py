@@ -21,6 +21,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from redis_here import RedisHere
 from uncertain.posteriors import registry
 from uncertain.posteriors.outcomes import outcome_kind
 from uncertain.posteriors.unknowns import unknowns_of
@@ -37,6 +38,24 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no data in {folder}: set UNCERTAIN_DATA to the folder that holds it")
     return folder
+
+
+@pytest.fixture(scope="module")
+def redis_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisHere]:
+    """A Redis server for tests that keep to streams of their own names."""
+    server = RedisHere(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_alone(tmp_path: Path) -> Iterator[RedisHere]:
+    """A Redis server that a test may kill."""
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    server = RedisHere(folder)
+    yield server
+    server.stop()
 
 
 @pytest.fixture

@@ -70,6 +70,7 @@ class Durable:
         self._fsync, self._tell = fsync, tell
         self._known = Known()
         self._place, self._last, self._end = Place(), None, 0
+        self._doubtful: Place | None = None
         self._whole: int | None = None
         root = Path(folder)
         self._checkpoints = Checkpoints(root / CHECKPOINTS, fsync != wal.NEVER)
@@ -89,6 +90,7 @@ class Durable:
             self._tell(f"{self._log.cut} bytes of a torn record cut off the log")
         if point is not None:
             self._replay(root / LOG)
+            self._doubtful = self.place()
         else:
             # There is an identity to compare with, however early the process is killed.
             self._keep()
@@ -110,7 +112,9 @@ class Durable:
         LineError, as the server does.
         """
         key = key_of(record)
-        if key in self._known:
+        doubtful, self._doubtful = self._doubtful, None
+        # The last line before a resume may come again; if it matched nothing, it is not known.
+        if key in self._known or (doubtful and doubtful == place_of(record, doubtful.bytes)):
             return self._replies.again(record, key)
         self._log.append(LINE, self.number + 1, _lines.encode(record))
         reply = self._answered(record, key, arrived, None)

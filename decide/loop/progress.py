@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from ...streams.addresses import is_address
 from ...streams.record import Record, Where
 
 MILLISECONDS = 1e3
@@ -30,8 +31,8 @@ class Every:
 
 
 class Place(NamedTuple):
-    """How far an input was read. file: absolute, empty where it is none. line, bytes: of the last
-    line taken in, and up to its end. check: CRC-32 of what it said."""
+    """How far an input was read. file: absolute, empty where it is none, or an address. line,
+    bytes: of the last line taken in, and up to its end. check: CRC-32 of what it said."""
 
     file: str = ""
     line: int = 0
@@ -72,5 +73,7 @@ def check_of(record: Record) -> int:
 
 
 def absolute(where: Where) -> str:
-    """The path of a place in a file."""
+    """The path of a place in a file, or its address."""
+    if is_address(where.file):
+        return where.file
     return "" if where.file.startswith("<") else os.path.abspath(where.file)

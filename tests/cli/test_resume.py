@@ -11,100 +11,14 @@ import random
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from console import call, lines
+from killing import LINEAR, Runs, asked_for, belief, compare, plain, turns
 from uncertain.streams.checkpoint import Checkpoints
-
-LINEAR = ("run", "--model", "linear:arms=3:features=1")
-MAIN = (sys.executable, "-c", "from uncertain.cli.main import main; main()")
-HORIZON = 50
-"""Decisions that wait at a time in what the killed runs read."""
-
-
-def turns(count: int, seed: int = 0) -> str:
-    """Requests and late observations, `2 * count` lines."""
-    rng, waiting, found = random.Random(seed), [], []
-    for i in range(count):
-        found.append({"id": i, "x": [rng.gauss(0, 1)], "t": 1.7e9 + i})
-        waiting.append(i)
-        if len(waiting) > HORIZON:
-            found.append({"id": waiting.pop(rng.randrange(HORIZON)), "y": rng.gauss(0, 1)})
-    return lines(*found, *({"id": i, "y": 0.5} for i in waiting))
-
-
-def plain(out: bytes) -> list[dict[str, Any]]:
-    """Replies without what the clock decides."""
-    rows = [json.loads(line) for line in out.splitlines()]
-    return [{name: value for name, value in row.items() if name != "latency"} for row in rows]
-
-
-def belief(folder: Path) -> tuple[dict[str, bytes], Any]:
-    """What the newest checkpoint of a run knows."""
-    point, wrong = Checkpoints(folder / "checkpoints").newest()
-    assert point is not None
-    assert not wrong
-    return {name: array.tobytes() for name, array in point.arrays.items()}, point.facts["server"]
-
-
-class Runs:
-    """`uncertain run` as processes of its own, with programs kept between them."""
-
-    def __init__(self, folder: Path, *options: object) -> None:
-        self.folder, self.kept, self.out = folder, folder / "kept", folder / "out.ndjson"
-        self.options = [*LINEAR, *map(str, options)]
-        self.environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
-
-    def begin(self, *options: object, **pipes: Any) -> subprocess.Popen[bytes]:
-        """Started; appends to the output unless told otherwise."""
-        command = [*MAIN, *self.options, "--checkpoint", self.kept]
-        with self.out.open("ab") as out:
-            given = {"stdout": out, "stderr": subprocess.PIPE, **pipes}
-            return subprocess.Popen(
-                [*map(str, command), *map(str, options)], env=self.environment, **given
-            )
-
-    def finish(self, *options: object) -> str:
-        """Run to its end; what it says."""
-        process = self.begin("--resume", *options)
-        _, err = process.communicate(timeout=600)
-        assert process.returncode == 0, err
-        return err.decode()
-
-    def kill_at(self, bytes_out: int, *options: object) -> bool:
-        """Run until the output has as many bytes more, and kill; False where it ended first."""
-        size = self.out.stat().st_size if self.out.exists() else 0
-        process = self.begin("--resume", *options, stderr=subprocess.DEVNULL)
-        while process.poll() is None:
-            if self.out.stat().st_size >= size + bytes_out:
-                process.kill()
-                process.wait()
-                return process.returncode == -signal.SIGKILL
-            time.sleep(0.0005)
-        return False
-
-
-def compare(runs: Runs, given: str, undisturbed: list[dict[str, Any]]) -> None:
-    """No event without effect, none applied twice, each decision once; the belief bit for bit."""
-    other = call(*LINEAR, *runs.options[3:], "--checkpoint", runs.folder / "other",
-                 stdin=given)  # fmt: skip
-    assert other.status == 0, other.err
-    assert plain(other.out.encode()) == undisturbed
-    found = plain(runs.out.read_bytes())
-    asked = Counter(row["id"] for row in found if "action" in row)
-    told = Counter(row["id"] for row in found if "nll" in row)
-    assert set(asked.values()) == set(told.values()) == {1}
-    assert found == undisturbed
-    (arrays, facts), (wanted_arrays, wanted) = belief(runs.kept), belief(runs.folder / "other")
-    assert facts == wanted
-    assert arrays == wanted_arrays
-    assert facts["counts"]["learnt"] == len(told) == facts["counts"]["decided"]
 
 
 def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
@@ -123,19 +37,14 @@ def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(tmp_path: Path) 
 
 @pytest.mark.soak
 def test_two_hundred_kills_over_a_hundred_thousand_events(tmp_path: Path) -> None:
-    events, kills = 100_000, 200
-    kills = int(os.environ.get("UNCERTAIN_KILLS", kills))
-    events = int(os.environ.get("UNCERTAIN_EVENTS", events))
+    kills, events = asked_for()
     given = turns(events)
     file = tmp_path / "in.ndjson"
     file.write_text(given)
     out = call(*LINEAR, stdin=given).out.encode()
     undisturbed, size = plain(out), len(out)
-    runs, rng, done = Runs(tmp_path, file, "--every", "1s"), random.Random(2), 0
-    left = size
-    # On a busy machine a kill comes late; the next ones are then closer together.
-    while done < kills and runs.kill_at(rng.randrange(1, max(2 * left // (kills - done), 2))):
-        done, left = done + 1, size - runs.out.stat().st_size
+    runs = Runs(tmp_path, file, "--every", "1s")
+    done = runs.killed_often(kills, size, 2)
     said = runs.finish()
     runs.options = [*LINEAR, "--every", "1s"]
     compare(runs, given, undisturbed)

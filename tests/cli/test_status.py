@@ -89,6 +89,11 @@ def test_what_only_some_inputs_know() -> None:
     clock.now += 5
     watch.pause()
     assert said[0].endswith("2 waiting, 0 refused, 4 clients, 12,345 bytes behind")
+    for lag, words in ((7_000, "0 refused, 7,000 entries not yet read"), (None, "0 refused")):
+        watch, clock, said = watched(5, SimpleNamespace(lag=lambda lag=lag: lag))
+        clock.now += 5
+        watch.pause()
+        assert said[0].endswith(words)
 
 
 def test_timings_stay_bounded_and_bins_hold_all() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from killing import known_of
 from uncertain.cli.run import Run, prepared
 from uncertain.decide.loop import durable as durable_module
 from uncertain.decide.loop.durable import Durable, Every
@@ -106,12 +107,6 @@ def play(
                     os.close(descriptor)
             raise
     return server
-
-
-def known_of(server: Server) -> tuple[list[bytes], Any]:
-    """All that a server knows, comparable."""
-    arrays, facts = taken(server)
-    return [array.tobytes() for array in arrays.values()], facts
 
 
 def said(file: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,220 @@
+"""A connection to a Redis server that outlives the server: what passes is waited out.
+
+Not here: what is asked of the server (redis_group.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from ..posteriors.base import UsageError
+from .ending import Ending
+from .redis_address import Member, Place
+
+SILENCE = 5.0
+"""Seconds without an answer after which a connection counts as lost."""
+SHORTEST, LONGEST = 0.05, 2.0
+"""Seconds between attempts to get through again: twice as many each time, between these."""
+SPREAD = 0.5
+"""By how much an attempt may come early, of that: many consumers do not come back all at once."""
+LOOKS, LOOK = 10, 0.1
+"""Looks for another process of the same name, and seconds between them: the connection of one that
+was just killed may take a moment to go."""
+PASSING = ("BUSY ", "MISCONF", "NOREPLICAS")
+"""What an error without a class of its own says that is the server's trouble and not ours."""
+CODES = ("NOGROUP", "UNBLOCKED", "WRONGTYPE", "BUSYGROUP", "NOPERM")
+
+
+class Refused(Exception):
+    """The server says no to what was asked. code: one of CODES, or empty."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        # The error of a script has it in its middle.
+        self.code = next((code for code in CODES if code in message), "")
+
+
+class Away(Exception):
+    """There is no answer: the server is away, or was, and may have done what was asked."""
+
+
+class Link:
+    """Asks the server at `place`; answers are what RESP 2 gives: bytes, int, list or None.
+
+    ending: ends a wait. losses: how often the server was away. tell: says a line to the person.
+    Raises UsageError where there is no server, no package to talk to it, or where another process
+    is connected as the same `member` of the group: both would be given the same entries.
+    """
+
+    def __init__(
+        self, place: Place, member: Member, ending: Ending, tell: Callable[[str], None]
+    ) -> None:
+        try:
+            import redis
+            from redis import exceptions as found
+            from redis.backoff import NoBackoff
+            from redis.retry import Retry
+        except ImportError as error:
+            raise UsageError(
+                f"{place.name}: needs redis-py: pip install 'uncertain[redis]'"
+            ) from error
+        self.name, self.losses = place.name, 0
+        self._ending, self._tell = ending, tell
+        self._away, self._due, self._pause = 0.0, 0.0, SHORTEST
+        self._error, self._says_no = (found.RedisError, OSError), found.ResponseError
+        self._no_script = found.NoScriptError
+        self._passing = (
+            found.ConnectionError, found.TimeoutError, OSError, found.OutOfMemoryError,
+            found.ReadOnlyError, found.TryAgainError, found.ClusterDownError,
+        )  # fmt: skip
+        # The name of a connection has no blanks. The host may have several, so it is not in it.
+        who = repr((place.db, place.stream, member.group, member.consumer))
+        label = hashlib.blake2b(who.encode(), digest_size=8).hexdigest()
+        self._label, self._own = f"uncertain-{label}-", f"uncertain-{label}-{secrets.token_hex(4)}"
+        try:
+            # Trying again is done here, where it is known what may be asked twice. RESP 2, and
+            # answers as they come, are the same in all versions of the package.
+            self._client = redis.Redis.from_url(
+                place.url, protocol=2, client_name=self._own, retry=Retry(NoBackoff(), 0),
+                socket_timeout=SILENCE, socket_connect_timeout=SILENCE,
+            )  # fmt: skip
+        except (*self._error, ValueError, TypeError) as error:
+            raise self._unreachable(error) from error
+        self._client.response_callbacks.clear()
+        try:
+            self._client.execute_command("PING")
+            self._alone()
+        except (*self._error, ValueError, TypeError) as error:
+            self.close()
+            raise self._unreachable(error) from error
+        except UsageError:
+            self.close()
+            raise
+
+    def call(self, *words: Any, within: float | None = None) -> Any:
+        """The answer; while the server is away, it is asked again until it is back.
+
+        within: seconds to wait for that, of what must not be asked twice: where the connection is
+        lost meanwhile, it may have been done. Raises Away where there is no answer by then, or
+        until asked to end; Refused where the server says no.
+        """
+        until = math.inf if within is None else time.monotonic() + within
+        unsure = False
+        while self._ready(until):
+            try:
+                if self._away:
+                    self._again()
+                    if unsure:
+                        self._back()
+                        break
+                answer = self._client.execute_command(*words)
+            except self._error as error:
+                if not self._passes(error):
+                    self._back()
+                    raise Refused(why(error)) from error
+                # What the server refused it has not done.
+                unsure |= within is not None and not isinstance(error, self._says_no)
+                self._lost(error)
+            else:
+                self._back()
+                return answer
+        raise Away
+
+    def run(self, script: str, keys: tuple[Any, ...], values: tuple[Any, ...]) -> Any:
+        """The answer of a Lua script, which the server does as a whole or not at all."""
+        digest = hashlib.sha1(script.encode()).hexdigest()
+        try:
+            return self.call("EVALSHA", digest, len(keys), *keys, *values)
+        except Refused as error:
+            if not isinstance(error.__cause__, self._no_script):
+                raise
+        # It is a new server, or one that was started again; afterwards it knows the script.
+        return self.call("EVAL", script, len(keys), *keys, *values)
+
+    def glance(self, *words: Any) -> Any:
+        """The answer if there is one, from any thread; None where there is none."""
+        try:
+            return self._client.execute_command(*words)
+        except self._error:
+            return None
+
+    def close(self) -> None:
+        """Hang up."""
+        with suppress(*self._error):
+            self._client.close()
+
+    def _ready(self, until: float) -> bool:
+        """Whether to ask now; where the server is away, when it is time to try again."""
+        if not self._away:
+            return True
+        pause = min(self._due, until) - time.monotonic()
+        return not self._ending.wait(max(pause, 0.0)) and self._due <= until
+
+    def _lost(self, error: Exception) -> None:
+        """Take note that there is no getting through."""
+        now = time.monotonic()
+        if not self._away:
+            self._away, self._pause = now, SHORTEST
+            self.losses += 1
+            self._tell(f"{self.name}: {why(error)}; trying again")
+        self._due = now + self._pause * (1 - SPREAD * random.random())
+        self._pause = min(2 * self._pause, LONGEST)
+
+    def _back(self) -> None:
+        """Take note that there is, again."""
+        if self._away:
+            self._tell(f"{self.name}: back after {time.monotonic() - self._away:.1f} s")
+            self._away = 0.0
+
+    def _again(self) -> None:
+        """See whether the server is back, over a new connection."""
+        self._client.connection_pool.disconnect()
+        self._client.execute_command("PING")
+        self._alone()
+
+    def _alone(self) -> None:
+        """Raise UsageError where another process is connected under the same name."""
+        for look in range(LOOKS):
+            if look:
+                time.sleep(LOOK)
+            try:
+                clients: Any = self._client.execute_command("CLIENT", "LIST")
+            except self._passing:
+                raise
+            except self._error:
+                # Some services do not let their users see it.
+                return
+            names = names_in(clients)
+            if not any(n.startswith(self._label) and n != self._own for n in names):
+                return
+        raise UsageError(
+            f"{self.name}: another process reads it as the same consumer; give each its own "
+            "--consumer"
+        )
+
+    def _passes(self, error: Exception) -> bool:
+        """Whether to wait for better times."""
+        return isinstance(error, self._passing) or any(word in str(error) for word in PASSING)
+
+    def _unreachable(self, error: Exception) -> UsageError:
+        return UsageError(
+            f"{self.name}: cannot be reached ({why(error)}); is a Redis server there?"
+        )
+
+
+def names_in(clients: bytes) -> list[str]:
+    """Names in what CLIENT LIST says."""
+    words = clients.decode(errors="replace").split()
+    return [word.removeprefix("name=") for word in words if word.startswith("name=")]
+
+
+def why(error: Exception) -> str:
+    """What an error says, on one line."""
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
