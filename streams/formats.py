@@ -7,22 +7,29 @@ from typing import Any, BinaryIO
 
 from ..posteriors.base import UsageError
 from ..posteriors.loading import Spec, configure, nearest, parse
-from . import dsjson, ndjson, openbandit, table, vwtext
-from .files import Source
+from . import csvlog, dsjson, ndjson, npzlog, openbandit, parquetlog, table, vwtext
+from .files import PARQUET_MAGIC, ZIP_MAGIC, Source
 from .log import Log
 from .record import Errors, stop
 
 FORMATS: dict[str, tuple[type, Any]] = {
+    "csv": (csvlog.Csv, csvlog.read),
     "dsjson": (dsjson.Dsjson, dsjson.read),
     "ndjson": (ndjson.Native, ndjson.read),
+    "npz": (npzlog.Npz, npzlog.read),
     "openbandit": (openbandit.OpenBandit, openbandit.read),
+    "parquet": (parquetlog.Parquet, parquetlog.read),
     "table": (table.Table, table.read),
     "vw": (vwtext.Text, vwtext.read),
 }
 
-ENDINGS = {".dsjson": "dsjson", ".jsonl": "ndjson", ".ndjson": "ndjson", ".vw": "vw"}
+ENDINGS = {
+    ".dsjson": "dsjson", ".jsonl": "ndjson", ".ndjson": "ndjson", ".npz": "npz",
+    ".parquet": "parquet", ".pq": "parquet", ".vw": "vw",
+}  # fmt: skip
 """Names that settle it; a CSV's header and a `.json` file's first line must be looked at."""
 
+MAGIC = {PARQUET_MAGIC: "parquet", ZIP_MAGIC: "npz"}
 DSJSON = re.compile(rb'"(_label(Index|_\w+)?|_multi|_skipLearn)"\s*:')
 VW = re.compile(rb"(shared\s[^|]*|(ca\s)?\s*[^\s|:,]+:[^\s|:,]+:[^\s|:,]+(\s[^|]*)?|)\|")
 
@@ -74,6 +81,8 @@ def sniff(source: Source, label: str | None = None) -> str:
 
     label: a column of a plain CSV, where the user named one.
     """
+    if source.head in MAGIC:
+        return MAGIC[source.head]
     stem = source.path.removesuffix(".gz")
     for ending, name in ENDINGS.items():
         if stem.endswith(ending):
@@ -86,6 +95,6 @@ def sniff(source: Source, label: str | None = None) -> str:
     if b"," in head and not stem.endswith(".json"):
         if b"item_id" in head and b"affinity_0" in head:
             return "openbandit"
-        return "table"
+        return "csv" if not label and csvlog.is_header(head) else "table"
     what = "empty" if not head else "no log that is known by its first line"
     raise UsageError(f"{source.name}: {what}; name its --format: {', '.join(sorted(FORMATS))}")
