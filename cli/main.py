@@ -17,6 +17,7 @@ import typer
 
 from . import (
     command_bench,
+    command_logs,
     command_results,
     command_streams,
     command_sweep,
@@ -144,6 +145,7 @@ COMMANDS = (
     command_results,
     command_tune,
     command_streams,
+    command_logs,
     command_worlds,
 )
 """Imported for what they add to the application, in the order in which help shows them."""
