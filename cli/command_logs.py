@@ -1,6 +1,6 @@
-"""`convert` on the command line: its options and help.
+"""`convert` and `validate` on the command line: their options and help.
 
-Not here: its body (convert.py).
+Not here: their bodies (convert.py, validate.py).
 """
 
 from __future__ import annotations
@@ -59,5 +59,43 @@ def convert(
         from .convert import Convert, convert
 
         return convert(Convert(source, output, source_format, output_format, label), context.obj)
+
+    return bound(context, debug, True, body)
+
+
+@app.command(
+    short_help="Read logs to their end and say what is in them, and what is wrong.",
+    epilog=examples(
+        "uncertain validate log.ndjson",
+        "uncertain validate day-1.parquet day-2.parquet --model linear --limit 3",
+        "uncertain validate logged.json --format dsjson:actions=vectors | jq .reasons",
+    ),
+)
+def validate(
+    context: typer.Context,
+    files: Annotated[list[str], typer.Argument(metavar="FILES", help="Logs; - is stdin.")],
+    format: o.Format = None,
+    label: o.Label = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="NAME", help="Also whether every line fits this model."),
+    ] = None,
+    limit: Annotated[
+        int,
+        typer.Option(
+            "--limit", min=0, metavar="N", help="Wrong lines of a file to show; all are counted."
+        ),
+    ] = 20,
+    debug: o.Debug = False,
+) -> Job:
+    """Read logs to their end and say what is in them, and what is wrong with which line.
+
+    Exit code 1 where a replay would refuse a line or a file, 0 where all is fine.
+    """
+
+    def body() -> int:
+        from .validate import Validate, validate
+
+        return validate(Validate(tuple(files), format, label, model, limit), context.obj)
 
     return bound(context, debug, True, body)
