@@ -30,13 +30,8 @@ def replay(
     explore: o.Explore = 0.0,
     refine: o.Refine = None,
     particles: o.Particles = None,
-    format: Annotated[
-        str | None,
-        typer.Option("--format", metavar="NAME", help="Log format; told by its first line."),
-    ] = None,
-    label: Annotated[
-        str | None, typer.Option("--label", metavar="COLUMN", help="What a plain CSV observes.")
-    ] = None,
+    format: o.Format = None,
+    label: o.Label = None,
     candidates: Annotated[
         int,
         typer.Option("--candidates", min=0, metavar="N", help="Most candidates of one event."),

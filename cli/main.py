@@ -17,6 +17,7 @@ import typer
 
 from . import (
     command_bench,
+    command_logs,
     command_replay,
     command_results,
     command_streams,
@@ -146,6 +147,7 @@ COMMANDS = (
     command_tune,
     command_streams,
     command_replay,
+    command_logs,
     command_worlds,
 )
 """Imported for what they add to the application, in the order in which help shows them."""

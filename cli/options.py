@@ -150,6 +150,14 @@ Rate = Annotated[
         "--rate", min=1e-3, metavar="HZ", help="Events a second under a deadline; else no pause."
     ),
 ]
+Format = Annotated[
+    str | None,
+    typer.Option("--format", metavar="NAME", help="Log format; told by its first line."),
+]
+Label = Annotated[
+    str | None,
+    typer.Option("--label", metavar="COLUMN", help="What a plain CSV observes."),
+]
 NoCache = Annotated[
     bool,
     typer.Option(

@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ..decide.loop.building import agent_of
-from ..posteriors.base import Arms, UsageError
+from ..posteriors.base import UsageError
 from .environment import Environment, ExitStatus, standard
 from .options import names
 from .replay_rows import percentiles, remarks, scores_of, table, versions
+from .ticking import ticking
 
 if TYPE_CHECKING:
     from ..streams.log import Log
 
 SCHEMA = 1
-SLOW = 1.0
-"""Seconds after which a progress line is worth its ink."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +118,11 @@ def reopener(path: str, options: Replay, environment: Environment) -> Callable[[
     from ..streams.files import STANDARD
     from ..streams.formats import open_log
 
+    log = open_log(path, options.format, options.label, environment.stdin)
+    for note in log.notes:
+        environment.say(f"{path}: {note}")
     if path != STANDARD:
         return lambda: open_log(path, options.format, options.label)
-    log = open_log(path, options.format, options.label, environment.stdin)
     events = list(log.records)
     return lambda: replace(log, records=iter(events))
 
@@ -143,16 +144,12 @@ def one(
     from ..posteriors.outcomes import Finite, outcome_kind
     from ..posteriors.registry import build_model, fitted
     from ..streams.encode import Encoder
+    from ..streams.log import agree
 
     log = opener()
     resolved = fitted(options.model, log.actions)
     model = build_model(resolved)
-    if type(model.actions) is not type(log.actions):
-        kinds = {True: "arms", False: "vectors"}
-        raise UsageError(
-            f"{path}: its actions are {kinds[isinstance(log.actions, Arms)]}, those of model "
-            f"{resolved} are {kinds[isinstance(model.actions, Arms)]}; name another --model"
-        )
+    agree(path, log, resolved, model.actions)
     agent, spec = agent_of(
         model, text, options.rule or "random", options.particles, options.refine,
         explore=options.explore,
@@ -168,7 +165,7 @@ def one(
     key = jax.random.key(options.seed)
     compiled = compile_replay(agent, encoder(), key, evaluate)
     begin = time.perf_counter()
-    with progress(f"{path} {spec}", environment) as tick:
+    with ticking(f"{path} {spec}", environment) as tick:
         for scored in scores(agent, encoder(), log.records, key, evaluate):
             judge.add(scored)
             tick(judge.nll.n)
@@ -200,23 +197,6 @@ def one(
         "device": str(jax.devices()[0]),
         "seed": options.seed,
     }
-
-
-@contextmanager
-def progress(what: str, environment: Environment) -> Iterator[Callable[[int], None]]:
-    """A line on standard error that counts events, on a terminal and past the first second."""
-    if not environment.stderr_is_terminal:
-        yield lambda events: None
-        return
-    begin = time.perf_counter()
-    with environment.messages().status(what) as status:
-
-        def tick(events: int) -> None:
-            seconds = time.perf_counter() - begin
-            if seconds > SLOW:
-                status.update(f"{what}  {events} events, {events / seconds:,.0f} a second")
-
-        yield tick
 
 
 __all__ = ["Replay", "replay"]

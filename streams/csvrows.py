@@ -11,15 +11,29 @@ from collections.abc import Iterator
 
 from ..posteriors.base import UsageError
 from ..posteriors.loading import nearest
-from .files import Source
-from .record import Where, printable
+from .files import LONGEST_LINE, Source
+from .record import Errors, LineError, Where, printable, stop
 
 Row = tuple[Where, list[str]]
+NOT_CSV = "not CSV"
 
 
-def rows(source: Source) -> tuple[list[str], Iterator[Row]]:
-    """The header's names, and every further row, which must be as long as the header."""
-    reader = csv.reader(source.text(), strict=True)
+def rows(source: Source, errors: Errors = stop) -> tuple[list[str], Iterator[Row]]:
+    """The header's names, and every further row, which must be as long as the header.
+
+    A header that is wrong is raised whatever is done with wrong rows.
+    """
+    # A list of candidates is one cell, which may be longer than the 128 KiB allowed otherwise.
+    csv.field_size_limit(LONGEST_LINE)
+    header: list[str] = []
+
+    def wrong(error: LineError) -> None:
+        try:
+            (errors if header else stop)(error)
+        finally:
+            del error  # as in `stop`
+
+    reader = csv.reader(source.text(wrong), strict=True)
 
     def strict() -> Iterator[Row]:
         while True:
@@ -29,15 +43,16 @@ def rows(source: Source) -> tuple[list[str], Iterator[Row]]:
                 return
             except csv.Error as error:
                 where = Where(source.name, reader.line_num)
-                raise where.error("", f"not CSV ({error})", "correct the line") from error
+                wrong(where.error("", f"not CSV ({error})", "correct the line", NOT_CSV))
+                continue
             if row:
                 yield Where(source.name, reader.line_num), row
 
     every = strict()
-    _, header = next(every, (None, []))
-    if not header:
+    _, first = next(every, (None, []))
+    if not first:
         raise UsageError(f"{source.name}: empty; a CSV log starts with a line of column names")
-    header = [printable(name.strip()) for name in header]
+    header += [printable(name.strip()) for name in first]
     for name in header:
         if header.count(name) > 1:
             raise UsageError(f'{source.name}:1: column "{name}" occurs twice; rename one')
@@ -45,9 +60,9 @@ def rows(source: Source) -> tuple[list[str], Iterator[Row]]:
     def checked() -> Iterator[Row]:
         for where, row in every:
             if len(row) != len(header):
-                raise where.error(
-                    "", f"{len(row)} columns, the header has {len(header)}", "correct the line"
-                )
+                what = f"{len(row)} columns, the header has {len(header)}"
+                errors(where.error("", what, "correct the line", NOT_CSV))
+                continue
             yield where, row
 
     return header, checked()

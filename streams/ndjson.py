@@ -5,8 +5,9 @@ Not here: joining late observations to their decisions (log.py), or arrays (enco
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, BinaryIO
 
@@ -16,9 +17,8 @@ import numpy as np
 from ..posteriors.loading import nearest
 from .files import Source
 from .log import Log, infer
-from .record import LineError, Offer, Positive, Record, Where
+from .record import Errors, LineError, Offer, Positive, Record, Where, stop
 
-Probability = Annotated[float, msgspec.Meta(gt=0, le=1)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 
 
@@ -30,7 +30,7 @@ class Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     x: list[float] | None = None
     actions: list[Offer] | None = None
     action: str | int | list[float] | None = None
-    propensity: Probability | None = None
+    propensity: Positive | None = None
     y: bool | float | list[float] | None = None
     r: float | None = None
     deadline: Positive | None = None
@@ -44,6 +44,8 @@ class Native:
 
 
 NOT_JSON = "not JSON"
+ABSENT = "leave the event out, or the field if optional"
+"""What to do about a number that is none."""
 FIELDS = list(Line.__struct_fields__)
 NOT_A_NUMBER = re.compile(rb'"(\w+)"\s*:\s*\[?[^"\]}]*?(-?(?:NaN|Infinity|nan|inf)\b)')
 UNKNOWN = re.compile(r"unknown field `(.*)`", re.DOTALL)
@@ -59,11 +61,44 @@ def decode(line: bytes, where: Where) -> Record:
         f = _decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise explain(error, line, where) from error
+    return record(f, where)
+
+
+def record(f: Line, where: Where) -> Record:
+    """What a decoded line says."""
+    if f.propensity is not None and f.propensity > 1 and not continuous(f):
+        raise where.error("propensity", "expected float <= 1.0", "correct the line")
     y = float(f.y) if isinstance(f.y, bool) else f.y
     return Record(
         f.id, where, f.t, f.x, f.actions, f.action, f.propensity, y, f.r, f.deadline, f.weight,
         f.cost,
     )  # fmt: skip
+
+
+def continuous(f: Line) -> bool:
+    """Whether the action is a point chosen out of all, so that its propensity is a density."""
+    return isinstance(f.action, list) and f.actions is None
+
+
+def checked(fields: dict[str, Any], where: Where) -> Record:
+    """A record of fields that another format wrote, held to the same rules as a line of JSON."""
+    for name, value in fields.items():
+        for number in flat(value):
+            if isinstance(number, float) and not math.isfinite(number):
+                raise where.error(name, f"{number} is no number", ABSENT, "not a number")
+    try:
+        return record(msgspec.convert(fields, Line), where)
+    except msgspec.ValidationError as error:
+        raise explain(error, b"", where) from error
+
+
+def flat(value: Any) -> Iterator[Any]:
+    """The single values of a list of lists."""
+    if isinstance(value, list):
+        for one in value:
+            yield from flat(one)
+    else:
+        yield value
 
 
 def explain(error: Exception, line: bytes, where: Where) -> LineError:
@@ -73,10 +108,7 @@ def explain(error: Exception, line: bytes, where: Where) -> LineError:
             return where.error("", "not UTF-8 text", "write the file as UTF-8", "not UTF-8")
         if found := NOT_A_NUMBER.search(line):
             field, value = found[1].decode(), found[2].decode()
-            return where.error(
-                field, f"{value} is no number", "leave the event out, or the field if optional",
-                "not a number",
-            )  # fmt: skip
+            return where.error(field, f"{value} is no number", ABSENT, "not a number")
         return where.error("", f"not JSON ({error})", "write one JSON object a line", NOT_JSON)
     message = str(error)
     place = PLACE.search(message)
@@ -94,16 +126,21 @@ def explain(error: Exception, line: bytes, where: Where) -> LineError:
     return where.error(field, wanted, "correct the line")
 
 
-def read(source: Source, config: Native) -> Log:
+def read(source: Source, config: Native, errors: Errors = stop) -> Log:
     """A log of events, its arms or vector size taken from its first lines."""
-    return infer(records(source))
+    return infer(records(source, errors), errors)
 
 
-def records(source: Source) -> Iterator[Record]:
+def records(source: Source, errors: Errors = stop) -> Iterator[Record]:
     """Decode every line that is not blank."""
     for number, line in enumerate(source, 1):
         if line.strip():
-            yield decode(line, Where(source.name, number))
+            try:
+                made = decode(line, Where(source.name, number))
+            except LineError as error:
+                errors(error)
+            else:
+                yield made
 
 
 def default(value: Any) -> Any:
@@ -139,6 +176,26 @@ def event_line(
         "propensity": propensity, "y": y, "r": r,
     }  # fmt: skip
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def fields_of(record: Record) -> dict[str, Any]:
+    """The fields of a line that says what the record does, absent ones left out.
+
+    An empty context is none, and a weight of 1 goes without saying.
+    """
+    named = ((name, getattr(record, name)) for name in FIELDS)
+    fields = {name: value for name, value in named if value is not None}
+    if not record.x:
+        fields.pop("x", None)
+    if record.weight == 1:
+        del fields["weight"]
+    return fields
+
+
+def write(records: Iterable[Record], file: BinaryIO) -> None:
+    """Write a log, a line each."""
+    for one in records:
+        file.write(encode(fields_of(one)))
 
 
 class Writer:

@@ -8,15 +8,14 @@ Source: Saito, Aihara, Matsutani and Narita (2021).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 
 from ..posteriors.base import UsageError
 from .csvrows import Row, column, number, rows
 from .files import Source
-from .log import LOOKAHEAD, Log, peek
-from .record import Record, Where
+from .log import LOOKAHEAD, Log, each, peek
+from .moments import moment
+from .record import Errors, Record, Where, stop
 
 AFFINITY = re.compile(r"user[-_]item_affinity_(\d+)")
 USER = re.compile(r"user_feature_\d+")
@@ -38,11 +37,11 @@ class OpenBandit:
     context: str = "user"
 
 
-def read(source: Source, config: OpenBandit) -> Log:
+def read(source: Source, config: OpenBandit, errors: Errors = stop) -> Log:
     """A log over the items of one campaign."""
     if config.context not in CONTEXTS:
         raise UsageError(f"context={config.context!r}: choose one of {', '.join(CONTEXTS)}")
-    header, lines = rows(source)
+    header, lines = rows(source, errors)
     affinity = [i for i, name in enumerate(header) if AFFINITY.fullmatch(name)]
     if not affinity:
         raise UsageError(
@@ -60,28 +59,29 @@ def read(source: Source, config: OpenBandit) -> Log:
     chance = column(source, header, "propensity_score", "action_prob", "pscore")
     stamp = column(source, header, "timestamp")
 
-    def records() -> Iterator[Record]:
-        for index, (where, row) in enumerate(lines):
-            x = [0.0] * size
-            for i in one_hot:
-                place = where_in_x.get((i, row[i]))
-                if place is not None:
-                    x[place] = 1.0
-            for i in plain:
-                x.append(number(where, header[i], row[i], REMEDY))
-            yield Record(
-                row[0] or index,
-                where,
-                seconds(where, row[stamp]),
-                x,
-                None,
-                arm(where, row[item], len(affinity)),
-                propensity(where, header[chance], row[chance]),
-                number(where, "click", row[click], REMEDY),
-            )
+    def record(line: Row) -> Record:
+        where, row = line
+        x = [0.0] * size
+        for i in one_hot:
+            place = where_in_x.get((i, row[i]))
+            if place is not None:
+                x[place] = 1.0
+        for i in plain:
+            x.append(number(where, header[i], row[i], REMEDY))
+        return Record(
+            row[0] or where.line,
+            where,
+            moment(where, "timestamp", row[stamp], REMEDY),
+            x,
+            None,
+            arm(where, row[item], len(affinity)),
+            propensity(where, header[chance], row[chance]),
+            number(where, "click", row[click], REMEDY),
+        )
 
     names = tuple(str(i) for i in range(len(affinity)))
-    return Log(names, size + len(plain), 0, 0, records())
+    called = (*(f"{header[i]}={value}" for i, value in where_in_x), *(header[i] for i in plain))
+    return Log(names, size + len(plain), 0, 0, each(lines, record, errors), columns=called)
 
 
 def vocabulary(ahead: list[Row], columns: list[int]) -> tuple[dict[tuple[int, str], int], int]:
@@ -103,11 +103,3 @@ def propensity(where: Where, field: str, text: str) -> float:
     if not 0 < value <= 1:
         raise where.error(field, f"{text} is no probability above 0", REMEDY)
     return value
-
-
-def seconds(where: Where, text: str) -> float:
-    """An ISO time as seconds since 1970."""
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError, OSError) as error:
-        raise where.error("timestamp", f"{text!r} is no ISO time", REMEDY) from error

@@ -5,6 +5,7 @@ Not here: how any format spells it, or how a model wants it (encode.py).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -33,6 +34,19 @@ class LineError(UsageError):
         self.reason = reason
 
 
+Errors = Callable[[LineError], None]
+"""What is done with a wrong line; the next is read if it returns."""
+
+
+def stop(error: LineError) -> None:
+    """Read no further: what a log to learn from wants, for a missing line would go unseen."""
+    try:
+        raise error
+    finally:
+        # The error knows this frame: it would keep its file open until garbage is collected.
+        del error
+
+
 class Where(NamedTuple):
     """A place in an input: file as the user named it, line from 1; 0 where the file's name says
     all, as that of an entry of a Redis stream does."""
@@ -50,7 +64,7 @@ class Where(NamedTuple):
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 
 
-class Candidate(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class Candidate(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """One action on offer. id: arm or label; x: its own features; cost: in the user's units, 1
     where nobody says."""
 
@@ -70,9 +84,10 @@ class Record(msgspec.Struct, gc=False):
 
     id: the user's own. where: its place. t: seconds, any origin. x: context numbers. actions:
     candidates. action: an arm's name or index, or a vector. propensity: probability with which
-    the action was chosen. y: observation. r: reward; where absent the model's own. deadline:
-    seconds allowed for the decision. weight: how many times the event counts. cost: of each
-    candidate, or of each arm where none are listed.
+    the action was chosen; a density where it is a vector and no candidates are listed. y:
+    observation. r: reward; where absent the model's own. deadline: seconds allowed for the
+    decision. weight: how many times the event counts. cost: of each candidate, or of each arm
+    where none are listed.
     """
 
     id: str | int

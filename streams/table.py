@@ -5,15 +5,14 @@ For models over vectors (arms=0). Not here: text columns, dates, or missing valu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..posteriors.base import UsageError
 from ..posteriors.loading import nearest
-from .csvrows import column, number, rows
+from .csvrows import Row, column, number, rows
 from .files import Source
-from .log import LOOKAHEAD, Log, peek
-from .record import Record
+from .log import LOOKAHEAD, Log, each, peek
+from .record import Errors, Record, stop
 
 
 @dataclass(frozen=True)
@@ -29,9 +28,9 @@ class Table:
     constant: str = "refuse"
 
 
-def read(source: Source, config: Table) -> Log:
+def read(source: Source, config: Table, errors: Errors = stop) -> Log:
     """A log over vectors, one number a feature column, in the file's order."""
-    header, lines = rows(source)
+    header, lines = rows(source, errors)
     if not config.label:
         raise UsageError(
             f"{source.name}: a plain CSV needs --label COLUMN, one of {', '.join(header)}"
@@ -54,13 +53,14 @@ def read(source: Source, config: Table) -> Log:
     elif config.constant not in ("refuse", "keep"):
         raise UsageError(f"constant={config.constant!r}: choose refuse or keep")
 
-    def records() -> Iterator[Record]:
-        for where, row in lines:
-            x = [
-                number(where, header[i], row[i], f"or use --format table:drop={header[i]}")
-                for i in features
-            ]
-            y = number(where, config.label, row[label], "correct the line or leave it out")
-            yield Record(where.line, where, action=x, y=y)
+    def record(line: Row) -> Record:
+        where, row = line
+        x = [
+            number(where, header[i], row[i], f"or use --format table:drop={header[i]}")
+            for i in features
+        ]
+        y = number(where, config.label, row[label], "correct the line or leave it out")
+        return Record(where.line, where, action=x, y=y)
 
-    return Log((), 0, len(features), 0, records())
+    called = tuple(header[i] for i in features)
+    return Log((), 0, len(features), 0, each(lines, record, errors), columns=called)

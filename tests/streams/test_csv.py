@@ -1,5 +1,8 @@
 """Open Bandit logs and labelled tables, made up and real."""
 
+import time
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +26,9 @@ def test_one_hot_context_and_both_spellings(tmp_path, affinity):
     log = open_log(bandit(tmp_path, affinity, click=1, s=5))
     first, second = log.records
     assert log.actions == Arms(2, 4)
+    assert log.columns == (
+        "position=1", "position=3", "user_feature_0=aa", "user_feature_0=bb"
+    )  # fmt: skip
     assert first.x == [1, 0, 0, 1]
     assert second.x == [0, 1, 1, 0]
     assert (second.action, second.propensity, second.y, second.where.line) == (1, 0.5, 1.0, 3)
@@ -46,6 +52,16 @@ def test_bad_cells_name_line_and_field(tmp_path, field, value):
     names = {"item": "item_id", "p": "propensity_score", "s": "timestamp"}
     with pytest.raises(UsageError, match=f":2: {names.get(field, field)}: "):
         list(open_log(path).records)
+
+
+def test_a_time_without_a_zone_is_utc(tmp_path, monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    path = Path(bandit(tmp_path))
+    path.write_text(path.read_text().replace("+00:00", ""))
+    assert next(open_log(str(path)).records).t == 1574553600
+    monkeypatch.undo()
+    time.tzset()
 
 
 @pytest.mark.parametrize("policy", ["random", "bts"])

@@ -62,6 +62,20 @@ def test_output_is_compressed_by_name(tmp_path):
         ("a.jsonl", b"rubbish", "ndjson"),
         ("a.csv", b"x,y\n1,2\n", "table"),
         ("a.csv", b",timestamp,item_id,user-item_affinity_0\n", "openbandit"),
+        ("a.csv", b'id,"x.0",action,y\r\n1,2,0,1\n', "csv"),
+        ("a.csv", b"id,x.0,colour,y\n1,2,0,1\n", "table"),
+        ("a.txt", b"PAR1", "parquet"),
+        ("a", b"PK\x03\x04", "npz"),
+        ("a.npz", b"rubbish", "npz"),
+        ("a.json", b'{"_label_cost":0,"c":{}}\n', "dsjson"),
+        ("a.json", b'{"_label_ca":{"action":1,"cost":0}}\n', "dsjson"),
+        ("a.json", b'{"id":"_multi","y":0}\n', "ndjson"),
+        ("a.dsjson", b"[1]\n", "dsjson"),
+        ("a.txt", b"1:0.5:0.25 'me |x a\n", "vw"),
+        ("a.txt", b"shared |x a\n", "vw"),
+        ("a.txt", b"| a b\n", "vw"),
+        ("a.txt", b"ca 1:2:0.5 | a\n", "vw"),
+        ("a.txt", b"time:1:2,b|c\n", "table"),
     ],
 )
 def test_formats_are_told_apart(tmp_path, name, content, expected):
@@ -70,6 +84,13 @@ def test_formats_are_told_apart(tmp_path, name, content, expected):
     source = Source(str(path))
     assert sniff(source) == expected
     source.close()
+
+
+def test_a_named_label_makes_a_table(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"id,action,y\n1,2,0\n2,3,1\n")
+    assert open_log(str(path)).form == "csv"
+    assert open_log(str(path), label="y").form == "table"
 
 
 def test_what_is_no_log_says_how_to_name_it(tmp_path):

@@ -49,6 +49,8 @@ def test_every_field_arrives():
         (b'{"id":1,"y":"yes"}', ["y", "got str"]),
         (b'{"id":1,"x":[1,null]}', ["x[1]"]),
         (b'{"id":1,"propensity":0}', ["propensity", "> 0"]),
+        (b'{"id":1,"action":0,"propensity":1.5}', ["propensity", "<= 1.0"]),
+        (b'{"id":1,"action":[0],"actions":[[0]],"propensity":1.5}', ["propensity", "<= 1.0"]),
         (b'{"id":1,"weight":-1}', ["weight", ">= 0"]),
         (b'{"id":1,"cost":[1,0]}', ["cost[1]", "> 0"]),
         (b'{"id":1,"cost":2}', ["cost", "expected array"]),
@@ -119,6 +121,27 @@ def test_arms_and_vectors_are_inferred(tmp_path):
     assert (log.names, log.actions, log.offered) == (("blue", "red"), Arms(2, 1), 2)
     path.write_bytes(b'{"id":0,"action":[1,2],"x":[3],"y":1}\n')
     assert open_log(str(path)).actions == Vector(3)
+
+
+def test_a_point_out_of_a_continuum_has_a_density():
+    assert decode(b'{"id":1,"action":[0.5],"propensity":7,"y":0}', HERE).propensity == 7.0
+
+
+@pytest.mark.parametrize(
+    ("action", "words"),
+    [
+        ("-1", "count arms from 0"),
+        ("10000000000", "give arms names"),
+        ("null", "none in the first"),
+    ],
+)
+def test_what_is_wrong_with_arms_is_said_to_whoever_needs_them(tmp_path, action, words):
+    path = tmp_path / "log.ndjson"
+    path.write_text(f'{{"id":0,"x":[1],"y":1,"action":{action}}}\n')
+    log = open_log(str(path))
+    assert len(list(log.written)) == 1
+    with pytest.raises(UsageError, match=f":1: action: .*{words}"):
+        _ = log.actions
 
 
 def test_late_observations_find_their_decision(tmp_path):
