@@ -122,7 +122,9 @@ def reopener(path: str, options: Replay, environment: Environment) -> Callable[[
     for note in log.notes:
         environment.say(f"{path}: {note}")
     if path != STANDARD:
-        return lambda: open_log(path, options.format, options.label)
+        # The one that is open already serves first: opening it has read its first lines.
+        opened = [log]
+        return lambda: opened.pop() if opened else open_log(path, options.format, options.label)
     events = list(log.records)
     return lambda: replace(log, records=iter(events))
 

@@ -9,10 +9,12 @@ import subprocess
 import sys
 import time
 from itertools import count
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from console import call, lines
+from uncertain.cli.run import next_line
 from uncertain.decide.loop import deadline
 
 LINEAR = ("run", "--model", "linear:arms=3:features=1")
@@ -227,6 +229,54 @@ def test_while_nobody_waits_it_thinks() -> None:
     assert thought == [0, 0, 5]
     # Negative control: who gives all lines at once leaves no time for it.
     assert [row["thought"] for row in call(*options, stdin=given).rows] == [0, 0, 0]
+
+
+class Thinker:
+    """A server that has so many slices left to think, each of which takes a while."""
+
+    def __init__(self, slices: int) -> None:
+        self.slices = slices
+
+    @property
+    def thoughtful(self) -> bool:
+        return self.slices > 0
+
+    def think(self) -> None:
+        self.slices -= 1
+        time.sleep(0.002)
+
+
+class Slow:
+    """An input whose line comes at the so manieth look; no look is waited for."""
+
+    ended = False
+
+    def __init__(self, looks: int) -> None:
+        self.looks, self.waits = looks, []
+
+    def take(self, seconds: float | None = None) -> str | None:
+        self.looks -= 1
+        self.waits.append(seconds)
+        return "line" if self.looks <= 0 else None
+
+
+def test_a_line_that_came_while_it_thought_may_have_come_at_once() -> None:
+    thinker, source = Thinker(5), Slow(4)
+    before = time.perf_counter_ns()
+    line, began = next_line(cast(Any, thinker), cast(Any, source), None)
+    assert (line, thinker.slices) == ("line", 2)
+    assert source.waits == [0.0] * 4
+    # The third slice is the last before the line; two came before it.
+    assert began is not None
+    assert before + 4_000_000 < began < time.perf_counter_ns() - 2_000_000
+    # Who has nothing to think about waits, and a line's own time counts.
+    source = Slow(1)
+    assert next_line(cast(Any, Thinker(0)), cast(Any, source), None) == ("line", None)
+    assert source.waits == [None]
+    # Who is to look at something else in between thinks no longer than that.
+    thinker = Thinker(1000)
+    assert next_line(cast(Any, thinker), cast(Any, Slow(9999)), 0.02) == (None, None)
+    assert thinker.slices > 900
 
 
 def test_a_deadline_and_a_batch_do_not_go_together() -> None:

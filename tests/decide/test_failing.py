@@ -148,6 +148,29 @@ def test_a_killed_worker_s_cells_are_tried_again(
         assert not isinstance(again[cells[0]], Failed)
 
 
+THREADS = """
+import os
+
+def cores():
+    return [len(os.sched_getaffinity(int(thread))) for thread in os.listdir("/proc/self/task")]
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no cores to be told apart")
+def test_a_worker_s_threads_may_use_any_core(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only its backend is started with one in sight."""
+    (tmp_path / "worker_threads.py").write_text(THREADS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import worker_threads  # type: ignore[import-not-found]
+
+    with Workers(2) as workers:
+        found = workers.submit(0, worker_threads.cores).result()
+    assert len(found) > 2
+    assert set(found) == {len(os.sched_getaffinity(0))}
+
+
 COINS = """
 import os
 from dataclasses import dataclass
