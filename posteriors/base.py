@@ -18,8 +18,22 @@ Array = jax.Array
 Params = dict[str, Array]
 
 
+def printable(text: str) -> str:
+    """The text on one line: line ends and other unprintable characters escaped."""
+    if text.isprintable():
+        return text
+    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(escaped)
+
+
 class UsageError(Exception):
-    """Something the user can put right; shown as one line, exit code 2."""
+    """Something the user can put right; shown as one line, exit code 2.
+
+    One line whatever it quotes: names in a damaged file may hold line ends or terminal codes.
+    """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class Event(NamedTuple):
@@ -284,5 +298,5 @@ def _example_event(model: Model, x64: bool) -> Event:
 __all__ = [
     "Arms", "Array", "Belief", "Distribution", "Draws", "Event", "Gaussian", "Info", "Model",
     "Options", "Params", "Posterior", "Span", "Summary", "UsageError", "Vector", "dist", "example",
-    "example_event", "provides",
+    "example_event", "printable", "provides",
 ]  # fmt: skip

@@ -36,6 +36,19 @@ def contract(covariance: Array, rows: Array) -> Array:
     return jax.lax.scan(one, covariance, rows, unroll=min(rows.shape[0], 4))[0]
 
 
+def joint_step(covariance: Array, rows: Array, score: Array) -> Array:
+    """The mean's step `(P^-1 + rows.T @ rows)^-1 @ score` from the covariance P before the event.
+
+    Where the blocks of P are only an approximation, one event tells of coordinates in several of
+    them. Stepping each block by its own updated covariance would count the event's surprise once
+    a block, and overshoot the more, the more blocks there are; this shares it out.
+    """
+    pushed = jax.vmap(apply, in_axes=(None, 0))(covariance, rows)
+    inner = jnp.eye(rows.shape[0]) + rows @ pushed.T
+    inner = inner.astype(rows.dtype)
+    return apply(covariance, score) - pushed.T @ jnp.linalg.solve(inner, pushed @ score)
+
+
 def trusted(step: Array, score: Array) -> Array:
     """A linearised step `covariance @ score`, cut where it is longer than `TRUST`."""
     length = jnp.sqrt(jnp.maximum(step @ score, 0.0))

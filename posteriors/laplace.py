@@ -28,7 +28,7 @@ from .base import (
     UsageError,
     provides,
 )
-from .blocks import apply, contract, trusted
+from .blocks import apply, contract, joint_step, trusted
 from .curvature import curvature_of
 from .history import WIDEST, History, Memory, kept, memory, pushed_by
 from .idle import nothing_to_refine
@@ -90,6 +90,7 @@ def build(model: Model, config: Laplace) -> Posterior:
         raise UsageError(f"structure={config.structure!r}: choose full, diagonal or auto")
     groups = shapes[config.structure]
     width = unknowns.size // groups
+    coarse = groups > model.independent  # the blocks leave out what the posterior has
     linear = provides(model, "linear") and unknowns.normal
     moving = gaussian_motion(model, groups) if model.latent else None
     store = None
@@ -116,8 +117,9 @@ def build(model: Model, config: Laplace) -> Posterior:
             mean, covariance = moving(mean, covariance, event.action, event.time - state.time)
         score, rows = curvature(mean, state.stats, event)
         root = jnp.sqrt(event.weight)
+        shared = joint_step(covariance, root * rows, event.weight * score) if coarse else None
         covariance = contract(covariance, root * rows)
-        step = apply(covariance, event.weight * score)
+        step = apply(covariance, event.weight * score) if shared is None else shared
         if not linear:
             step = trusted(step, event.weight * score)
         real = event.weight > 0

@@ -9,10 +9,10 @@ import csv
 import math
 from collections.abc import Iterator
 
-from ..posteriors.base import UsageError
+from ..posteriors.base import UsageError, printable
 from ..posteriors.loading import nearest
 from .files import LONGEST_LINE, Source
-from .record import Errors, LineError, Where, printable, stop
+from .record import Errors, LineError, Where, stop
 
 Row = tuple[Where, list[str]]
 NOT_CSV = "not CSV"

@@ -12,15 +12,6 @@ import msgspec
 
 from ..posteriors.base import UsageError
 
-
-def printable(text: str) -> str:
-    """The text on one line: line ends and other unprintable characters escaped."""
-    if text.isprintable():
-        return text
-    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return "".join(escaped)
-
-
 WRONG_VALUE = "wrong value"
 """The reason for refusing a line whose fields are readable but do not fit."""
 
@@ -58,7 +49,7 @@ class Where(NamedTuple):
         """One line: file, line, field, what is wrong; what to do."""
         place = f"{self.file}:{self.line}" if self.line else self.file
         parts = [place, field, f"{problem}; {remedy}"]
-        return LineError(printable(": ".join(part for part in parts if part)), reason)
+        return LineError(": ".join(part for part in parts if part), reason)
 
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]

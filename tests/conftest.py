@@ -21,10 +21,17 @@ from pathlib import Path
 
 import jax
 import pytest
+from hypothesis import settings
 from redis_here import RedisHere
 from uncertain.posteriors import registry
 from uncertain.posteriors.outcomes import outcome_kind
 from uncertain.posteriors.unknowns import unknowns_of
+
+# The suite asks the same questions every time, so that it says what a change did. New ones are
+# asked by `pytest --hypothesis-profile=new`.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("new", derandomize=False)
+settings.load_profile("same")
 
 # A silent broadcast of [S] against [S, 1] is the commonest bug there is.
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -18,7 +18,6 @@ from ...posteriors.base import UsageError
 from ...posteriors.loading import nearest
 from ..csvrows import rows
 from ..files import Source
-from ..record import printable
 
 GAMBLE = re.compile(r"^\s*(\S+)\s+or\s+(\S+)\s+at\s+(\S+)\s*$")
 
@@ -73,18 +72,14 @@ def read_payoff(source: str, classes: tuple[str, ...], data: str) -> Payoff:
         for arm in (*arms, *row):
             if arm not in row or arm not in arms:
                 raise UsageError(
-                    printable(
-                        f'{source}: class "{name}" and arm "{arm}" have no entry; every class '
-                        "needs the same arms"
-                    )
+                    f'{source}: class "{name}" and arm "{arm}" have no entry; every class '
+                    "needs the same arms"
                 )
     for name in classes:
         if name not in table:
             raise UsageError(
-                printable(
-                    f'{source}: no class "{name}", which {data} has{nearest(name, list(table))}; '
-                    "add a row for it"
-                )
+                f'{source}: no class "{name}", which {data} has{nearest(name, list(table))}; '
+                "add a row for it"
             )
     cells = [[entry(table[c][arm], source, c, arm) for arm in arms] for c in classes]
     first, second, chance = np.moveaxis(np.array(cells, float), -1, 0)
@@ -132,10 +127,8 @@ def entry(text: str, source: str, name: str, arm: str) -> tuple[float, float, fl
         first = second = chance = math.nan
     if not (math.isfinite(first) and math.isfinite(second) and 0 <= chance <= 1):
         raise UsageError(
-            printable(
-                f'{source}: class "{name}", arm "{arm}": {text!r} is no entry; write a number, or '
-                '"5 or -35 at 0.5"'
-            )
+            f'{source}: class "{name}", arm "{arm}": {text!r} is no entry; write a number, or '
+            '"5 or -35 at 0.5"'
         )
     return first, second, chance
 

@@ -222,3 +222,34 @@ def test_refined_logistic_is_the_mode_and_its_curvature() -> None:
     # Newton's last step is quadratic: the error is that of float64.
     assert max(errors(belief, *mode(1.0))) < 1e-8
     assert max(errors(belief, *mode(1.2))) > 1e-2
+
+
+def naive(design: np.ndarray, outcome: np.ndarray, noise: float) -> np.ndarray:
+    """The mean if every weight took the whole surprise with its own updated variance."""
+    mean, precision = np.zeros(design.shape[1]), np.ones(design.shape[1])
+    for x, y in zip(design, outcome, strict=True):
+        precision += x**2 / noise**2
+        mean += x * (y - x @ mean) / noise**2 / precision
+        if np.abs(mean).max() > 1e6:
+            break
+    return mean
+
+
+@pytest.mark.usefixtures("double")
+def test_a_diagonal_covariance_shares_one_surprise_among_all_weights() -> None:
+    """80 features on at once: a step for each alone is 80 times too long, and diverges."""
+    model = build_model("linear:arms=0:features=80:noise=0.5")
+    actions, design, outcome = regression(model, 400, 4)
+    design, actions = np.abs(design), np.abs(actions)
+    weights = np.linspace(-1, 1, 80)
+    outcome = design @ weights + 0.5 * np.random.default_rng(5).normal(size=400)
+    mean, precision = np.zeros(80), np.ones(80)
+    for x, y in zip(design, outcome, strict=True):
+        pushed = x / precision
+        mean += pushed * (y - x @ mean) / (0.25 + x @ pushed)
+        precision += x**2 / 0.25
+    belief = learn("laplace:structure=diagonal", model, actions, outcome)
+    assert np.allclose(belief.mean, mean, atol=1e-9)
+    assert np.allclose(np.asarray(belief.covariance).reshape(-1), 1 / precision, atol=1e-12)
+    assert np.abs(mean - weights).max() < 1.0
+    assert np.abs(naive(design, outcome, 0.5)).max() > 1e6

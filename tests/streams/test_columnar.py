@@ -48,6 +48,7 @@ def test_parquet_of_others_is_read(tmp_path):
     ("columns", "words"),
     [
         ({"id": [1], "actoin": [0], "y": [1.0]}, 'no field called "actoin"; did you mean "action"'),
+        ({"id": [1], "\ny": [0.0]}, 'no field called "\\ny"; did you mean "y"'),
         ({"id": [1, 2], "action": [0, 1], "y": [0.0, math.nan]}, ":2: y: nan is no number"),
         ({"id": [1, None], "action": [0, 1], "y": [0.0, 1.0]}, ":2: id: missing"),
         ({"id": [1], "action": [0.5], "y": [0.0]}, ":1: action: expected"),
