@@ -29,7 +29,7 @@ class Ascent(NamedTuple):
 def ascent(unknowns: Unknowns) -> Ascent:
     """Climb in the prior standard deviations of a model's unknowns."""
     adam = optax.scale_by_adam()
-    spread = jnp.asarray(unknowns.gaussian()[1], unknowns.dtype)
+    spread = jnp.asarray(unknowns.gaussian()[1].astype(unknowns.dtype))
 
     def step(values: Array, gradient: Array, moments: Any, step_size: Array) -> tuple[Array, Any]:
         sd = spread if values.ndim == 1 else spread[:, None]

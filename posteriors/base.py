@@ -11,6 +11,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import jax
+import jax.core
+import numpy as np
 import numpyro.distributions as dist
 from numpyro.distributions import Distribution
 
@@ -275,7 +277,7 @@ def _example(model: Model, x64: bool) -> tuple[Params, Any, Array]:
 
     # Whoever asks first may be tracing; what is kept must be numbers all the same. One program,
     # because dozens of one operation each take longer to fetch than all of this to compute.
-    with jax.ensure_compile_time_eval():
+    with jax.core.eval_context():
         return jax.jit(make)()
 
 
@@ -290,9 +292,10 @@ def _example_event(model: Model, x64: bool) -> Event:
 
     given = example(model)
     shape = jax.eval_shape(lambda given: jnp.zeros(model.predict(*given).event_shape), given).shape
-    with jax.ensure_compile_time_eval():
-        zero = jnp.zeros(())
-        return Event(given[2], jnp.zeros(shape), zero, jnp.zeros((), jnp.int32), zero)
+    real = jnp.result_type(float)
+    with jax.core.eval_context():  # arrays of the host, which need no program to be made
+        zero, position = jnp.asarray(np.zeros((), real)), jnp.asarray(np.zeros((), np.int32))
+        return Event(given[2], jnp.asarray(np.zeros(shape, real)), zero, position, zero)
 
 
 __all__ = [

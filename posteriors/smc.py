@@ -8,6 +8,7 @@ Sources: Chopin (2002); Gordon, Salmond and Smith (1993); Kitagawa (1996) for th
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -70,7 +71,7 @@ def build(model: Model, config: SMC) -> Posterior:
         raise UsageError(f"ess={config.ess}: must lie between 0 and 1")
     store = None if model.latent else memory(model, config.capacity, config.full)
     drift = sampled_motion(model) if model.latent else None
-    level = -jnp.log(float(count))
+    level = -math.log(count)
 
     def init(key: Array) -> State:
         particles = unknowns.sample(key, count).T

@@ -51,7 +51,7 @@ def build(model: Model, config: SVGD) -> Posterior:
     unknowns = fixed_continuous("svgd", model)
     store = memory(model, config.capacity, config.full, config.batch)
     climb = ascent(unknowns)
-    spread = jnp.asarray(unknowns.gaussian()[1], unknowns.dtype)[:, None]
+    spread = jnp.asarray(unknowns.gaussian()[1].astype(unknowns.dtype)[:, None])
 
     def init(key: Array) -> State:
         particles = unknowns.sample(key, config.particles).T

@@ -59,6 +59,7 @@ class Unknowns:
                 raise UsageError(f"model {type(model).__name__}: latent {name!r} has no prior")
             self.latent[self._parts[name][0]] = True
         self.blocks = self._blocks(model)
+        self._moments: tuple[np.ndarray, np.ndarray] | None = None
 
     def _blocks(self, model: Model) -> np.ndarray:
         groups = model.blocks or tuple(
@@ -120,6 +121,8 @@ class Unknowns:
 
         Closed form for normal priors; otherwise from prior draws of a fixed key.
         """
+        if self._moments is not None:
+            return self._moments
         draws = None
         mean, sd = np.zeros(self.size), np.ones(self.size)
         for name, (span, _) in self._parts.items():
@@ -132,6 +135,8 @@ class Unknowns:
                     draws = np.asarray(self.sample(jax.random.key(0), MOMENT_DRAWS))
                 mean[span] = draws[:, span].mean(0)
                 sd[span] = draws[:, span].std(0)
+        mean.flags.writeable = sd.flags.writeable = False
+        self._moments = mean, sd
         return mean, sd
 
     @property

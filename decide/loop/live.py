@@ -90,7 +90,7 @@ def reader(example: Any) -> Callable[[Any], Any]:
     real = _float()
     parts = []
     for start, stop, leaf in zip(edges[:-1], edges[1:], leaves, strict=True):
-        dtype = np.dtype(jnp.asarray(leaf).dtype)
+        dtype = np.dtype(jnp.result_type(leaf))
         parts.append((start, stop, np.shape(leaf), None if dtype == real else dtype))
 
     def read(flat: Any) -> Any:

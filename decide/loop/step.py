@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ...posteriors.base import (
     Arms,
@@ -118,14 +119,16 @@ def blank_request(agent: Agent, given: int = 0) -> Request:
     space = agent.model.actions
     count = given or candidate_count(agent)
     context = space.context if isinstance(space, Arms) else 0
-    return Request(
-        jnp.zeros(()),
-        jnp.zeros(context),
-        jnp.ones(count, bool),
-        jnp.ones(count),
-        jnp.zeros((given, space.size)),
-        jnp.zeros((), jnp.int32),
+    real = jnp.result_type(float)
+    fields: Any = (
+        np.zeros((), real),
+        np.zeros(context, real),
+        np.ones(count, bool),
+        np.ones(count, real),
+        np.zeros((given, space.size), real),
+        np.zeros((), np.int32),
     )
+    return Request(*fields)  # on the host: each made by JAX would be a program to fetch
 
 
 def step_key(state: State, purpose: int | Array) -> Array:
