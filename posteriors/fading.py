@@ -19,8 +19,8 @@ from .history import History, Memory
 RESERVOIR = "reservoir"
 """The policy that cannot forget: a uniform sample of all events has few of the last ones."""
 LEAST = 1e-3
-"""Smallest factor of one step back to the prior; what is left is a second step. Where certainty
-and factor are both small, one step would lose its digits."""
+"""Smallest factor of one step back to the prior; what is left is a second step. Where variance and
+factor are both below rounding, a single one would have nothing to take a Cholesky factor of."""
 
 
 def faded(history: History, factor: Array) -> History:
