@@ -174,19 +174,20 @@ def build(model: Model, config: SMC) -> Posterior:
         return state._replace(particles=moved.particles, target=moved.target), info
 
     def fade(key: Array, state: State, factor: Array) -> State:
-        assert state.history is not None
+        before = state.history
+        assert before is not None
         density = state.target - across(unknowns.log_prior, state.particles)
         # What an event has ruled out stays so: no share of minus infinity is less.
         fallen = jnp.where(jnp.isfinite(density), (factor - 1) * density, 0.0)
         log_weights = normalise(state.log_weights + fallen)
-        history = faded(state.history, factor)
+        history = faded(before, factor)
 
         def renewed(_: None) -> tuple[Array, Array, Array]:
             which_key, stay_key, prior_key = jax.random.split(key, 3)
             stay = jax.random.uniform(stay_key, (count,)) < factor
             old = state.particles[:, systematic(which_key, state.log_weights)]
             new = jnp.where(stay[None, :], old, unknowns.sample(prior_key, count).T)
-            logs = store.log_density(state.history, new)
+            logs = store.log_density(before, new)
             weights = normalise(mixture_weights(logs, factor, jnp.mean(stay, dtype=logs.dtype)))
             return new, weights, log_target(history, new)
 
