@@ -23,6 +23,7 @@ class BenchOptions:
     particles: tuple[int, ...] = ()
     refine: tuple[int, ...] = ()
     think: tuple[int, ...] = ()
+    half_life: tuple[float, ...] = ()
     rule: tuple[str, ...] = ()
     proposer: str | None = None
     candidates: int | None = None
@@ -72,7 +73,7 @@ def chosen(options: BenchOptions) -> Experiment:
         changes["joint"] = options.joint[0] if len(options.joint) == 1 else list(options.joint)
     lists = {
         name: list(getattr(options, name))
-        for name in ("posterior", "rule", "particles", "refine", "think")
+        for name in ("posterior", "rule", "particles", "refine", "think", "half_life")
         if getattr(options, name)
     }
     if options.posterior or source is None:

@@ -19,6 +19,7 @@ from .app import Job, app, bound, examples
         "uncertain bench",
         "uncertain bench location --posterior point,smc --particles 8,128 --refine 1,4 --seeds 16",
         "uncertain bench number-game --posterior exact --rule random,eig --export-json -",
+        "uncertain bench drifting --model linear:arms=3:features=1 --half-life inf,20s",
         "uncertain bench --max-p99 5ms --min-gain 12",
     ),
 )
@@ -37,6 +38,7 @@ def bench(
     particles: o.ParticlesGrid = None,
     refine: o.RefineGrid = None,
     think: o.ThinkGrid = None,
+    half_life: o.HalfLifeGrid = None,
     rule: o.Rules = None,
     proposer: o.Proposer = None,
     candidates: o.Candidates = None,
@@ -92,6 +94,7 @@ def bench(
         "particles": o.counts("--particles", particles, 1),
         "refine": o.counts("--refine", refine, 0),
         "think": o.counts("--think", think, 0),
+        "half_life": o.half_lives(half_life),
         "rule": o.names(rule),
         "proposer": proposer,
         "candidates": candidates,

@@ -19,6 +19,8 @@ from .app import Job, app, bound, examples
         "uncertain replay log.ndjson --posterior point,laplace",
         "uncertain replay all.csv.gz --model logistic --rule thompson --export-json rows.ndjson",
         "uncertain replay table.csv --label y --model logistic",
+        "uncertain replay log.ndjson --posterior laplace,point --half-life inf,600s",
+        "uncertain replay log.ndjson --posterior laplace,smc,point --orders 8",
     ),
 )
 def replay(
@@ -39,6 +41,16 @@ def replay(
     latency: Annotated[
         int, typer.Option("--latency", min=0, metavar="N", help="Events learnt live, to time it.")
     ] = 200,
+    half_life: o.HalfLifeGrid = None,
+    orders: Annotated[
+        int,
+        typer.Option(
+            "--orders",
+            min=0,
+            metavar="K",
+            help="Also learn the first 10 000 events in K random orders: do beliefs differ?",
+        ),
+    ] = 0,
     export_json: Annotated[
         str | None,
         typer.Option("--export-json", metavar="FILE", help="One NDJSON row a log and posterior."),
@@ -59,6 +71,7 @@ def replay(
         chosen = Replay(
             tuple(files), str(model), ",".join(posterior or ["laplace"]), rule, explore or 0.0,
             refine, particles, format, label, candidates, latency, seed, export_json,
+            o.half_lives(half_life), orders,
         )  # fmt: skip
         return replay(chosen, context.obj)
 

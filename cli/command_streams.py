@@ -28,6 +28,7 @@ LEAST_CLAIM = 2.0
         "uncertain run --model location --posterior smc --rule eig --deadline 2ms",
         "uncertain run tcp:127.0.0.1:7000 --posterior hmc --deadline 5ms --think 200",
         "uncertain run events.ndjson --follow --on-error skip",
+        "uncertain run events.ndjson --posterior smc --half-life 600s",
         "uncertain run events.ndjson --checkpoint kept --resume >> replies.ndjson",
         "uncertain run unix:run/uncertain.sock --model linear:arms=10:features=16",
         "uncertain run tcp:127.0.0.1:7000 --max-clients 20 --max-line 10000",
@@ -74,6 +75,7 @@ def run(
             help="Refine steps between two events, at most, while no line waits to be answered.",
         ),
     ] = 0,
+    half_life: o.HalfLife = None,
     horizon: Annotated[
         int,
         typer.Option(
@@ -242,7 +244,8 @@ def run(
             str(model), str(posterior), str(rule), o.names([arms] if arms else None),
             particles, refine, proposer, candidates or 1, explore or 0.0, horizon, batch,
             until_gain, budget, seed, quiet, o.seconds("--status", status), metrics,
-            deadline=o.seconds("--deadline", deadline), think=think, intake=intake, keep=keep,
+            deadline=o.seconds("--deadline", deadline), think=think,
+            half_life=o.half_life(half_life), intake=intake, keep=keep,
         )  # fmt: skip
         return run(chosen, context.obj)
 

@@ -77,14 +77,17 @@ def identity_of(options: Run) -> dict[str, Any]:
 
     from ..decide.judge.crew import setting
     from ..decide.judge.ledger import sources, versions
+    from ..decide.loop.building import INFINITE
     from ..streams.checkpoint import SCHEMA
 
     named = ("model", "posterior", "rule", "proposer")
+    half_life = options.half_life
     return {
         "schema": SCHEMA,
         **versions(),
         **{name: getattr(options, name) for name in DECIDING},
         **({"think": options.think} if options.think else {}),
+        **({"half_life": half_life} if half_life not in (None, INFINITE) else {}),
         "sources": sources({name: getattr(options, name) for name in named}),
         "device": jax.devices()[0].device_kind,
         "x64": setting("jax_enable_x64"),

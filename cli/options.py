@@ -94,6 +94,22 @@ ThinkGrid = Annotated[
     list[str] | None,
     typer.Option("--think", metavar="K,K", help="Refine steps between events, a row each."),
 ]
+HalfLife = Annotated[
+    str | None,
+    typer.Option(
+        "--half-life",
+        metavar="TIME",
+        help="Forget: an event counts half after this, then a quarter; inf forgets nothing.",
+    ),
+]
+HalfLifeGrid = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--half-life",
+        metavar="TIME,TIME",
+        help="Forget: an event counts half after this, then a quarter; a row each, inf for none.",
+    ),
+]
 Steps = Annotated[int | None, typer.Option("--steps", min=1, metavar="N", help="Events a run.")]
 Seeds = Annotated[int | None, typer.Option("--seeds", min=1, metavar="N", help="Runs a cell.")]
 OwnSeed = Annotated[
@@ -209,6 +225,19 @@ def seconds(option: str, text: str | None) -> float | None:
             f"{text!r} is no duration; write 5ms, 300us or 0.1s", param_hint=option
         )
     return float(found[1]) * UNITS[found[2] or ""]
+
+
+def half_lives(values: Iterable[str] | None) -> tuple[float, ...]:
+    """Comma-separated durations in seconds, or inf."""
+    found = (
+        float(text) if text == "inf" else seconds("--half-life", text) for text in names(values)
+    )
+    return tuple(one for one in found if one is not None)
+
+
+def half_life(value: str | None) -> float | None:
+    """One of them."""
+    return None if value is None else (half_lives([value]) or (None,))[0]
 
 
 def share(option: str, text: str | None) -> tuple[int, int]:

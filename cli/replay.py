@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ..decide.loop.building import agent_of
+from ..decide.loop.building import agent_of, half_life_of, remembering
 from ..posteriors.base import UsageError
 from .environment import Environment, ExitStatus, standard
 from .options import names
@@ -34,7 +34,8 @@ class Replay:
     policy where given. refine: k; unless given 1, but 0 where absorbing an event learns from it
     already. particles: those of a posterior that has some, and draws of a Gaussian belief.
     candidates: capacity of candidate lists, 0 to read it off the log. latency: events run live to
-    time learning.
+    time learning. half_life: seconds, a row each for every posterior that does not say its own.
+    orders: random ones that the same events are learnt in besides.
     """
 
     files: tuple[str, ...]
@@ -50,6 +51,8 @@ class Replay:
     latency: int = 200
     seed: int = 0
     export_json: str | None = None
+    half_life: tuple[float, ...] = ()
+    orders: int = 0
 
 
 def replay(options: Replay, environment: Environment | None = None) -> int:
@@ -92,7 +95,8 @@ def check(options: Replay) -> None:
         raise UsageError("replay needs a log: uncertain replay FILE, or - for standard input")
     if list(options.files).count("-") > 1:
         raise UsageError("standard input (-) can be read once only")
-    for name, least in (("refine", 0), ("particles", 1), ("candidates", 0), ("latency", 0)):
+    least_of = {"refine": 0, "particles": 1, "candidates": 0, "latency": 0, "orders": 0}
+    for name, least in least_of.items():
         value = getattr(options, name)
         if value is not None and value < least:
             raise UsageError(f"--{name} {value}: must be at least {least}")
@@ -105,9 +109,10 @@ def measure(options: Replay, environment: Environment) -> Iterator[dict[str, Any
     posteriors = names([options.posterior])
     if not posteriors:
         raise UsageError("--posterior is empty: name at least one")
+    texts = [remembering(text, h) for text in posteriors for h in options.half_life or (None,)]
     for path in options.files:
         opener = reopener(path, options, environment)
-        for text in posteriors:
+        for text in dict.fromkeys(texts):
             yield one(path, text, opener, options, environment)
 
 
@@ -139,6 +144,7 @@ def one(
     """Replay one log under one posterior."""
     import jax
 
+    from ..decide.judge.orders import disagreement
     from ..decide.judge.prequential import Prequential
     from ..decide.loop.replay import compile_replay, learn_latency
     from ..decide.loop.replay import replay as scores
@@ -160,7 +166,8 @@ def one(
 
     def encoder() -> Encoder:
         capacity = options.candidates or log.offered
-        return Encoder(model.actions, kind, log.names, capacity, bool(model.latent))
+        timed = bool(model.latent) or half_life_of(spec) is not None
+        return Encoder(model.actions, kind, log.names, capacity, timed)
 
     evaluate = options.rule is not None
     judge = Prequential(isinstance(kind, Finite), evaluate, provides(model, "reward"))
@@ -182,6 +189,10 @@ def one(
             agent, encoder(), islice(again.records, options.latency), key
         )
         latency, compiled = percentiles(taken), compiled + seconds_live
+    order = None
+    if options.orders:
+        with ticking(f"{path} {spec} in other orders", environment):
+            order = disagreement(agent, encoder(), opener().records, key, options.orders)
     return {
         "schema": SCHEMA,
         "log": path,
@@ -189,7 +200,9 @@ def one(
         "posterior": spec,
         "rule": options.rule,
         "refine": agent.refine,
+        "half_life": half_life_of(spec),
         **scores_of(report),
+        "order": None if order is None else asdict(order),
         "learn": latency,
         "compile": compiled,
         "seconds": seconds,

@@ -72,9 +72,10 @@ def table(rows: list[dict[str, Any]]) -> Grid:
     grid = Grid(box=None, pad_edge=False)
     for name in ("log", "model", "posterior", "k", "events"):
         grid.add_column(name, overflow="fold")
+    ordered = any(row["order"] for row in rows)
     for name in (
         "log loss", "accuracy", f"joint ({rows[0]['joint']['tau']})", "dyadic", "gain nats",
-        "learn p50", "p99", "events/s",
+        "learn p50", "p99", "events/s", *(["order"] if ordered else []),
     ):  # fmt: skip
         grid.add_column(name, justify="right")
     for row in rows:
@@ -84,6 +85,7 @@ def table(rows: list[dict[str, Any]]) -> Grid:
             str(row["events"]), number(row["nll"], 4), number(row["accuracy"], 4),
             number(joint["nll"], 3), number(joint["dyadic"], 3), f"{row['gain']['total']:.1f}",
             micro(learn, "p50"), micro(learn, "p99"), f"{row['events'] / row['seconds']:,.0f}",
+            *([apart(row["order"])] if ordered else []),
         )  # fmt: skip
     return grid
 
@@ -91,6 +93,11 @@ def table(rows: list[dict[str, Any]]) -> Grid:
 def number(measure: dict[str, Any] | None, digits: int) -> str:
     """A mean, or a dash where there is none."""
     return "-" if measure is None else f"{measure['mean']:.{digits}f}"
+
+
+def apart(order: dict[str, Any] | None) -> str:
+    """How far beliefs learnt in other orders lie apart, nats, or a dash."""
+    return "-" if order is None else f"{order['spread']:.1g}"
 
 
 def micro(learn: dict[str, float] | None, name: str) -> str:
@@ -112,6 +119,14 @@ def remarks(rows: list[dict[str, Any]]) -> Iterator[str]:
                         f"[{found['low']:.5f}, {found['high']:.5f}]"
                     )
             yield f"  {'believe it' if value['believe'] else 'do not believe it'}: {value['why']}"
+        if order := row["order"]:
+            late = order["late"]
+            yield (
+                f"{name}: {order['orders']} other orders of {order['events']} events give "
+                f"predictions that lie {order['spread']:.2g} nats apart, other seeds "
+                f"{order['chance']:.2g}"
+                + ("" if late is None else f"; the order of their times {late:.2g}")
+            )
         for what, count in row["left_out"].items():
             yield f"{name}: left out {count} {what}"
         if row["failures"]:

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..decide.loop.building import agent_of
+from ..decide.loop.building import agent_of, half_life_of
 from ..posteriors.base import Arms, UsageError
 from ..posteriors.loading import Spec, parse
 from .environment import Environment, ExitStatus
@@ -55,6 +55,7 @@ class Run:
     metrics: str | None = None
     deadline: float | None = None
     think: int = 0
+    half_life: float | None = None
     intake: Intake = field(default_factory=Intake)
     keep: Keep | None = None
 
@@ -182,6 +183,7 @@ def prepared(options: Run) -> Server:
     agent, spec = agent_of(
         model, options.posterior, options.rule, options.particles, options.refine,
         options.proposer, options.candidates, options.explore, think=int(options.think > 0),
+        half_life=options.half_life,
     )  # fmt: skip
     if options.until_gain is not None and not informs(options.rule):
         raise UsageError(
@@ -193,7 +195,8 @@ def prepared(options: Run) -> Server:
     if options.batch > 1:
         agent = with_batch(agent, options)
     capacity = 0 if isinstance(space, Arms) else options.candidates
-    encoder = Encoder(space, outcome_kind(model), options.arms, capacity, bool(model.latent))
+    timed = bool(model.latent) or half_life_of(spec) is not None
+    encoder = Encoder(space, outcome_kind(model), options.arms, capacity, timed)
     rule = parse(options.rule)
     return Server(
         agent,

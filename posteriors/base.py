@@ -99,6 +99,11 @@ class Info(NamedTuple):
     diagnostics: dict[str, Array]
 
 
+Fade = Callable[[Array, Any, Array], Any]
+"""`fade(key, state, factor [])`: the state with every past event counting `factor` times as much;
+1 changes nothing, 0 leaves the prior."""
+
+
 class Posterior(NamedTuple):
     """An inference method bound to a model: four pure functions.
 
@@ -108,13 +113,15 @@ class Posterior(NamedTuple):
     refine(key, state) -> (state, Info), one unit of iterative work on no new data.
     belief(key, state, now) -> Belief, what decisions see, carried forward to `now` (seconds).
 
-    `absorb` and `refine` return the tree, shapes, dtypes and weak types they were given.
+    They return the tree, shapes, dtypes and weak types they were given, as does `fade`, which only
+    forgetting by a half-life needs (forgetting.py).
     """
 
     init: Callable[[Array], Any]
     absorb: Callable[[Array, Any, Event], Any]
     refine: Callable[[Array, Any], tuple[Any, Info]]
     belief: Callable[[Array, Any, Array], Belief]
+    fade: Fade | None = None
 
 
 class Span(NamedTuple):
@@ -299,7 +306,7 @@ def _example_event(model: Model, x64: bool) -> Event:
 
 
 __all__ = [
-    "Arms", "Array", "Belief", "Distribution", "Draws", "Event", "Gaussian", "Info", "Model",
-    "Options", "Params", "Posterior", "Span", "Summary", "UsageError", "Vector", "dist", "example",
-    "example_event", "printable", "provides",
+    "Arms", "Array", "Belief", "Distribution", "Draws", "Event", "Fade", "Gaussian", "Info",
+    "Model", "Options", "Params", "Posterior", "Span", "Summary", "UsageError", "Vector", "dist",
+    "example", "example_event", "printable", "provides",
 ]  # fmt: skip

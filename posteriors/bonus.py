@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from .base import Array, Belief, Event, Gaussian, Info, Model, Posterior, Span, UsageError
 from .climbing import Climbed, Guess, climbing
 from .curvature import curvature_of
+from .fading import guess_fades
 from .history import memory
 from .unknowns import fixed_continuous
 
@@ -98,4 +99,10 @@ def build(model: Model, config: Bonus) -> Posterior:
         spread = jnp.square(state.scale) * variance / (1 + state.seen)
         return Gaussian(state.guess.values, spread[:, None, None])
 
-    return Posterior(init, absorb, refine, belief)
+    in_memory = guess_fades(store)
+
+    def fade(key: Array, state: State, factor: Array) -> State:
+        assert in_memory is not None
+        return in_memory(key, state._replace(seen=factor * state.seen), factor)
+
+    return Posterior(init, absorb, refine, belief, in_memory and fade)

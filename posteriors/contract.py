@@ -85,7 +85,7 @@ def check_posterior(target: str, posterior: Any, model: Model) -> None:
     if not isinstance(posterior, Posterior):
         raise UsageError(
             f"posterior {target} made a {type(posterior).__name__}; it must return "
-            "Posterior(init, absorb, refine, belief)"
+            "Posterior(init, absorb, refine, belief), and may add a fade"
         )
     key = jax.random.key(0)
     events = jax.tree.map(lambda x: x[None], example_event(model))
@@ -100,6 +100,9 @@ def check_posterior(target: str, posterior: Any, model: Model) -> None:
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Info)):
         raise UsageError(f"posterior {target}: refine() must return (state, Info)")
     _same(target, "refine()", state, result[0])
+    if posterior.fade is not None:
+        faded = traced("fade()", posterior.fade, key, state, jnp.ones(()))
+        _same(target, "fade()", state, faded)
     belief = traced("belief()", posterior.belief, key, state, jnp.zeros(()))
     _check_belief(target, belief, unknowns_of(model).size)
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from .base import Array, Belief, Event, Info, Model, Posterior, Span, UsageError, provides
 from .climbing import Climbed, Guess, climbing
+from .fading import guess_fades
 from .history import memory
 from .unknowns import fixed_continuous, uniform_draws
 
@@ -87,4 +88,4 @@ def build(model: Model, config: Dropout) -> Posterior:
         mask = masks(key, state.rate, config.particles)
         return uniform_draws((mask * state.guess.values[:, None]).T)
 
-    return Posterior(init, absorb, refine, belief)
+    return Posterior(init, absorb, refine, belief, guess_fades(store))

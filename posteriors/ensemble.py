@@ -21,6 +21,7 @@ import numpy as np
 
 from .ascent import ascent, finite_only
 from .base import Array, Belief, Event, Info, Model, Options, Posterior, Span, UsageError
+from .fading import history_fades
 from .history import History, memory
 from .outcomes import Scalar, outcome_kind
 from .trailing import across
@@ -126,7 +127,9 @@ def build(model: Model, config: Ensemble) -> Posterior:
             new = draw(share_key, count).astype(shares.dtype)
             shares = shares.at[slot].set(jnp.where(keep, new, shares[slot]))
         if mishear is not None and noise is not None:
-            scale = mishear(state.members, state.stats, event.action)
+            # An event that counts w times is one of w times the precision.
+            real = jnp.where(event.weight > 0, event.weight, 1.0)
+            scale = mishear(state.members, state.stats, event.action) / jnp.sqrt(real)
             new = scale * jax.random.normal(noise_key, (count,), noise.dtype)
             noise = noise.at[slot].set(jnp.where(keep, new, noise[slot]))
         history = store.put(state.history, event, jnp.mean(state.members, axis=1), *placed)
@@ -160,7 +163,19 @@ def build(model: Model, config: Ensemble) -> Posterior:
     def belief(key: Array, state: State, now: Array) -> Belief:
         return uniform_draws(state.members.T)
 
-    return Posterior(init, absorb, refine, belief)
+    in_memory = history_fades(store)
+
+    def fade(key: Array, state: State, factor: Array) -> State:
+        assert in_memory is not None
+        state = in_memory(key, state, factor)
+        if state.noise is None:
+            return state
+        # What counts for less is misheard by more, until it does not count at all.
+        left = (state.history.events.weight > 0) & (factor > 0)
+        louder = state.noise / jnp.sqrt(jnp.where(factor > 0, factor, 1.0))
+        return state._replace(noise=jnp.where(left[:, None], louder, 0.0))
+
+    return Posterior(init, absorb, refine, belief, in_memory and fade)
 
 
 def poisson(key: Array, count: int) -> Array:

@@ -20,6 +20,7 @@ import numpy as np
 from .ascent import ascent
 from .base import Array, Belief, Event, Info, Model, Posterior, Span, UsageError
 from .climbing import Climbed, Guess, climbing
+from .fading import guess_fades
 from .history import memory
 from .unknowns import fixed_continuous, uniform_draws
 
@@ -150,4 +151,4 @@ def build(model: Model, config: Epinet) -> Posterior:
         index = jax.random.normal(key, (config.particles, width), state.learnt.dtype)
         return uniform_draws((state.guess.values[:, None] + shift(state, index)).T)
 
-    return Posterior(init, absorb, refine, belief)
+    return Posterior(init, absorb, refine, belief, guess_fades(store))

@@ -94,7 +94,13 @@ def build(model: Model, config: Exact) -> Posterior:
     def belief(key: Array, state: State, now: Array) -> Belief:
         return Draws(jnp.asarray(values, unknowns_of(model).dtype), state.log_weights)
 
-    return Posterior(init, absorb, nothing_to_refine(), belief)
+    def fade(key: Array, state: State, factor: Array) -> State:
+        logs = state.log_weights
+        fallen = logs + (factor - 1) * (logs - jnp.asarray(prior, dtype))
+        # What an event has ruled out stays so: no share of minus infinity is less.
+        return state._replace(log_weights=normalise(jnp.where(jnp.isfinite(logs), fallen, logs)))
+
+    return Posterior(init, absorb, nothing_to_refine(), belief, fade)
 
 
 __all__ = ["Exact", "Info", "build", "hypotheses"]

@@ -62,6 +62,7 @@ class Memory(NamedTuple):
         `batch` events drawn at random.
     reduce(function(stats, event) -> tree, history) -> tree, summed over kept events.
     evaluated(history) -> `[]` int32, the events that one `climb` evaluates.
+    full: which of the policies holds, "auto" resolved.
     """
 
     empty: Callable[[], History]
@@ -75,6 +76,7 @@ class Memory(NamedTuple):
     climb: Callable[..., tuple[Array, Array]]
     reduce: Callable[[Callable[[Any, Event], Any], History], Any]
     evaluated: Callable[[History], Array]
+    full: str
 
 
 def memory(model: Model, capacity: int, full: str, batch: int = 0) -> Memory:
@@ -318,7 +320,7 @@ def memory(model: Model, capacity: int, full: str, batch: int = 0) -> Memory:
 
     return Memory(
         empty, push, extend, place, put, update, log_density, value_and_grad, climb, reduce,
-        evaluated,
+        evaluated, full,
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from .base import Array, Belief, Event, Info, Model, Options, Posterior, Span, UsageError
+from .fading import history_fades
 from .history import History, Memory, memory
 from .trailing import across
 from .unknowns import Unknowns, fixed_continuous, uniform_draws
@@ -137,7 +138,7 @@ def build(model: Model, config: HMC) -> Posterior:
     def belief(key: Array, state: State, now: Array) -> Belief:
         return uniform_draws(state.chains.T)
 
-    return Posterior(init, absorb, refine, belief)
+    return Posterior(init, absorb, refine, belief, history_fades(store))
 
 
 def follow(mean: Array, variance: Array, chains: Array, rate: Array) -> tuple[Array, Array]:

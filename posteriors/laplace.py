@@ -30,6 +30,7 @@ from .base import (
 )
 from .blocks import apply, contract, joint_step, trusted
 from .curvature import curvature_of
+from .fading import RESERVOIR, faded, tempered
 from .history import WIDEST, History, Memory, kept, memory, pushed_by
 from .idle import nothing_to_refine
 from .motion import gaussian_motion
@@ -148,8 +149,27 @@ def build(model: Model, config: Laplace) -> Posterior:
             mean, covariance = moving(mean, covariance, still, now - state.time)
         return Gaussian(mean, covariance)
 
+    def fade(key: Array, state: State, factor: Array) -> State:
+        sd = jnp.asarray(spread, unknowns.dtype)
+        blocks = sd.reshape(groups, width)
+        unit = blocks[:, :, None] * blocks[:, None, :]
+        lost = 0.0 if state.lost is None else state.lost
+        away = (state.mean - jnp.asarray(center, unknowns.dtype) + lost) / sd
+        scaled = state.covariance / unit
+        nearer, wider = tempered(away, scaled, factor)
+        step = sd * (nearer - away) + lost
+        mean = state.mean + step
+        return state._replace(
+            mean=mean,
+            lost=None if state.lost is None else step - (mean - state.mean),
+            # By differences, so that a factor of 1 changes no digit.
+            covariance=state.covariance + unit * (wider - scaled),
+            history=None if state.history is None else faded(state.history, factor),
+        )
+
     refine = nothing_to_refine() if store is None else newton(model, store, spread, groups)
-    return Posterior(init, absorb, refine, belief)
+    forgets = moving is None and (store is None or store.full != RESERVOIR)
+    return Posterior(init, absorb, refine, belief, fade if forgets else None)
 
 
 def newton(model: Model, store: Memory, spread: Any, groups: int):

@@ -24,6 +24,7 @@ import numpy as np
 from .base import Arms, Array, Belief, Event, Info, Model, Posterior, Span, UsageError
 from .climbing import Climbed, Guess, climbing
 from .curvature import curvature_of
+from .fading import guess_fades
 from .history import History, memory
 from .outcomes import Scalar, outcome_kind
 from .unknowns import Unknowns, fixed_continuous, uniform_draws
@@ -159,7 +160,16 @@ def build(model: Model, config: LastLayer) -> Posterior:
             jnp.concatenate([guess[:, : head.start], heads, guess[:, head.stop :]], axis=1)
         )
 
-    return Posterior(init, absorb, refine, belief)
+    in_memory = guess_fades(store)
+
+    def fade(key: Array, state: State, factor: Array) -> State:
+        assert in_memory is not None
+        sums = state.head, state.sweep, state.since
+        head, sweep, since = jax.tree.map(lambda x: factor * x, sums)
+        faded = state._replace(head=head, sweep=sweep, since=since)
+        return in_memory(key, faded, factor)
+
+    return Posterior(init, absorb, refine, belief, in_memory and fade)
 
 
 def headed(model: Model) -> tuple[Unknowns, slice]:

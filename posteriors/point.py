@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from .base import Array, Belief, Event, Info, Model, Posterior
 from .climbing import Climbed, Guess, climbing
+from .fading import guess_fades
 from .history import memory
 from .unknowns import fixed_continuous, uniform_draws
 
@@ -49,4 +50,4 @@ def build(model: Model, config: Point) -> Posterior:
     def belief(key: Array, state: State, now: Array) -> Belief:
         return uniform_draws(state.guess.values[None, :])
 
-    return Posterior(init, absorb, refine, belief)
+    return Posterior(init, absorb, refine, belief, guess_fades(store))

@@ -28,6 +28,7 @@ from . import (
 )
 from .base import Arms, Model, Options, Posterior, UsageError, Vector
 from .contract import check_model, check_posterior
+from .forgetting import cannot, forgetting, refuse_what_cannot_fade, seconds_of
 from .loading import Spec, call, configure, find, parse
 from .models.binomial import Binomial
 from .models.causal_pair import CausalPair
@@ -75,6 +76,9 @@ MODELS: dict[str, type[Model]] = {
     "poisson": Poisson,
     "testbed": Testbed,
 }
+
+HALF_LIFE = "half_life"
+"""An option of every posterior: seconds after which an event counts half."""
 
 
 def posteriors() -> dict[str, str]:
@@ -162,7 +166,8 @@ def usual(text: str, field: str) -> Any:
 def build_posterior(text: str, model: Model, extra: Mapping[str, Any] | None = None) -> Posterior:
     """The posterior that `name:key=value` or `file.py:object` stands for, bound to a model.
 
-    The same arguments give the identical callables, so that nothing is compiled twice.
+    The same arguments give the identical callables, so that nothing is compiled twice. With
+    `half_life=SECONDS` any posterior forgets.
     """
     spec = parse(text)
     settings = {**(extra or {}), **dict(spec.settings)}
@@ -172,6 +177,8 @@ def build_posterior(text: str, model: Model, extra: Mapping[str, Any] | None = N
 @lru_cache(maxsize=256)
 def _build(spec: Spec, model: Model) -> Posterior:
     found = find("posterior", spec.target, POSTERIORS)
+    if HALF_LIFE in dict(spec.settings):
+        return _forgetting(spec, model)
     if isinstance(found, tuple):
         config, build = found
         made = configure("posterior", spec.target, config, dict(spec.settings))
@@ -181,3 +188,24 @@ def _build(spec: Spec, model: Model) -> Posterior:
     posterior = call("posterior", spec.target, found, model, **dict(spec.settings))
     check_posterior(spec.target, posterior, model)
     return posterior
+
+
+def _forgetting(spec: Spec, model: Model) -> Posterior:
+    """The posterior of a spec with a half-life, refused where that has no meaning."""
+    settings = dict(spec.settings)
+    half_life = seconds_of(settings.pop(HALF_LIFE), spec.target)
+
+    def built(**more: Any) -> Posterior:
+        return _build(Spec(spec.target, tuple(sorted({**settings, **more}.items()))), model)
+
+    if half_life == float("inf"):
+        return built()
+    refuse_what_cannot_fade(spec.target, half_life, model)
+    full = settings.get("full", usual(spec.target, "full"))
+    posterior = built()
+    if posterior.fade is None and full == "auto":
+        # A sample of all the past has few of the events that still count.
+        posterior = built(full="forget")
+    if posterior.fade is None:
+        raise cannot(spec.target, half_life, model, full)
+    return forgetting(posterior, half_life)

@@ -2,8 +2,12 @@
 
 `absorb` reweights and resamples; `refine` is one Metropolis move of every particle on the log
 posterior of the kept events (moves.py). A model with moving unknowns gets a plain particle
-filter: its paths are not kept, so nothing is moved. Not here: the moves themselves.
-Sources: Chopin (2002); Gordon, Salmond and Smith (1993); Kitagawa (1996) for the resampling.
+filter: its paths are not kept, so nothing is moved. Forgetting reweights by what the events now
+count for less. After a gap so long that this leaves few particles, as many as are forgotten (a
+share of 1 - factor) come from the prior anew, and all are weighed as draws of that mixture.
+Not here: the moves themselves.
+Sources: Chopin (2002); Gordon, Salmond and Smith (1993); Kitagawa (1996) for the resampling;
+Meng and Wong (1996) for the evidence behind the mixture's weights.
 """
 
 from __future__ import annotations
@@ -16,12 +20,18 @@ import jax
 import jax.numpy as jnp
 
 from .base import Array, Belief, Draws, Event, Info, Model, Options, Posterior, Span, UsageError
+from .fading import RESERVOIR, faded
 from .history import History, kept, memory
 from .idle import nothing_to_refine
 from .motion import sampled_motion
 from .moves import MOVES
 from .trailing import across
 from .unknowns import likelihood, normalise, systematic, unknowns_of
+
+TOO_FEW = 0.5
+"""Share of the effective particles that forgetting must leave, or else it starts anew with some."""
+HALVINGS = 30
+"""Of the range of log likelihoods, to find the evidence: a billionth of it is left."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +174,61 @@ def build(model: Model, config: SMC) -> Posterior:
         )
         return state._replace(particles=moved.particles, target=moved.target), info
 
-    return Posterior(init, absorb, refine, belief)
+    def fade(key: Array, state: State, factor: Array) -> State:
+        before = state.history
+        assert before is not None
+        density = state.target - across(unknowns.log_prior, state.particles)
+        # What an event has ruled out stays so: no share of minus infinity is less.
+        fallen = jnp.where(jnp.isfinite(density), (factor - 1) * density, 0.0)
+        log_weights = normalise(state.log_weights + fallen)
+        history = faded(before, factor)
+
+        def renewed(_: None) -> tuple[Array, Array, Array]:
+            which_key, stay_key, prior_key = jax.random.split(key, 3)
+            stay = jax.random.uniform(stay_key, (count,)) < factor
+            old = state.particles[:, systematic(which_key, state.log_weights)]
+            new = jnp.where(stay[None, :], old, unknowns.sample(prior_key, count).T)
+            logs = store.log_density(before, new)
+            weights = normalise(mixture_weights(logs, factor, jnp.mean(stay, dtype=logs.dtype)))
+            return new, weights, log_target(history, new)
+
+        def reweighted(_: None) -> tuple[Array, Array, Array]:
+            return state.particles, log_weights, state.target + fallen
+
+        few = ess(log_weights) < TOO_FEW * ess(state.log_weights)
+        particles, log_weights, target = jax.lax.cond(few, renewed, reweighted, None)
+        return state._replace(
+            particles=particles, log_weights=log_weights, target=target, history=history
+        )
+
+    forgets = store.full != RESERVOIR
+    return Posterior(init, absorb, refine, belief, fade if forgets else None)
+
+
+def mixture_weights(logs: Array, factor: Array, share: Array) -> Array:
+    """Log weights `[S]`, up to a constant, towards prior times likelihood^factor.
+
+    logs `[S]`: log likelihoods of draws of which a `share` came from the posterior, the rest from
+    the prior. How far their densities are from each other, the evidence, is the one number that
+    makes the draws' own weights say that much of them did come from either; bisected.
+    """
+    sound = jnp.isfinite(logs)
+    high = jnp.max(jnp.where(sound, logs, -jnp.inf))
+    low = jnp.min(jnp.where(sound, logs, jnp.inf))
+
+    def mixture(evidence: Array) -> Array:
+        """Log density of the draws over the prior's."""
+        return jnp.logaddexp(jnp.log1p(-share), jnp.log(share) + logs - evidence)
+
+    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = ends
+        middle = 0.5 * (low + high)
+        # The posterior's density over the mixture's has a mean of 1 over draws of the mixture.
+        mean = jnp.mean(jnp.where(sound, jnp.exp(logs - middle - mixture(middle)), 0.0))
+        return jnp.where(mean > 1, middle, low), jnp.where(mean > 1, high, middle)
+
+    low, high = jax.lax.fori_loop(0, HALVINGS, halve, (low, high))
+    return jnp.where(sound, factor * logs, -jnp.inf) - mixture(0.5 * (low + high))
 
 
 def ess(log_weights: Array) -> Array:

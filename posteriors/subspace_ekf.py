@@ -22,6 +22,7 @@ from .base import Array, Belief, Event, Info, Model, Options, Posterior, UsageEr
 from .blocks import apply, contract, trusted
 from .climbing import Guess, climbing
 from .curvature import curvature_of
+from .fading import guess_fades, tempered
 from .history import memory
 from .idle import nothing_to_refine
 from .unknowns import Unknowns, fixed_continuous, uniform_draws
@@ -196,8 +197,16 @@ def build(model: Model, config: SubspaceEKF) -> Posterior:
             values = jnp.where(state.guess.history.seen < warmup, prior, values)
         return uniform_draws(values)
 
+    in_memory = guess_fades(store)
+
+    def fade(key: Array, state: State, factor: Array) -> State:
+        """Towards the prior around the point, which stays where it is."""
+        assert in_memory is not None
+        mean, covariance = tempered(state.mean, state.covariance, factor)
+        return in_memory(key, state._replace(mean=mean, covariance=covariance), factor)
+
     curvature = curvature_of(model)
-    return Posterior(init, absorb, refine if warmup else nothing_to_refine(), belief)
+    return Posterior(init, absorb, refine if warmup else nothing_to_refine(), belief, fade)
 
 
 def filtering(model: Model, unknowns: Unknowns) -> Callable[[State, Event], State]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from .ascent import ascent, finite_only
 from .base import Array, Belief, Event, Info, Model, Options, Posterior, Span
+from .fading import history_fades
 from .history import History, memory
 from .trailing import across
 from .unknowns import fixed_continuous, uniform_draws
@@ -76,7 +77,7 @@ def build(model: Model, config: SVGD) -> Posterior:
     def belief(key: Array, state: State, now: Array) -> Belief:
         return uniform_draws(state.particles.T)
 
-    return Posterior(init, absorb, refine, belief)
+    return Posterior(init, absorb, refine, belief, history_fades(store))
 
 
 def squares(points: Array) -> Array:

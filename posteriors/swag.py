@@ -18,6 +18,7 @@ import jax.numpy as jnp
 
 from .base import Array, Belief, Event, Info, Model, Posterior, Span, UsageError
 from .climbing import Climbed, Guess, climbing
+from .fading import guess_fades
 from .history import memory
 from .unknowns import fixed_continuous, uniform_draws
 
@@ -109,4 +110,4 @@ def build(model: Model, config: Swag) -> Posterior:
         offsets += shared @ state.deviations / jnp.sqrt(2 * jnp.maximum(used - 1, 1))
         return uniform_draws(state.mean[None, :] + state.scale * offsets)
 
-    return Posterior(init, absorb, refine, belief)
+    return Posterior(init, absorb, refine, belief, guess_fades(store))

@@ -17,6 +17,7 @@ import optax
 
 from .ascent import finite_only
 from .base import Array, Belief, Event, Gaussian, Info, Model, Options, Posterior, Span, UsageError
+from .fading import history_fades
 from .history import WIDEST, History, memory
 from .trailing import across
 from .unknowns import fixed_continuous, uniform_draws
@@ -135,7 +136,7 @@ def build(model: Model, config: Variational) -> Posterior:
         common = jax.random.normal(shared_key, (rank, config.particles), unknowns.dtype)
         return uniform_draws((center[:, None] + spread[:, None] * drawn(normal, half, common)).T)
 
-    return Posterior(init, absorb, refine, belief)
+    return Posterior(init, absorb, refine, belief, history_fades(store))
 
 
 def mirrored(noise: Array) -> Array:

@@ -35,7 +35,8 @@ class Encoder:
     """Bound to an `actions` space; every method raises UsageError with file, line and field.
 
     names: the arms' names (missing ones are their index). kind: the model's outcomes. capacity:
-    most candidates of one event. times: whether the model moves, so that an event needs its time.
+    most candidates of one event. times: whether the model moves or the posterior forgets, so that
+    an event needs its time.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Encoder:
                 raise record.where.error(
                     "t",
                     "missing",
-                    "a model whose unknowns move needs the time of every event",
+                    "moving unknowns, and a half-life, need the time of every event",
                     "missing field",
                 )
             return 0.0

@@ -13,6 +13,23 @@ from support import block, counted, equal, signature, simulate
 from uncertain.posteriors.base import Draws, Event, Gaussian, Info, Model, Posterior
 from uncertain.posteriors.unknowns import unknowns_of
 
+SMALL = {
+    "bonus": "bonus:capacity=20",
+    "dropout": "dropout:capacity=20:particles=4",
+    "ensemble": "ensemble:particles=6:capacity=20",
+    "epinet": "epinet:capacity=20:particles=4:width=3:pairs=1:perturb=1",
+    "exact": "exact:grid=12",
+    "hmc": "hmc:particles=6:capacity=20:leapfrogs=2",
+    "laplace": "laplace:capacity=20",
+    "last-layer": "last-layer:capacity=20:batch=8:particles=4:rebuild=8",
+    "point": "point:capacity=20",
+    "smc": "smc:particles=12:capacity=20",
+    "subspace-ekf": "subspace-ekf:dimensions=8:particles=4",
+    "svgd": "svgd:particles=6:capacity=20",
+    "swag": "swag:capacity=20:particles=4:rank=3",
+    "variational": "variational:capacity=20:samples=4",
+}
+"""Options that keep a check quick: a memory that 1 000 events fill, few particles."""
 WARM = 6
 """Events seen before a check that needs a state with some history."""
 ROUNDING = 1e-5

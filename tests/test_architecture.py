@@ -16,8 +16,9 @@ INNER = ("rules", "loop", "judge")
 """Within decide, each may import those before it."""
 HEAVY = {"jax", "numpy", "numpyro", "tensorstore", "optax", "blackjax"}
 SHARED = {
-    "__init__", "ascent", "base", "blocks", "climbing", "contract", "curvature", "history", "idle",
-    "loading", "motion", "moves", "outcomes", "registry", "trailing", "unknowns",
+    "__init__", "ascent", "base", "blocks", "climbing", "contract", "curvature", "fading",
+    "forgetting", "history", "idle", "loading", "motion", "moves", "outcomes", "registry",
+    "trailing", "unknowns",
 }  # fmt: skip
 """Files of posteriors/ that are not backends."""
 

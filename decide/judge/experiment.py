@@ -12,15 +12,19 @@ import msgspec
 
 from ...posteriors.base import UsageError, provides
 from ...posteriors.loading import parse
+from ..loop.building import remembering
 
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+"""inf is one: a half-life of it forgets nothing."""
 
 
 @dataclass(frozen=True)
 class Cell:
     """One row of a bench. Strings are specs as typed; particles and refine are S and k.
 
-    think: refine steps between events, after learning and before the next decision.
+    think: refine steps between events, after learning and before the next decision. A half-life is
+    in the posterior's spec.
     """
 
     world: str
@@ -56,6 +60,7 @@ class Row(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     steps: int | None = None
     seeds: int | None = None
     think: NotNegative = 0
+    half_life: Positive | None = None
 
 
 class Grid(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -71,6 +76,7 @@ class Grid(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     steps: list[int] = []
     seeds: int | None = None
     think: list[NotNegative] = []
+    half_life: list[Positive] = []
 
 
 class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -142,6 +148,7 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
                     steps,
                     g.seeds,
                     think,
+                    half_life,
                 )
                 for world in g.world or [None]
                 for model in g.model or [None]
@@ -152,6 +159,7 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
                 for refine in g.refine or [None]
                 for proposer in g.proposer or [None]
                 for think in g.think or [0]
+                for half_life in g.half_life or [None]
             ]
         found: dict[Cell, None] = {}
         for row in rows:
@@ -160,6 +168,7 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
             refine = row.refine if row.refine is not None and moves else moves
             refine = dict(spec.settings).get("refine", refine)
             bare = ":".join(p for p in row.posterior.split(":") if not p.startswith("refine="))
+            bare = remembering(bare, row.half_life)
             rule = row.rule or self.rule
             particles = dict(spec.settings).get("particles", row.particles)
             if not takes(bare, "particles"):

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..loop.building import half_life_of
 from .experiment import Cell
 from .latency import Timing
 
@@ -118,6 +119,7 @@ def record(
         "particles": cell.particles,
         "refine": cell.refine,
         "think": cell.think,
+        "half_life": half_life_of(cell.posterior),
         "steps": cell.steps,
         "seeds": cell.seeds,
         "decide": quantiles(timing.decide) if timing else None,

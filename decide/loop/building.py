@@ -16,6 +16,29 @@ if TYPE_CHECKING:
 
 DRAWS = 128
 """Draws of a Gaussian belief that a rule or proposer sees unless told otherwise."""
+INFINITE = float("inf")
+
+
+def remembering(text: str, half_life: float | None) -> str:
+    """A posterior's spec with `half_life=SECONDS` unless it says its own; inf, as None, is none."""
+    from ...posteriors.forgetting import seconds_of
+    from ...posteriors.registry import HALF_LIFE
+
+    spec = parse(text)
+    settings = dict(spec.settings)
+    if HALF_LIFE not in settings and half_life in (None, INFINITE):
+        return text
+    seconds = seconds_of(settings.pop(HALF_LIFE, half_life), spec.target)
+    if seconds != INFINITE:
+        settings[HALF_LIFE] = int(seconds) if seconds == int(seconds) else seconds
+    return str(Spec(spec.target, tuple(sorted(settings.items()))))
+
+
+def half_life_of(text: str) -> float | None:
+    """Seconds after which an event counts half under a posterior's spec; None where all count."""
+    from ...posteriors.registry import HALF_LIFE
+
+    return dict(parse(text).settings).get(HALF_LIFE)
 
 
 def own_refine(text: str, refine: int | None) -> tuple[str, int]:
@@ -60,14 +83,15 @@ def agent_of(
     explore: float = 0.0,
     capacity: int | None = None,
     think: int = 0,
+    half_life: float | None = None,
 ) -> tuple[Agent, str]:
-    """An agent, and its posterior's spec without `refine`."""
+    """An agent, and its posterior's spec without `refine`, its half-life in it."""
     from ...posteriors.registry import POSTERIORS
     from ..rules.registry import PROPOSERS, RULES, build_proposer, build_rule, default_proposer
     from .kept import model_name
     from .step import Agent
 
-    spec, k = own_refine(posterior, refine)
+    spec, k = own_refine(remembering(posterior, half_life), refine)
     inference = posterior_of(spec, model, particles, capacity)
     choose = build_rule(rule, model, explore, particles)
     name = proposer or default_proposer(rule, model)

@@ -79,6 +79,7 @@ class Server:
         begin = time.perf_counter()
         self.encoder, self.posterior, self.seed = encoder, posterior, seed
         self.informs, self.per_cost = informs, per_cost
+        self._moves = bool(agent.model.latent)
         self.batch, self.stopping = batch, stopping or Stopping()
         self.stopped: str | None = None
         self.tally = Tally()
@@ -216,11 +217,12 @@ class Server:
         self, record: Record, actions: np.ndarray, observed: list[Any], now: float
     ) -> dict[str, Any]:
         """Learn from one event, or the events of a batch in their order: sums in the reply."""
-        now = max(now, self._latest)
+        # Motion is not carried backwards; where nothing moves, an event is as old as it is.
+        when = max(now, self._latest) if self._moves else now
         flats = []
         for number, (action, y) in enumerate(zip(actions, observed, strict=True)):
             id = self.tally.learnt + number
-            event = host_event(action, np.asarray(y), now, id, record.weight)
+            event = host_event(action, np.asarray(y), when, id, record.weight)
             flats.append(self._brought.write_event(event))
             if not np.isfinite(flats[-1]).all():
                 raise too_large(record)
@@ -236,7 +238,7 @@ class Server:
             self.tally.learnt += 1
             self.tally.learn.append(taken)
             total += taken
-        self._latest, self._ahead = now, 0
+        self._latest, self._ahead = max(now, self._latest), 0
         if self.thoughts is not None:
             self.thoughts.learnt()
         if self._score is None:

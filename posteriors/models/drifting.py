@@ -1,6 +1,6 @@
 """Linear regression whose weights move: a stationary Ornstein-Uhlenbeck process each.
 
-Not here: forgetting as a trick; the motion is part of what is believed.
+Not here: forgetting by a half-life (../forgetting.py); the motion is part of what is believed.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from uncertain.cli.replay import Replay, replay
+from uncertain.cli.replay_rows import remarks, table
 from uncertain.posteriors.base import UsageError
 from uncertain.posteriors.registry import fitted
 from uncertain.streams.formats import open_log
@@ -39,6 +40,41 @@ def test_a_row_for_each_posterior(tmp_path, capfdbinary):
     assert laplace["joint"]["tau"] == 10
 
 
+def test_a_row_for_each_half_life_and_other_orders(tmp_path, capfdbinary):
+    options = Replay(
+        (log(tmp_path),), "linear", "laplace,point:half_life=9", latency=0,
+        half_life=(float("inf"), 5.0), orders=2,
+    )  # fmt: skip
+    assert replay(options) == 0
+    rows = [json.loads(line) for line in capfdbinary.readouterr().out.splitlines()]
+    assert [row["posterior"] for row in rows] == [
+        "laplace", "laplace:half_life=5", "point:half_life=9",
+    ]  # fmt: skip
+    assert [row["half_life"] for row in rows] == [None, 5, 9]
+    plain, forgetful, point = (row["order"] for row in rows)
+    assert max(plain["spread"], forgetful["spread"]) < 2e-5 < 5e-4 < point["spread"]
+    assert (plain["orders"], plain["events"], plain["late"]) == (2, 40, None)
+    assert rows[0]["nll"] != rows[1]["nll"]
+
+
+def test_other_orders_are_a_column_and_a_remark():
+    row = {
+        "log": "a.ndjson", "model": "linear", "posterior": "smc", "refine": 1, "events": 40,
+        "nll": None, "accuracy": None, "joint": {"tau": 10, "nll": None, "dyadic": None},
+        "gain": {"total": 1.0}, "learn": None, "seconds": 1.0, "value": None, "left_out": {},
+        "failures": 0, "order": None,
+    }  # fmt: skip
+    assert "order" not in [column.header for column in table([row]).columns]
+    order = {"orders": 4, "events": 40, "spread": 0.0312, "chance": 0.029, "late": 0.01}
+    grid = table([row, {**row, "order": order}])
+    assert grid.columns[-1].header == "order"
+    assert list(grid.columns[-1].cells) == ["-", "0.03"]
+    assert list(remarks([{**row, "order": order}])) == [
+        "a.ndjson smc: 4 other orders of 40 events give predictions that lie 0.031 nats apart, "
+        "other seeds 0.029; the order of their times 0.01"
+    ]
+
+
 def test_what_is_given_is_kept(tmp_path):
     found = open_log(log(tmp_path))
     assert fitted("linear:arms=5", found.actions) == "linear:arms=5:features=2"
@@ -54,6 +90,8 @@ def test_what_is_given_is_kept(tmp_path):
         ({"posterior": "point:refine=-1"}, "refine=-1"),
         ({"model": "location"}, "name another --model"),
         ({"explore": 2.0}, "--explore"),
+        ({"orders": -1}, "--orders"),
+        ({"half_life": (-1.0,)}, "half_life=-1"),
         ({"export_json": "absent/rows"}, "cannot be written"),
     ],
 )

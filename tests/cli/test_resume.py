@@ -236,6 +236,23 @@ def test_another_posterior_is_refused_naming_both(tmp_path: Path) -> None:
     assert len(result.errors) == 2
 
 
+def test_another_half_life_is_refused_naming_both(tmp_path: Path) -> None:
+    ask = (*LINEAR, "--half-life", "20s", "--checkpoint", tmp_path)
+    given = lines({"id": 1, "t": 0, "x": [1], "action": 0, "y": 1})
+    assert call(*ask, stdin=given).status == 0
+    # One of inf is none at all.
+    for other, here in (("30s", "30.0"), ("inf", "None")):
+        result = call(*LINEAR, "--checkpoint", tmp_path, "--resume", "--half-life", other)
+        assert result.status == 2
+        assert f"half_life 20.0, here {here}; resume it as it was" in result.err
+    (row, *_) = call("inspect", tmp_path).rows
+    assert row["identity"]["half_life"] == 20
+    later = lines({"id": 2, "t": 20, "x": [1], "action": 0, "y": 1})
+    resumed = call(*ask, "--resume", stdin=later)
+    undisturbed = call(*LINEAR, "--half-life", "20s", stdin=given + later)
+    assert plain(resumed.out.encode())[-1] == plain(undisturbed.out.encode())[-1]
+
+
 def test_wrong_options_are_one_line(tmp_path: Path) -> None:
     assert "needs a folder" in call(*LINEAR, "--resume").err
     for every in ("0", "-1", "x", "10 parsecs"):

@@ -46,6 +46,55 @@ def test_a_request_and_its_observation() -> None:
     assert "1 decisions, 1 events learnt; decide p50" in result.err
 
 
+def test_under_a_half_life_an_event_is_as_old_as_it_is() -> None:
+    """Twenty seconds late it counts half, whenever it comes: the prediction after it is the same,
+    and the textbook's."""
+    told = [{"id": i, "t": t, "x": [0], "action": 0, "y": y} for i, t, y in ((1, 0, 2), (2, 20, 1))]
+    asked = {"id": 3, "t": 20, "x": [0], "action": 0, "y": 0.5}
+    found = []
+    for order in ((0, 1), (1, 0)):
+        given = lines(*(told[i] for i in order), asked)
+        found.append(call(*LINEAR, "--half-life", "20s", stdin=given).rows[-1]["nll"])
+    # Of prior variance 1, noise variance 1/4: 4 (2 / 2 + 1) over 1 + 4 (1 / 2 + 1).
+    mean, variance = 8 / 7, 1 / 7 + 1 / 4
+    expected = 0.5 * (math.log(2 * math.pi * variance) + (0.5 - mean) ** 2 / variance)
+    assert found == pytest.approx([expected, expected], rel=1e-4)
+    # Its decision waited: the observation is as old as the decision, unless it says otherwise.
+    decided = {key: value for key, value in told[0].items() if key != "y"}
+    late = lines(decided, told[1], {"id": 1, "y": 2}, asked)
+    assert call(*LINEAR, "--half-life", "20s", stdin=late).rows[-1]["nll"] == pytest.approx(
+        expected, rel=1e-4
+    )
+    late = lines(decided, told[1], {"id": 1, "t": 20, "y": 2}, asked)
+    fresh = call(*LINEAR, "--half-life", "20s", stdin=late).rows[-1]["nll"]
+    assert abs(fresh - expected) > 0.01
+    # Without a half-life the past counts whole.
+    assert abs(call(*LINEAR, stdin=given).rows[-1]["nll"] - expected) > 0.01
+
+
+def test_a_half_life_needs_times() -> None:
+    result = call(*LINEAR, "--half-life", "20s", stdin=lines({"id": 1, "x": [0]}))
+    assert result.status == 2
+    assert len(result.errors) == 2
+    assert "t: missing; moving unknowns, and a half-life, need the time" in result.err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--half-life", "soon"), "no duration"),
+        (("--half-life", "0s"), "no duration"),
+        (("--model", "drifting", "--half-life", "20s"), "Drifting"),
+        (("--posterior", "point:full=reservoir", "--half-life", "20s"), "full=forget"),
+    ],
+)
+def test_half_lives_without_meaning_are_refused(options: tuple[str, ...], words: str) -> None:
+    result = call("run", *options)
+    assert result.status == 2
+    assert len(result.errors) == 1
+    assert words in result.err
+
+
 def test_late_unknown_dropped_and_waiting() -> None:
     ids = ["a", "b", "c", "d"]
     given = lines(

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 from console import call
 from uncertain.decide.judge.experiment import Experiment, Grid
+from uncertain.decide.judge.ledger import identity
 from uncertain.decide.judge.written import built_in, decode, load, toml
 from uncertain.posteriors.base import UsageError
+from uncertain.streams.store import key_of
 
 CELL = '[[cells]]\nposterior = "exact"\n'
 
@@ -128,6 +130,28 @@ def test_steps_between_events_survive_a_round_trip() -> None:
     cells = experiment.resolved()
     assert [cell.think for cell in cells] == [0, 5]
     assert decode(toml(experiment), "printed.toml").resolved() == cells
+
+
+def test_half_lives_are_in_the_posteriors_and_survive_a_round_trip() -> None:
+    text = 'world = "linear"\n[grid]\nposterior = ["laplace", "point:half_life=5"]\n'
+    experiment = decode(text + "half_life = [inf, 20, 0.5]\n", "mine.toml")
+    cells = experiment.resolved()
+    # What says its own keeps it; inf forgets nothing.
+    assert [cell.posterior for cell in cells] == [
+        "laplace", "laplace:half_life=20", "laplace:half_life=0.5", "point:half_life=5",
+    ]  # fmt: skip
+    assert decode(toml(experiment), "printed.toml").resolved() == cells
+    assert len({key_of(identity(cell, experiment)) for cell in cells}) == 4
+    row = '[[cells]]\nposterior = "smc:half_life=inf"\nhalf_life = 3\n'
+    assert [cell.posterior for cell in decode(row, "mine.toml").resolved()] == ["smc"]
+
+
+@pytest.mark.parametrize("value", ["0", "-1.0", "[5, 0]"])
+def test_half_lives_are_above_none(value: str) -> None:
+    part = "[grid]" if value.startswith("[") else "[[cells]]"
+    posterior = '["smc"]' if part == "[grid]" else '"smc"'
+    with pytest.raises(UsageError, match=r"mine\.toml:3.*> 0"):
+        decode(f"{part}\nposterior = {posterior}\nhalf_life = {value}", "mine.toml")
 
 
 @pytest.mark.parametrize(

@@ -11,30 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from contract_checks import Bound, bind
+from contract_checks import SMALL, Bound, bind
 from jax.errors import KeyReuseError
 from support import small
 from uncertain.posteriors.base import Draws, Info, Posterior, UsageError, example_event
 from uncertain.posteriors.contract import check_model, check_posterior
 from uncertain.posteriors.registry import MODELS, POSTERIORS, build_model, build_posterior
 
-SMALL = {
-    "bonus": "bonus:capacity=20",
-    "dropout": "dropout:capacity=20:particles=4",
-    "ensemble": "ensemble:particles=6:capacity=20",
-    "epinet": "epinet:capacity=20:particles=4:width=3:pairs=1:perturb=1",
-    "exact": "exact:grid=12",
-    "hmc": "hmc:particles=6:capacity=20:leapfrogs=2",
-    "laplace": "laplace:capacity=20",
-    "last-layer": "last-layer:capacity=20:batch=8:particles=4:rebuild=8",
-    "point": "point:capacity=20",
-    "smc": "smc:particles=12:capacity=20",
-    "subspace-ekf": "subspace-ekf:dimensions=8:particles=4",
-    "svgd": "svgd:particles=6:capacity=20",
-    "swag": "swag:capacity=20:particles=4:rank=3",
-    "variational": "variational:capacity=20:samples=4",
-}
-"""Options that keep a check quick: a memory that 1 000 events fill, few particles."""
 KINDS = {"causal-pair", "discounting", "drifting", "linear", "mlp"}
 """A model of every kind (discrete with an order, skewed, moving, linear, with a network's layers):
 every rule of the contract is run on these, with -m nightly on all others too."""
