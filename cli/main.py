@@ -17,6 +17,7 @@ import typer
 
 from . import (
     command_bench,
+    command_calibrate,
     command_logs,
     command_replay,
     command_results,
@@ -145,6 +146,7 @@ COMMANDS = (
     command_sweep,
     command_results,
     command_tune,
+    command_calibrate,
     command_streams,
     command_replay,
     command_logs,
