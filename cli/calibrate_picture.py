@@ -58,7 +58,8 @@ def histogram(row: dict[str, Any], quantity: dict[str, Any]) -> alt.LayerChart:
               axis=alt.Axis(labels=False, ticks=False))  # fmt: skip
     bars = alt.Chart(alt.InlineData(values=values)).mark_bar(color=WRONG if wrong else RIGHT)
     band = alt.Chart(alt.InlineData(values=[{"low": float(low), "high": float(high)}]))
-    return alt.layer(
+    layers = [
         bars.encode(x=x, y=alt.Y("runs:Q", title="runs")),
         band.mark_rect(color=GUIDE, opacity=0.35).encode(y="low:Q", y2="high:Q"),
-    ).properties(width=WIDE, height=HIGH)
+    ]
+    return alt.LayerChart(layer=layers, width=WIDE, height=HIGH)

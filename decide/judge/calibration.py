@@ -196,7 +196,7 @@ def compiled_ranks(
         both = jnp.concatenate([truth[None], values])
         logs = history_log_likelihood(model, both.T, trace.action, trace.observation)
         table = jnp.concatenate([both[:, chosen].astype(logs.dtype), logs[:, None]], axis=1)
-        same = jnp.sum(values[:, chosen] == truth[chosen]) if continuous else jnp.zeros(())
+        same = jnp.sum(values[:, chosen] == truth[None, chosen]) if continuous else jnp.zeros(())
         well = jnp.all(jnp.isfinite(table[1:, :-1])) & jnp.all(trace.healthy)
         return ranked(tie_key, table[0], table[1:]), same, well
 

@@ -3,8 +3,8 @@
 If a belief is the posterior, the truth is one more draw from it: its rank among L draws is any of
 0..L, all alike. So is the rank of any function of unknowns and data, such as the log likelihood,
 which notices a belief that ignores the data. Not here: whose beliefs (calibration.py).
-Sources: Talts, Betancourt, Simpson, Vehtari and Gelman (2018); Modrak et al. (2023) for functions
-of the data; Saeilynoja, Buerkner and Vehtari (2022) for what rank histograms tell.
+Sources: Talts, Betancourt, Simpson, Vehtari and Gelman (2018); Modrák et al. (2023) for functions
+of the data; Säilynoja, Bürkner and Vehtari (2022) for what rank histograms tell.
 """
 
 from __future__ import annotations
