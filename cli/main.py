@@ -20,6 +20,7 @@ import typer
 
 from . import (
     command_bench,
+    command_calibrate,
     command_logs,
     command_replay,
     command_results,
@@ -167,6 +168,7 @@ COMMANDS = (
     command_sweep,
     command_results,
     command_tune,
+    command_calibrate,
     command_streams,
     command_replay,
     command_logs,

@@ -61,19 +61,20 @@ def report(options: ReportOptions, environment: Environment) -> ExitStatus:
     return ExitStatus.DONE
 
 
-def ending_of(output: str) -> str:
-    """One of ENDINGS, or UsageError."""
+def ending_of(output: str, endings: tuple[str, ...] = ENDINGS) -> str:
+    """One of `endings`, or UsageError."""
     from ..posteriors.base import UsageError
     from ..posteriors.loading import nearest
 
     ending = os.path.splitext(output)[1].lower()
-    if ending not in ENDINGS:
-        hint = nearest(ending, list(ENDINGS)) if ending else ""
-        raise UsageError(f"--output {output}: ends in none of {', '.join(ENDINGS)}{hint}")
+    if ending not in endings:
+        hint = nearest(ending, list(endings)) if ending else ""
+        raise UsageError(f"--output {output}: ends in none of {', '.join(endings)}{hint}")
     return ending
 
 
-def needs_plots(ending: str) -> None:
+def needs_plots(ending: str, instead: str = "write .md") -> None:
+    """Refuse a kind of file that the extra draws, where it is not installed."""
     from ..posteriors.base import UsageError
 
     try:
@@ -82,7 +83,7 @@ def needs_plots(ending: str) -> None:
     except ImportError as error:
         raise UsageError(
             f"{ending} needs altair and vl-convert-python: pip install 'uncertain[plots]', or "
-            "write .md"
+            f"{instead}"
         ) from error
 
 

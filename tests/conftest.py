@@ -16,7 +16,7 @@ os.environ.setdefault(
     + " --xla_cpu_use_fusion_emitters=false" * version("jaxlib").startswith("0.10."),
 )
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
@@ -75,6 +75,13 @@ def double() -> Iterator[None]:
         yield
     for cache in caches:
         cache.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def nominal(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> None:
+    """A report says how often a test may fail by chance, for whoever repeats it (tests/nightly)."""
+    if marker := request.node.get_closest_marker("rate"):
+        record_property("rate", marker.args[0])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

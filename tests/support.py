@@ -1,5 +1,6 @@
 """Helpers shared by tests: made-up events, shapes of trees, tolerances. Not here: any check."""
 
+import os
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -17,6 +18,15 @@ SMALL_MODELS = {"mlp": "mlp:hidden=(3,):arms=2", "testbed": "testbed:hidden=(3,)
 def small(name: str) -> str:
     """A registry's model, small."""
     return SMALL_MODELS.get(name, name)
+
+
+SHIFT = int(os.environ.get("UNCERTAIN_TEST_SEED", "0"))
+"""Added to every seed of the statistical tests; the nightly suite repeats them with many."""
+
+
+def seeded(number: int) -> Any:
+    """The key that a statistical test knows by this number."""
+    return jax.random.fold_in(jax.random.key(number), SHIFT) if SHIFT else jax.random.key(number)
 
 
 Z = 4.4

@@ -14,6 +14,7 @@ from ...posteriors import registry
 from ..loop.live import build_decide, build_learn, build_live
 from ..loop.rollout import build_rollout, compiled
 from ..loop.thinking import build_think
+from .calibration import compiled_ranks
 from .experiment import Cell, shape_of
 from .joint import compiled_divergence
 from .quality import built
@@ -43,7 +44,7 @@ def forget() -> None:
     """Let go of agents and their programs, but not of the judge's."""
     caches = (
         built, build_rollout, compiled, build_live, build_learn, build_decide, build_think,
-        compiled_divergence, registry._build,
+        compiled_divergence, compiled_ranks, registry._build,
     )  # fmt: skip
     for cache in caches:
         cache.cache_clear()

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import Z, block, simulate
+from support import Z, block, seeded, simulate
 from uncertain.posteriors.base import UsageError
 from uncertain.posteriors.ensemble import exponential, poisson
 from uncertain.posteriors.registry import build_model, build_posterior
@@ -39,7 +39,7 @@ def settled(text: str, events: Any = EVENTS, seed: int = 0) -> Any:
         sizes = jnp.concatenate([jnp.full(1500, 0.1), jnp.geomspace(0.1, 1e-4, 1500)])
         return jax.lax.scan(step, state, (jax.random.split(refine_key, 3000), sizes))[0]
 
-    return run(jax.random.key(seed))
+    return run(seeded(seed))
 
 
 def pieces() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -86,6 +86,7 @@ def scores(state: Any, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     return np.abs(values.mean(1) - expected) / error
 
 
+@pytest.mark.rate(1e-5)
 @pytest.mark.statistical
 def test_randomised_maximum_a_posteriori_is_exact_on_a_linear_model() -> None:
     *_, mean, covariance = pieces()

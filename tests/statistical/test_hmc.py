@@ -9,13 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import Z, simulate
+from support import Z, seeded, simulate
 from uncertain.posteriors.base import UsageError
 from uncertain.posteriors.history import memory
 from uncertain.posteriors.hmc import FLOOR, follow, together
 from uncertain.posteriors.registry import build_model, build_posterior
 from uncertain.posteriors.unknowns import unknowns_of
 
+pytestmark = pytest.mark.rate(1e-5)
 LIMIT = Z + 0.5
 """Some ten comparisons at a total false-alarm rate of 1e-5 (Bonferroni)."""
 MODEL = build_model("linear:arms=0:features=2:noise=1.0")
@@ -51,7 +52,7 @@ def runs(text: str, count: int, quiet: int, begin: Any = lambda state, run: stat
         state, seen = jax.lax.scan(refine, state, jax.random.split(refine_key, quiet))
         return state.chains, seen
 
-    return jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(0), count), jnp.arange(count))
+    return jax.jit(jax.vmap(one))(jax.random.split(seeded(0), count), jnp.arange(count))
 
 
 def scores(chains: Any, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:

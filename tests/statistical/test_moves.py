@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
-from support import Z
+from support import Z, seeded
 from uncertain.posteriors.moves import MOVES, Moved
 from uncertain.posteriors.registry import build_model
 from uncertain.posteriors.unknowns import unknowns_of
@@ -72,7 +72,7 @@ def moved(
         (particles, _), _ = jax.lax.scan(step, (particles, target), used)
         return particles
 
-    keys = jax.random.split(jax.random.key(11), POPULATIONS)
+    keys = jax.random.split(seeded(11), POPULATIONS)
     return np.asarray(jax.jit(jax.vmap(one))(keys), float)
 
 
@@ -90,6 +90,7 @@ def scores(populations: np.ndarray) -> np.ndarray:
     return means.mean(1) / (means.std(1, ddof=1) / np.sqrt(means.shape[1]))
 
 
+pytestmark = pytest.mark.rate(1e-5)
 LIMIT = Z + 0.7
 """Twenty-one z-scores at a total false-alarm rate of 1e-5 (Bonferroni)."""
 
@@ -164,7 +165,7 @@ def frequencies(density: Any) -> float:
             particles, target = found.particles, found.target
         return particles
 
-    found = np.asarray(jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(5), POPULATIONS)))
+    found = np.asarray(jax.jit(jax.vmap(one))(jax.random.split(seeded(5), POPULATIONS)))
     shares = np.stack([(found == k).mean((1, 2)) for k in range(4)], 1)
     return float(np.abs((shares.mean(0) - chances) / (shares.std(0) / POPULATIONS**0.5)).max())
 

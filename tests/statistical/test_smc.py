@@ -11,12 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import Z, block, simulate
+from support import Z, block, seeded, simulate
 from uncertain.posteriors.base import Event
 from uncertain.posteriors.history import memory
 from uncertain.posteriors.registry import build_model, build_posterior
 from uncertain.posteriors.unknowns import systematic
 
+pytestmark = pytest.mark.rate(1e-5)
 LIMIT = Z + 0.5
 """Some ten comparisons at a total false-alarm rate of 1e-5 (Bonferroni)."""
 
@@ -40,7 +41,7 @@ def runs(text: str, model: Any, events: Event, count: int, refine: int, seed: in
         state, _ = jax.lax.scan(step, posterior.init(start_key), (keys, blocks))
         return posterior.belief(belief_key, state, jnp.asarray(events.time)[-1])
 
-    return jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(seed), count))
+    return jax.jit(jax.vmap(one))(jax.random.split(seeded(seed), count))
 
 
 def estimates(beliefs: Any, functions: list) -> np.ndarray:
@@ -150,7 +151,7 @@ def test_resampling_is_unbiased_and_systematic() -> None:
     weights = np.asarray([0.03, 0.4, 0.0, 0.27, 0.1, 0.2], np.float32)
     logs = jnp.log(jnp.asarray(weights))
     ancestors = jax.jit(jax.vmap(lambda k: systematic(k, logs)))
-    found = np.asarray(ancestors(jax.random.split(jax.random.key(1), 20_000)))
+    found = np.asarray(ancestors(jax.random.split(seeded(1), 20_000)))
     counts = np.stack([(found == i).sum(1) for i in range(6)], 1)
     expected = 6 * weights
     assert np.all(counts >= np.floor(expected - 1e-5))

@@ -1,0 +1,93 @@
+"""Simulation-based calibration of every backend, against what was expected of it beforehand.
+
+`python benchmarks/calibration.py --out docs/results/calibration` reads calibration.toml beside this
+file, writes a row a cell to `.ndjson` and the comparison to `.md`. Cells that are in the `.ndjson`
+already are not run again. Not here: the measure (decide/judge/calibration.py).
+"""
+
+import argparse
+import json
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from uncertain.cli.calibrate_table import chance, histogram
+from uncertain.decide.judge.bench import settled
+from uncertain.decide.judge.calibration import Asked, calibrated
+from uncertain.decide.judge.experiment import Cell, Experiment, Row
+from uncertain.decide.judge.programs import forget
+
+RUNS, STEPS, DRAWS, BINS, LEVEL = 1024, 10, 15, 16, 1e-4
+
+
+def cells(wanted: dict[str, Any]) -> Iterator[tuple[Cell, dict[str, Any]]]:
+    """Every cell with what is expected of it."""
+    for one in wanted["expected"]:
+        for world in one["worlds"]:
+            experiment = Experiment(
+                world=world, steps=STEPS, seeds=RUNS, rule="random", candidates=1,
+                cells=[Row(one["posterior"])],
+            )  # fmt: skip
+            yield settled(experiment)[0], one
+
+
+def same(row: dict[str, Any], cell: Cell, settle: int) -> bool:
+    found = row["world"], row["posterior"], row["settle"]
+    return found == (cell.world, cell.posterior, settle)
+
+
+def line(row: dict[str, Any], one: dict[str, Any]) -> str:
+    """A row of the comparison."""
+    word = {True: "yes", False: "no"}
+    seen = word[row["calibrated"]] + (f": {row['shape']}" if row["shape"] else "")
+    if row["calibrated"] != one["calibrated"]:
+        seen = f"**{seen}**"
+    unknown, likelihood = row["unknown"], row["likelihood"]
+    parts = (
+        f"`{row['posterior']}`", f"`{row['world']}`", row["particles"] or "–", row["refine"],
+        row["settle"], f"`{histogram(unknown['counts'])}` {chance(unknown['p'])}",
+        f"`{histogram(likelihood['counts'])}` {chance(likelihood['p'])}",
+        word[one["calibrated"]], seen, one["why"],
+    )  # fmt: skip
+    return "| " + " | ".join(str(part) for part in parts) + " |"
+
+
+def page(rows: list[dict[str, Any]], expected: list[dict[str, Any]]) -> str:
+    """The comparison as Markdown."""
+    right = sum(r["calibrated"] == e["calibrated"] for r, e in zip(rows, expected, strict=True))
+    top = (
+        f"{right} of {len(rows)} verdicts are as expected; the others stand out. {STEPS} events "
+        f"chosen at random, {RUNS} truths a cell, rank among {DRAWS} draws in {BINS} bins (▄ is an "
+        f"even share), level {LEVEL:g} a cell over all its quantities. Histogram and p are of the "
+        "worst unknown and of the log likelihood.\n\n"
+        "| posterior | world | S | k | settle | worst unknown | log likelihood | expected | seen "
+        "| why expected |\n|---|---|---|---|---|---|---|---|---|---|\n"
+    )
+    lines = [line(r, e) for r, e in zip(rows, expected, strict=True)]
+    return top + "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", required=True, help="files to write, without their endings")
+    out = Path(parser.parse_args().out)
+    wanted = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
+    file = out.with_suffix(".ndjson")
+    kept = [json.loads(text) for text in file.read_text().splitlines()] if file.exists() else []
+    rows, expected = [], []
+    for cell, one in cells(wanted):
+        settle = one.get("settle", 0)
+        asked = Asked(DRAWS, BINS, settle=settle, level=LEVEL)
+        row = next((row for row in kept if same(row, cell, settle)), None)
+        row = row or calibrated(cell, asked)
+        rows.append(row)
+        expected.append(one)
+        print(line(row, one), f"{row['seconds']:.0f} s", flush=True)
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        forget()
+    out.with_suffix(".md").write_text(page(rows, expected))
+
+
+if __name__ == "__main__":
+    main()

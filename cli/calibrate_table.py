@@ -1,0 +1,86 @@
+"""Verdicts of `uncertain calibrate` as a table, rank histograms drawn in text.
+
+Not here: pictures (calibrate_picture.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+
+Records = list[dict[str, Any]]
+BARS = "▁▂▃▄▅▆▇█"
+EVEN = 3
+"""Which bar an evenly filled bin has: half height."""
+
+
+def histogram(counts: list[int]) -> str:
+    """One character a bin; half height is as many runs as a calibrated belief expects."""
+    expected = sum(counts) / len(counts)
+    levels = [round((EVEN + 1) * n / expected) - 1 for n in counts]
+    return "".join(" " if not n else BARS[min(max(level, 0), len(BARS) - 1)]
+                   for n, level in zip(counts, levels, strict=True))  # fmt: skip
+
+
+def chance(p: float) -> str:
+    """A p-value, no finer than anybody needs."""
+    return f"{p:.2f}" if p >= 0.01 else f"{p:.0e}" if p >= 1e-99 else "0"
+
+
+def table(rows: Records, width: int = 120) -> Table:
+    """A row a posterior: its worst unknown and the log likelihood, and what that makes."""
+    several = len({row["world"] for row in rows}) > 1
+    grid = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
+    for name in [*(["world"] if several else []), "posterior"]:
+        grid.add_column(name, no_wrap=True)
+    for name in ("S", "k"):
+        grid.add_column(name, justify="right", no_wrap=True)
+    for name in ("worst\nunknown", "ranks", "p"):
+        grid.add_column(name, no_wrap=True)
+    for name in ("log likelihood,\nranks", "p"):
+        grid.add_column(name, no_wrap=True)
+    grid.add_column("calibrated", no_wrap=True)
+    for row in rows:
+        unknown, likelihood = row["unknown"], row["likelihood"]
+        verdict = "yes" if row["calibrated"] else f"no: {row['shape'] or 'uneven'}"
+        grid.add_row(
+            *([row["world"]] if several else []),
+            row["posterior"], str(row["particles"] or "–"), str(row["refine"]),
+            unknown["name"], histogram(unknown["counts"]), chance(unknown["p"]),
+            histogram(likelihood["counts"]), chance(likelihood["p"]),
+            verdict, style=None if row["calibrated"] else "yellow",
+        )  # fmt: skip
+    return grid
+
+
+def note(rows: Records) -> str:
+    """What was done, once for all rows."""
+    row = rows[0]
+    several = max(len(one["quantities"]) for one in rows)
+    text = (
+        f"{row['world']}, {row['steps']} events, {row['runs']} runs each; rank of the truth among "
+        f"{row['draws']} draws in {row['bins']} bins, ▄ being an even share. Not calibrated where "
+        f"p of any of up to {several} quantities is below {row['level']:g} / their number."
+    )
+    failed = [f"{one['posterior']} {one['failures']}" for one in rows if one["failures"]]
+    return text + (f" Runs whose belief was not healthy: {', '.join(failed)}." if failed else "")
+
+
+def markdown(rows: Records) -> str:
+    """The same for a page."""
+    lines = [
+        "| world | posterior | S | k | worst unknown | ranks | p | log likelihood, ranks | p "
+        "| calibrated |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        unknown, likelihood = row["unknown"], row["likelihood"]
+        verdict = "yes" if row["calibrated"] else f"no: {row['shape'] or 'uneven'}"
+        cells = (
+            f"`{row['world']}`", f"`{row['posterior']}`", row["particles"] or "–", row["refine"],
+            unknown["name"], f"`{histogram(unknown['counts'])}`", chance(unknown["p"]),
+            f"`{histogram(likelihood['counts'])}`", chance(likelihood["p"]), verdict,
+        )  # fmt: skip
+        lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
