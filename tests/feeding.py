@@ -79,7 +79,7 @@ def feed(process: subprocess.Popen[bytes], chunks: Iterable[bytes], sent: list[i
     assert process.stdin is not None
     with process.stdin as pipe:
         for chunk in chunks:
-            sent[0] += sum(not line.isspace() for line in chunk.splitlines(True) if line)
+            sent[0] += sum(bool(line.strip()) for line in chunk.split(b"\n"))
             view = memoryview(chunk)
             try:
                 while view:

@@ -49,9 +49,14 @@ anything = st.recursive(
 whole = st.fixed_dictionaries(
     {"id": ids}, optional={name: SENSIBLE[name] for name in FIELDS if name != "id"}
 )
+moderate = st.floats(-3, 3)
+usual = st.fixed_dictionaries(
+    {"id": st.integers(0, 10**9) | ids, "x": st.tuples(moderate, moderate)},
+    optional={"t": st.floats(0, 1e6), "action": st.integers(0, 2), "y": moderate},
+) | st.fixed_dictionaries({"id": ids, "y": moderate})
 broken = st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=4), anything, max_size=5)
 texts = (
-    st.one_of(whole, whole, broken).map(lambda fields: json.dumps(fields).encode())
+    st.one_of(usual, usual, whole, broken).map(lambda fields: json.dumps(fields).encode())
     | st.binary(max_size=60)
 ).map(lambda line: line.replace(b"\n", b" "))
 
