@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .doubt import doubt
 from .experiment import Cell
 from .latency import Timing
 
@@ -139,6 +140,7 @@ def record(
         "joint": joint(taus, runs.get("joint")),
         "regret": lost,
         "reward": mean_se(runs["reward"]) if "reward" in runs else None,
+        "alarm": doubt(runs),
         "frontier": False,
         "failures": int(np.sum(runs["failures"])),
         "config": asdict(cell),
