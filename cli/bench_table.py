@@ -106,6 +106,8 @@ def columns(records: Records, width: int = 200) -> list[tuple[str, Any]]:
     for tau in taus:
         header = f"joint KL\nof {tau}"
         found.append((header, lambda r, tau=tau: divergence(r, tau)))
+    if any((r.get("alarm") or {}).get("share") for r in records):
+        found.append(("alarm\n% at", alarmed))
     if width >= ROOMY and any(r["calibration"] for r in records):
         found.append(("promised\n− got", optimism))
     return found
@@ -173,6 +175,15 @@ def divergence(row: dict[str, Any], tau: int) -> str:
     """KL of tau observations in nats."""
     made = next((made for made in joint(row) if made["tau"] == tau), None)
     return "–" if made is None else f"{made['kl']:.2f} ±{made['se']:.2f}"
+
+
+def alarmed(row: dict[str, Any]) -> str:
+    """Percent of runs that found the model wrong, and the event at which half of those had."""
+    found = row.get("alarm")
+    if found is None:
+        return "–"
+    at = f" {found['delay']:.0f}" if found["share"] else ""
+    return f"{100 * found['share']:.3g}{at}"
 
 
 def optimism(row: dict[str, Any]) -> str:

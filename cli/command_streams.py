@@ -33,6 +33,7 @@ LEAST_CLAIM = 2.0
         "uncertain run unix:run/uncertain.sock --model linear:arms=10:features=16",
         "uncertain run tcp:127.0.0.1:7000 --max-clients 20 --max-line 10000",
         "uncertain run unix:run/uncertain.sock --status 5s --metrics tcp:127.0.0.1:9090",
+        "uncertain run log.ndjson --model logistic --alarm 1e-6",
         "uncertain run redis://127.0.0.1:6379/0/events --checkpoint kept --resume",
     ),
 )
@@ -218,6 +219,17 @@ def run(
             help="Show the same to Prometheus there (needs uncertain[metrics]).",
         ),
     ] = None,
+    alarm: Annotated[
+        float,
+        typer.Option(
+            "--alarm",
+            min=0.0,
+            max=0.5,
+            metavar="ALPHA",
+            help="Say once that the model is wrong; a right one is called so in at most this share "
+            "of runs, however long. 0: say nothing.",
+        ),
+    ] = 1e-4,
     seed: o.Seed = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No notes on standard error.")] = False,
     no_cache: o.NoCache = False,
@@ -245,7 +257,7 @@ def run(
             particles, refine, proposer, candidates or 1, explore or 0.0, horizon, batch,
             until_gain, budget, seed, quiet, o.seconds("--status", status), metrics,
             deadline=o.seconds("--deadline", deadline), think=think,
-            half_life=o.half_life(half_life), intake=intake, keep=keep,
+            half_life=o.half_life(half_life), alarm=alarm, intake=intake, keep=keep,
         )  # fmt: skip
         return run(chosen, context.obj)
 

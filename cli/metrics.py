@@ -103,9 +103,15 @@ class Figures:
                 f"uncertain_{name}_seconds", f"Latency of {name}, the compiled call alone",
                 list(zip(ends, counts, strict=True)), timing.total,
             )  # fmt: skip
+        alarm = watch.alarm or {}
         yield GaugeMetricFamily("uncertain_waiting", "Decisions without observation", len(waiting))
         for name, what, value in (
             ("gain_nats", "Information gained so far", watch.gain if watch.informed else None),
+            ("evidence_nats", "Evidence against the model, log e-value", alarm.get("log_e")),
+            ("evidence_highest_nats", "The most it has been", alarm.get("highest")),
+            ("change_nats", "Evidence of a change of late, log sum", alarm.get("change")),
+            ("within_50", "Share of observations in 50 % intervals", alarm.get("within_50")),
+            ("within_90", "Share of observations in 90 % intervals", alarm.get("within_90")),
             ("clients", "Clients connected", clients_of(watch.source)),
             ("unread_bytes", "Bytes of the input not yet read", behind_of(watch.source)),
             ("unread_entries", "Entries of the stream not yet read", lag_of(watch.source)),

@@ -44,6 +44,7 @@ def scores_of(report: Report) -> dict[str, Any]:
         "reward": plain(report.reward),
         "work": report.work,
         "failures": report.failures,
+        "alarm": report.doubt._asdict() if report.doubt else None,
         "value": judged,
     }
 
@@ -75,7 +76,7 @@ def table(rows: list[dict[str, Any]]) -> Grid:
     ordered = any(row["order"] for row in rows)
     for name in (
         "log loss", "accuracy", f"joint ({rows[0]['joint']['tau']})", "dyadic", "gain nats",
-        "learn p50", "p99", "events/s", *(["order"] if ordered else []),
+        "alarm", "learn p50", "p99", "events/s", *(["order"] if ordered else []),
     ):  # fmt: skip
         grid.add_column(name, justify="right")
     for row in rows:
@@ -84,6 +85,7 @@ def table(rows: list[dict[str, Any]]) -> Grid:
             row["log"], row["model"].partition(":")[0], row["posterior"], str(row["refine"]),
             str(row["events"]), number(row["nll"], 4), number(row["accuracy"], 4),
             number(joint["nll"], 3), number(joint["dyadic"], 3), f"{row['gain']['total']:.1f}",
+            alarmed(row["alarm"]),
             micro(learn, "p50"), micro(learn, "p99"), f"{row['events'] / row['seconds']:,.0f}",
             *([apart(row["order"])] if ordered else []),
         )  # fmt: skip
@@ -100,15 +102,31 @@ def apart(order: dict[str, Any] | None) -> str:
     return "-" if order is None else f"{order['spread']:.1g}"
 
 
+def alarmed(found: dict[str, Any] | None) -> str:
+    """The event at which the model was found wrong; `no` where it was not."""
+    if found is None:
+        return "-"
+    return "no" if found["at"] is None else f"at {found['at']:,}"
+
+
 def micro(learn: dict[str, float] | None, name: str) -> str:
     """A latency in microseconds."""
     return "-" if learn is None else f"{learn[name] / MICROSECOND:,.0f} µs"
 
 
 def remarks(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """The value of the judged rule, what was left out, and what failed."""
+    """What was found wrong with the model, the value of the judged rule, what was left out, and
+    what failed."""
     for row in rows:
         name = f"{row['log']} {row['posterior']}"
+        if (found := row["alarm"]) and found["at"] is not None:
+            half, most = found["within"]
+            yield (
+                f"{name}: model or posterior wrong from event {found['at']} on, evidence "
+                f"e^{found['highest']:.1f}"
+                + (f" ({found['leading']})" if found["leading"] else "")
+                + f"; 50 % intervals held {half:.0%}, 90 % intervals {most:.0%}"
+            )
         if value := row["value"]:
             logged = value["logged"]["value"]
             yield f"{name}: a decision of rule {row['rule']} is worth (95 %; logged {logged:.5f})"

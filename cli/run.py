@@ -24,8 +24,12 @@ if TYPE_CHECKING:
     from ..decide.loop.waiting import Waiting
     from ..streams.arriving import Arrival, Input
     from ..streams.refused import Refusals
+    from .alarming import Alarming
     from .watching import Watch
 
+ALPHA = 1e-4
+"""The chance of a false alarm in a run, however long; as in decide/loop/alarm.py, which would load
+all of JAX here."""
 MICROSECONDS = 1e-3
 """In one nanosecond."""
 MILLISECONDS = 1e3
@@ -56,6 +60,7 @@ class Run:
     deadline: float | None = None
     think: int = 0
     half_life: float | None = None
+    alarm: float = ALPHA
     intake: Intake = field(default_factory=Intake)
     keep: Keep | None = None
 
@@ -63,6 +68,7 @@ class Run:
 def run(options: Run, environment: Environment) -> int:
     """Answer every line until the input ends; UsageError for a wrong one that ends the run."""
     from ..streams.ndjson import Writer
+    from .alarming import Alarming
     from .inputs import opened, refusals_of
     from .metrics import exposed
     from .watching import Watch
@@ -90,7 +96,8 @@ def run(options: Run, environment: Environment) -> int:
             watch = Watch(server, source, refusals, options.status, environment.say)
             expose(watch)
         with keeping(options, server, environment, tell) as kept:
-            serve(server, source, refusals, options.intake.on_error, kept, watch)
+            alarming = Alarming(server, options.alarm, tell)
+            serve(server, source, refusals, options.intake.on_error, kept, watch, alarming)
     if server.stopped is not None:
         tell(f"stopped: {server.stopped}")
     told = (*summary(server.tally, server.waiting), *refusals.summary(), *source.notes())
@@ -106,6 +113,7 @@ def serve(
     on_error: OnError,
     kept: Kept | None = None,
     watch: Watch | None = None,
+    alarming: Alarming | None = None,
 ) -> None:
     """Answer whoever asks, until the input ends, the server stops or a run that is kept is asked
     to end."""
@@ -140,6 +148,8 @@ def serve(
             arrival.sink.write(reply)
             if watch:
                 watch.saw(reply)
+            if alarming:
+                alarming.saw(arrival)
         if kept:
             kept.sent()
 

@@ -1,4 +1,4 @@
-"""What a replay's scores add up to: log losses, accuracy, information gained, off-policy value.
+"""What a replay's scores add up to: log losses, accuracy, gain, alarm, off-policy value.
 
 Running sums over chunks. Not here: making the scores (decide/loop/replay.py).
 Source: Dawid (1984).
@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
+from ..loop.alarm import ALPHA, BETS, Alarm, first_at, follow, quiet_alarm, verdict
 from ..loop.replay import Scored
 from .offpolicy import Evaluation, OffPolicy
 
@@ -50,12 +52,28 @@ class Running:
         return Measure(mean, float(np.sqrt(variance / max(self.n - 1, 1))), self.n)
 
 
+class Doubt(NamedTuple):
+    """Of the model, after a stream: see decide/loop/alarm.py. log_e, highest, change: nats. at: the
+    event, from 1, at which `highest` reached 1/alpha, None if never. within: shares of observations
+    in the central 50 and 90 % intervals. n: observations. leading: the bet that has won most, None
+    where all have lost."""
+
+    log_e: float
+    highest: float
+    change: float
+    at: int | None
+    within: tuple[float, float]
+    n: int
+    leading: str | None
+
+
 class Report(NamedTuple):
     """events: learnt. nll: marginal log loss of an event, nats. accuracy: share of events whose
     most probable outcome occurred (None where outcomes are not finite). joint, dyadic: log loss of
     a block of tau events together, nats a block. gain: nats learnt an event; total_gain: their
     sum. reward: mean. work: evaluations an event. failures: events whose update was unhealthy.
-    value: the rule's, None where no rule was judged.
+    value: the rule's, None where no rule was judged. doubt: of the model, None where nothing was
+    predicted.
     """
 
     events: int
@@ -69,6 +87,7 @@ class Report(NamedTuple):
     work: float
     failures: int
     value: Evaluation | None
+    doubt: Doubt | None
 
 
 @dataclass
@@ -87,6 +106,9 @@ class Prequential:
     work: Running = field(default_factory=Running)
     failures: int = 0
     value: OffPolicy = field(default_factory=OffPolicy)
+    alarm: Alarm = field(default_factory=quiet_alarm)
+    raised: int | None = None
+    seen: int = 0
 
     def add(self, scored: Scored) -> None:
         """Take in one chunk."""
@@ -100,6 +122,7 @@ class Prequential:
         self.joint.add(-scored.coming, scored.whole)
         self.dyadic.add(-scored.dyadic, scored.whole)
         self.failures += int(np.sum((weight > 0) & ~scored.healthy))
+        self._bet(scored.foresight.place, weight)
         if self.evaluate:
             real = (weight > 0) & known
             self.value.add(
@@ -109,6 +132,25 @@ class Prequential:
                 scored.prediction[real] if self.rewarded else None,
                 scored.expected[real] if self.rewarded else None,
             )
+
+    def _bet(self, places: Any, weight: Any) -> None:
+        self.alarm, verdicts = follow(self.alarm, jnp.asarray(places), jnp.asarray(weight))
+        at = int(first_at(verdicts.highest, ALPHA))
+        if at and self.raised is None:
+            self.raised = self.seen + at
+        self.seen += len(weight)
+
+    def doubt(self) -> Doubt | None:
+        """What the alarm says so far."""
+        found = verdict(self.alarm)
+        if not int(found.n):
+            return None
+        log_e = float(found.log_e)
+        half, most = (float(x) for x in found.within)
+        return Doubt(
+            log_e, float(found.highest), float(found.change), self.raised, (half, most),
+            int(found.n), BETS[int(found.leading)] if log_e > 0 else None,
+        )  # fmt: skip
 
     def report(self) -> Report:
         """The sums so far."""
@@ -125,4 +167,5 @@ class Prequential:
             self.work.measure().mean,
             self.failures,
             self.value.evaluate() if self.evaluate and self.value.events else None,
+            self.doubt(),
         )

@@ -200,7 +200,7 @@ class Driver:
         return (
             action, y, seen, offered, decision.propensity[index], zero,
             np.asarray(self.truth(after)), learned.work, learned.healthy, action, zero, y,
-            pays[index], pays.max(), pays.mean(),
+            pays[index], pays.max(), pays.mean(), np.full((), np.nan),
         )  # fmt: skip
 
 

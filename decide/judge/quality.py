@@ -19,6 +19,7 @@ from ...streams.worlds.registry import build_world
 from ..loop.building import agent_of
 from ..loop.rollout import Trace, roll
 from ..loop.step import Agent
+from .doubt import doubts
 from .experiment import Cell, shape_of
 from .fidelity import fidelity
 from .gain import bounds, contrastive, exact_gain, own_log_likelihood
@@ -82,7 +83,7 @@ def quality(cell: Cell, first: int, count: int, wanted: Wanted) -> dict[str, Any
     lower, upper `[N]` nats (equal where exact is true); ess `[N]`; spce, snmc `[N]`; predicted,
     realised, probe_predicted, probe_realised `[N, T]`; regret, uniform `[N]`; joint `[N, taus]`
     nats; bought, best `[N]` nats (fidelity); work `[N]` evaluations an event; failures `[N]`
-    events. Missing measures are absent.
+    events; log_e, alarmed, within_50, within_90 `[N]` (doubt.py). Missing measures are absent.
     """
     agent, world = agent_and_world(cell)
     asked = f"{first} {count} {wanted}"
@@ -122,7 +123,7 @@ def measured(
             )
         if wanted.fidelity and kind(world.model) != "none":
             found |= fidelity(agent, world, cell, first, count)
-    return found | regrets(world, trace)
+    return found | regrets(world, trace) | doubts(trace)
 
 
 @jax.jit

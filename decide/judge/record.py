@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..loop.building import half_life_of
+from .doubt import doubt
 from .experiment import Cell
 from .latency import Timing
 
@@ -141,6 +142,7 @@ def record(
         "joint": joint(taus, runs.get("joint")),
         "regret": lost,
         "reward": mean_se(runs["reward"]) if "reward" in runs else None,
+        "alarm": doubt(runs),
         "frontier": False,
         "failures": int(np.sum(runs["failures"])),
         "config": asdict(cell),

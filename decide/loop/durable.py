@@ -32,7 +32,7 @@ from .snapshot import Snapshot, layout, put_back, taken
 
 SAME = (
     "action", "actions", "propensity", "propensities", "scores", "gain", "realised_gain", "nll",
-    "step", "ahead", "stop",
+    "step", "ahead", "stop", "alarm",
 )  # fmt: skip
 """Of a reply, what does not depend on the clock."""
 

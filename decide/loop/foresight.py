@@ -23,6 +23,7 @@ from ...posteriors.unknowns import likelihood, uniform_draws, unknowns_of
 from ..rules.base import JITTER, as_draws
 from ..rules.information import spread_along
 from ..rules.rewards import expected_reward
+from .transform import in_normal, place_among
 
 NODES = 32
 """Gauss-Hermite nodes along the direction of an event."""
@@ -35,11 +36,13 @@ LOG_2PI = float(np.log(2 * np.pi))
 
 class Foresight(NamedTuple):
     """log_prob `[]` of the observation, nats. gain `[]`: see `foresee`. correct `[]`: 1 where the
-    most probable outcome occurred, 0 otherwise and where outcomes are not finite."""
+    most probable outcome occurred, 0 otherwise and where outcomes are not finite. place `[]`: of
+    the observation in its prediction (transform.py), uniform if that was right."""
 
     log_prob: Array
     gain: Array
     correct: Array
+    place: Array
 
 
 def foresee(key: Array, model: Model, belief: Belief, stats: Any, event: Event) -> Foresight:
@@ -52,7 +55,8 @@ def foresee(key: Array, model: Model, belief: Belief, stats: Any, event: Event) 
     if _linear(model, belief):
         assert isinstance(belief, Gaussian)
         return _linear_foresight(model, belief, event)
-    draws = _nodes(key, model, belief, stats, event)
+    draw_key, place_key = jax.random.split(key)
+    draws = _nodes(draw_key, model, belief, stats, event)
     logs = across(
         lambda u: likelihood(model, u, stats, event.action, event.observation), draws.values.T
     )
@@ -70,7 +74,8 @@ def foresee(key: Array, model: Model, belief: Belief, stats: Any, event: Event) 
         probs = jnp.exp(across(every, draws.values.T)) @ jnp.exp(draws.log_weights)
         guess = jnp.asarray(kind.array, probs.dtype)[jnp.argmax(probs)]
         correct = (guess == event.observation).astype(log_prob.dtype)
-    return Foresight(log_prob, jnp.maximum(gain, 0.0), correct)
+    place = place_among(place_key, model, draws, stats, event)
+    return Foresight(log_prob, jnp.maximum(gain, 0.0), correct, place)
 
 
 def _linear(model: Model, belief: Belief) -> bool:
@@ -87,7 +92,8 @@ def _linear_foresight(model: Model, belief: Gaussian, event: Event) -> Foresight
     # KL of the two normals of x @ u, the only direction that moves.
     moved = 0.5 * share * jnp.square(error) / (variance + noise)
     gain = 0.5 * (jnp.log1p(variance / noise) - share) + moved
-    return Foresight(log_prob, gain, jnp.zeros_like(log_prob))
+    place = in_normal(mean, variance + noise, event.observation)
+    return Foresight(log_prob, gain, jnp.zeros_like(log_prob), place)
 
 
 def _log_normal(error: Array, variance: Array) -> Array:

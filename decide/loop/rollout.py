@@ -14,11 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...posteriors.base import Array, Event
+from ...posteriors.base import Array, Event, Summary
 from ...streams.worlds.base import World
 from ..rules.information import belief_gain
+from .foresight import foresee
 from .kept import kept
-from .step import Agent, Decision, Request, blank_request, build_step
+from .step import JUDGE, Agent, Decision, Request, blank_request, build_step, step_key
 
 AGENT, TRUTH, CONTEXT, ANSWER, PROBE, SETTLE = range(6)
 """Purposes folded into a seed's key."""
@@ -32,7 +33,8 @@ class Trace(NamedTuple):
     truth `[T, D]` (size 0 where unknown), work `[T]`, healthy `[T]`; probe_*: a candidate taken
     at random, what was predicted of it and what it would have answered (it is not learnt from).
     paid, best_pay, mean_pay `[T]`: what the chosen, the best and a random candidate pay in
-    expectation, 0 where the world does not say. Gains and probes are 0 where the world has no model
+    expectation, 0 where the world does not say. place `[T]`: of each observation in its prediction
+    (transform.py), NaN where there was none. Gains and probes are 0 where the world has no model
     to judge them by, or nobody asks. Arrays of JAX inside a trace, of NumPy once rolled.
     """
 
@@ -51,6 +53,7 @@ class Trace(NamedTuple):
     paid: Any
     best_pay: Any
     mean_pay: Any
+    place: Any
 
 
 def seed_key(seed: int | Array, stream: int | Array) -> Array:
@@ -93,6 +96,14 @@ def build_rollout(
         _, answer = world.answer(aside, truth, aside_action, now)
         return predicted[0], aside_action, predicted[1], answer
 
+    def placed(state: Any, event: Event) -> Array:
+        """Of the observation in its prediction, by the keys of a replay and of a live loop."""
+        belief_key, score_key, _ = jax.random.split(step_key(state, JUDGE), 3)
+        belief = agent.posterior.belief(belief_key, state.posterior, event.time)
+        if isinstance(belief, Summary):
+            return jnp.full((), jnp.nan)
+        return foresee(score_key, agent.model, belief, state.stats, event).place
+
     def run(key: Array) -> tuple[Any, Trace]:
         state = step.init(jax.random.fold_in(key, AGENT))
         truth = world.init(jax.random.fold_in(key, TRUTH))
@@ -117,6 +128,7 @@ def build_rollout(
                 jax.random.fold_in(answer_key, index), truth, decision.action, now
             )
             event = Event(decision.action, observation, now, index, jnp.ones_like(now))
+            place = placed(state, event)
             state, learned = step.learn(state, event)
             if agent.think:
                 state, more = step.think(state, jnp.zeros((), jnp.int32))
@@ -136,10 +148,11 @@ def build_rollout(
                 pays[decision.index],
                 jnp.max(pays),
                 jnp.mean(pays),
+                place,
             )
             return (state, truth), row
 
-        (state, _), trace = jax.lax.scan(turn, (state, truth), jnp.arange(steps))
+        (state, _), trace = jax.lax.scan(turn, (state, truth), jnp.arange(steps, dtype=jnp.int32))
         if not settle:
             return state.posterior, trace
 

@@ -12,33 +12,61 @@ import jax
 import numpy as np
 
 from ...posteriors.base import Summary, example_event
+from .alarm import BETS, bet, quiet_alarm, verdict
 from .foresight import foresee
 from .live import build_learn, pack_result
+from .packing import Packing, packing
 from .step import JUDGE, Agent, step_key
 
 
 @lru_cache(maxsize=64)
 def build_foresight(agent: Agent) -> Any:
-    """`score(packed, event array) -> [log_prob, gain]`, or None where the belief cannot be read.
+    """`score(packed, event array, alarm) -> ([log_prob, gain, *verdict], alarm)`, or None where the
+    belief cannot be read.
 
-    A call of its own, so that the latency of learning is that of learning alone.
+    A call of its own, so that the latency of learning is that of learning alone. The alarm goes
+    with it: it needs the same belief, and what it learns is of no use to the next decision.
     """
     learning = build_learn(agent)
     if isinstance(belief_shape(agent), Summary):
         return None
+    layout = alarm_layout()
 
-    def score(packed: Any, flat: Any) -> jax.Array:
+    def score(packed: Any, flat: Any, packed_alarm: Any) -> tuple[jax.Array, Any]:
         state, event = learning.unpack(packed), learning.read_event(flat)
         # The keys of a replay, so that both say the same of the same log.
         belief_key, score_key, _ = jax.random.split(step_key(state, JUDGE), 3)
         belief = agent.posterior.belief(belief_key, state.posterior, event.time)
         seen = foresee(score_key, agent.model, belief, state.stats, event)
-        return pack_result((seen.log_prob, seen.gain))
+        alarm = bet(layout.unpack(packed_alarm), seen.place)
+        said = seen.log_prob, seen.gain, verdict(alarm)
+        return pack_result(said), layout.pack(alarm)
 
     call = jax.jit(score)
     blank = learning.write_event(jax.tree.map(np.asarray, example_event(agent.model)))
-    np.asarray(call(learning.init(jax.random.key(0)), blank))
+    jax.block_until_ready(call(learning.init(jax.random.key(0)), blank, unalarmed()))
     return call
+
+
+def alarm_layout() -> Packing:
+    """An alarm as a few flat arrays."""
+    return packing(jax.eval_shape(quiet_alarm))
+
+
+def unalarmed() -> tuple[jax.Array, ...]:
+    """A packed alarm before anything is observed."""
+    return jax.jit(lambda: alarm_layout().pack(quiet_alarm()))()
+
+
+def told(values: list[float]) -> dict[str, Any]:
+    """A verdict in the order of its fields, as a reply says it; formats.md has the fields."""
+    log_e, highest, change, half, most, n, leading = values
+    # The best of bets that have all lost says nothing.
+    winning = BETS[int(leading)] if log_e > 0 else None
+    return {
+        "log_e": log_e, "highest": highest, "change": change, "within_50": half,
+        "within_90": most, "n": int(n), "leading": winning,
+    }  # fmt: skip
 
 
 def belief_shape(agent: Agent) -> Any:

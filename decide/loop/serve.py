@@ -21,7 +21,7 @@ from ..rules.base import Rule
 from .asking import Asking, rows_of, too_large
 from .live import build_live, host_event
 from .pacing import Pace
-from .scoring import belief_shape, build_foresight
+from .scoring import belief_shape, build_foresight, told, unalarmed
 from .step import Agent
 from .stopping import Stopping
 from .thinking import Thoughts
@@ -58,7 +58,8 @@ class Server:
     nats, a unit of cost if `per_cost`. horizon: decisions that may wait; beyond it the oldest go.
     batch: actions that the agent's rule chooses at once, 1 for a rule of single ones. stopping:
     when to ask no more; once `stopped` says why, nothing else should be answered. deadline and
-    rule_of: as in `Pace`. think: slices of thinking between two events, at most.
+    rule_of: as in `Pace`. think: slices of thinking between two events, at most. `alarm`: what the
+    last event learnt made of the model (scoring.told), None before the first.
     """
 
     def __init__(
@@ -92,6 +93,8 @@ class Server:
         self.thoughts = Thoughts(agent, think, deadline) if think else None
         self._score = build_foresight(agent)
         self._packed = self._brought.init(jax.random.key(seed))
+        self._bets = unalarmed()
+        self.alarm: dict[str, Any] | None = None
         shape = belief_shape(agent)
         self.draws = len(shape.log_weights) if hasattr(shape, "log_weights") else agent.particles
         self.waiting = Waiting(horizon)
@@ -206,6 +209,7 @@ class Server:
             "seed": self.seed,
             "step": self.tally.learnt,
             "ahead": self._ahead,
+            "alarm": self.alarm,
         }
         reply |= how | self._punctual()
         if how:
@@ -230,8 +234,10 @@ class Server:
         how: dict[str, Any] = {}
         for flat in flats:
             if self._score is not None:
-                scores = np.asarray(self._score(self._packed, flat)).tolist()
+                found, self._bets = self._score(self._packed, flat, self._bets)
+                scores = np.asarray(found).tolist()
                 log_prob, gain = log_prob + scores[0], gain + scores[1]
+                self.alarm = told(scores[2:])
             self._packed, learned, taken, how = self._pace.learn(self._packed, flat)
             if not learned.healthy:
                 self.tally.unhealthy += 1
@@ -244,7 +250,7 @@ class Server:
         if self._score is None:
             gain, log_prob = None, None
         nll = None if log_prob is None else -log_prob
-        reply = reply_learnt(record, gain, nll, total / SECOND)
+        reply = reply_learnt(record, gain, nll, total / SECOND, self.alarm)
         return reply | how | self._punctual()
 
     def _punctual(self) -> dict[str, bool]:
@@ -257,10 +263,15 @@ class Server:
 
 
 def reply_learnt(
-    record: Record, gain: float | None, nll: float | None, seconds: float | None
+    record: Record,
+    gain: float | None,
+    nll: float | None,
+    seconds: float | None,
+    alarm: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The answer to an observation; nulls where its id was not waiting and nothing was learnt."""
-    return {"id": record.id, "realised_gain": gain, "nll": nll, "latency": {"learn": seconds}}
+    learnt = {"realised_gain": gain, "nll": nll, "alarm": alarm}
+    return {"id": record.id, **learnt, "latency": {"learn": seconds}}
 
 
 def reply_stopped(reason: str) -> dict[str, Any]:

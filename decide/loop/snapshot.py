@@ -15,13 +15,13 @@ import numpy as np
 from .serve import Server
 from .waiting import Pending
 
-STATE = "state"
+STATE, ALARM = "state", "alarm"
 COUNTS = ("decided", "learnt", "unmatched", "unhealthy", "late", "cheaper")
 
 
 class Snapshot(NamedTuple):
-    """arrays: the packed state as `state0`, `state1`, ... and actions of waiting decisions,
-    `[actions, size]`. facts: the rest, JSON."""
+    """arrays: the packed state as `state0`, `state1`, ..., the packed alarm as `alarm0`, ... and
+    actions of waiting decisions, `[actions, size]`. facts: the rest, JSON."""
 
     arrays: dict[str, np.ndarray]
     facts: dict[str, Any]
@@ -34,6 +34,7 @@ def taken(server: Server) -> Snapshot:
     actions = [one.actions for _, one in pending]
     size = server.encoder.space.size
     arrays = {f"{STATE}{i}": np.array(x) for i, x in enumerate(server._packed)}
+    arrays |= {f"{ALARM}{i}": np.array(x) for i, x in enumerate(server._bets)}
     # Doubles hold actions of either precision.
     arrays["waiting"] = np.concatenate([np.zeros((0, size)), *actions]).astype(float)
     facts = {
@@ -45,6 +46,7 @@ def taken(server: Server) -> Snapshot:
         "spent": server.stopping.spent,
         "limits": limits(server),
         "stopped": server.stopped,
+        "alarm": server.alarm,
         "counts": {name: getattr(server.tally, name) for name in COUNTS},
     }
     if server.thoughts is not None:
@@ -58,6 +60,8 @@ def put_back(server: Server, snapshot: Snapshot) -> None:
     server._packed = tuple(
         placed(arrays[f"{STATE}{i}"], like) for i, like in enumerate(server._packed)
     )
+    server._bets = tuple(placed(arrays[f"{ALARM}{i}"], like) for i, like in enumerate(server._bets))
+    server.alarm = facts["alarm"]
     start = 0
     for id, count, time, batch in facts["waiting"]:
         server.waiting.add(id, Pending(arrays["waiting"][start : start + count], time, batch))

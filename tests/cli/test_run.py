@@ -36,7 +36,7 @@ def test_a_request_and_its_observation() -> None:
     expected = {"id": "a", "gain": None, "posterior": "laplace", "seed": 3, "step": 0, "ahead": 0}
     assert asked.items() >= expected.items()
     assert asked["latency"]["decide"] > 0
-    assert set(learnt) == {"id", "realised_gain", "nll", "latency"}
+    assert set(learnt) == {"id", "realised_gain", "nll", "alarm", "latency"}
     # Closed form: y ~ Normal(w0 + .5 w1, .5) with unit weights, so of variance 1.25 + .25.
     share, error = 1.25 / 1.5, 1.5**2 / 1.5
     assert learnt["nll"] == pytest.approx(0.5 * (math.log(2 * math.pi * 1.5) + error), rel=1e-4)
@@ -110,7 +110,7 @@ def test_late_unknown_dropped_and_waiting() -> None:
     assert [row["ahead"] for row in result.rows[:4]] == [0, 1, 2, 3]
     assert result.rows[4]["nll"] is not None
     assert result.rows[5] == {
-        "id": "a", "realised_gain": None, "nll": None, "latency": {"learn": None}
+        "id": "a", "realised_gain": None, "nll": None, "alarm": None, "latency": {"learn": None}
     }  # fmt: skip
     assert replies["b", True]["nll"] is None
     assert len(result.rows) == 8

@@ -77,6 +77,17 @@ def test_a_line_is_about_its_interval() -> None:
     assert len(said) == 3
 
 
+def test_a_line_says_what_was_found_of_the_model() -> None:
+    watch, clock, said = watched()
+    alarm = {"log_e": -1.25, "highest": 0.5, "change": 1.0, "within_50": 0.5, "within_90": 0.875}
+    watch.saw({"id": 1, "alarm": alarm, "latency": {"learn": 2e-6}})
+    watch.saw({"id": 2, "alarm": None, "latency": {"learn": None}})
+    clock.now += 5
+    watch.pause()
+    words = "evidence against the model e^-1.2 (highest e^0.5), 90 % intervals held 88%, 2 waiting"
+    assert words in said[0]
+
+
 def test_without_a_status_nothing_is_said() -> None:
     watch, clock, said = watched(None)
     clock.now += 1e6
@@ -170,6 +181,9 @@ def test_a_process_says_how_it_goes(live) -> None:
     }  # fmt: skip
     assert {name: float(values[name]) for name in expected} == expected
     assert float(values["uncertain_gain_nats"]) > 0
+    # Two observations cannot say much.
+    assert abs(float(values["uncertain_evidence_nats"])) < 3
+    assert float(values["uncertain_within_90"]) in (0, 0.5, 1)
     assert float(values["process_resident_memory_bytes"]) > 1e7
     bins = [float(v) for k, v in values.items() if k.startswith("uncertain_decide_seconds_b")]
     assert bins == sorted(bins)

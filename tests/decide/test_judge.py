@@ -229,7 +229,7 @@ def made_up(actions: np.ndarray) -> Trace:
     nothing = np.zeros((count, steps))
     return Trace(
         actions[..., None].astype(np.float32), nothing, None, features, None, None,
-        truth.astype(np.float32), None, None, None, None, None, None, None, None,
+        truth.astype(np.float32), None, None, None, None, None, None, None, None, None,
     )  # fmt: skip
 
 
