@@ -85,6 +85,7 @@ def identity_of(options: Run) -> dict[str, Any]:
         **versions(),
         **{name: getattr(options, name) for name in DECIDING},
         **({"think": options.think} if options.think else {}),
+        **({} if options.alarm else {"alarm": 0}),
         "sources": sources({name: getattr(options, name) for name in named}),
         "device": jax.devices()[0].device_kind,
         "x64": setting("jax_enable_x64"),
