@@ -1,4 +1,5 @@
-"""`--alarm` of `uncertain run`: say once that the model is wrong, where, and what can be done.
+"""`--alarm` of `uncertain run`: say once that the model is wrong, where, and what can be done; and
+the alarm in a table of a bench.
 
 Not here: the evidence (decide/loop/alarm.py), or figures for `--status` (watching.py).
 """
@@ -7,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..decide.loop.serve import Server
@@ -66,4 +67,13 @@ class Alarming:
         )
 
 
-__all__ = ["Alarming"]
+def alarmed(row: dict[str, Any]) -> str:
+    """Percent of runs that found the model wrong, and the event at which half of those had."""
+    found = row.get("alarm")
+    if found is None:
+        return "–"
+    at = f" {found['delay']:.0f}" if found["share"] else ""
+    return f"{100 * found['share']:.3g}{at}"
+
+
+__all__ = ["Alarming", "alarmed"]

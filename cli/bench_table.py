@@ -10,6 +10,8 @@ from typing import Any
 
 from rich.table import Table
 
+from .alarming import alarmed
+
 Records = list[dict[str, Any]]
 
 ROOMY = 112
@@ -175,15 +177,6 @@ def divergence(row: dict[str, Any], tau: int) -> str:
     """KL of tau observations in nats."""
     made = next((made for made in joint(row) if made["tau"] == tau), None)
     return "–" if made is None else f"{made['kl']:.2f} ±{made['se']:.2f}"
-
-
-def alarmed(row: dict[str, Any]) -> str:
-    """Percent of runs that found the model wrong, and the event at which half of those had."""
-    found = row.get("alarm")
-    if found is None:
-        return "–"
-    at = f" {found['delay']:.0f}" if found["share"] else ""
-    return f"{100 * found['share']:.3g}{at}"
 
 
 def optimism(row: dict[str, Any]) -> str:

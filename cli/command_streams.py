@@ -227,7 +227,7 @@ def run(
             max=0.5,
             metavar="ALPHA",
             help="Say once that the model is wrong; a right one is called so in at most this share "
-            "of runs, however long. 0: say nothing.",
+            "of runs, however long. 0: do not watch it, which spares some 10 µs an event.",
         ),
     ] = 1e-4,
     seed: o.Seed = 0,

@@ -88,6 +88,7 @@ def identity_of(options: Run) -> dict[str, Any]:
         **{name: getattr(options, name) for name in DECIDING},
         **({"think": options.think} if options.think else {}),
         **({"half_life": half_life} if half_life not in (None, INFINITE) else {}),
+        **({} if options.alarm else {"alarm": 0}),
         "sources": sources({name: getattr(options, name) for name in named}),
         "device": jax.devices()[0].device_kind,
         "x64": setting("jax_enable_x64"),

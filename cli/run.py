@@ -221,6 +221,7 @@ def prepared(options: Run) -> Server:
         deadline=options.deadline,
         rule_of=lambda draws: build_rule(options.rule, model, options.explore, draws),
         think=options.think,
+        watched=options.alarm > 0,
     )
 
 

@@ -72,20 +72,23 @@ _WIDTHS = _mass(0.0, 1.0)
 _TABLE = np.log([_mass(*off) / _WIDTHS for off, _ in NORMAL])
 # Of the observations in a bin, the mean of 2u - 1.
 _SIDES = np.concatenate([[0.0], _BOUNDS]) + np.concatenate([_BOUNDS, [1.0]]) - 1
-_GROUP = np.searchsorted(GROUPS, np.append(EDGES, np.inf) - 0.125).astype(np.int32)
+_GROUP = np.searchsorted(GROUPS, np.append(EDGES, np.inf) - 0.125)
 _SHARES = np.bincount(_GROUP, _WIDTHS)
+# All that is looked up of a bin, in one row: log densities, side, share of its group, its group.
+_ROWS = np.column_stack([_TABLE.T, _SIDES, _SHARES[_GROUP], np.eye(len(_SHARES))[_GROUP]])
 
 
 class Alarm(NamedTuple):
-    """stakes, sums `[K]`: log of what each bet has become, of `log_e` and of `change`. counts
-    `[G]`: the histogram. side `[]`: of the last observation, in [-1, 1]. highest `[]`: of `log_e`.
-    n `[]` int32 observations; within `[2]` int32 of them in each central interval."""
+    """stakes `[2, K]`: log of what each bet has become, of `log_e` and of `change`. counts `[G]`:
+    the histogram. side `[]`: of the last observation, in [-1, 1]. log_e, highest, change `[]` nats.
+    n `[]` int32 observations; within `[2]` int32 of them in each interval."""
 
     stakes: Array
-    sums: Array
     counts: Array
     side: Array
+    log_e: Array
     highest: Array
+    change: Array
     n: Array
     within: Array
 
@@ -103,11 +106,11 @@ class Verdict(NamedTuple):
 
 
 def quiet_alarm() -> Alarm:
-    """Before anything is observed; call it inside a trace or once."""
-    nothing = jnp.full(len(BETS), -jnp.inf)
+    """Before anything is observed."""
+    zero = jnp.zeros(())
     return Alarm(
-        nothing, nothing, jnp.zeros(len(_SHARES)), jnp.zeros(()), jnp.zeros(()),
-        jnp.zeros((), jnp.int32), jnp.zeros(len(INTERVALS), jnp.int32),
+        jnp.full((2, len(BETS)), -jnp.inf), jnp.zeros(len(_SHARES)), zero, zero, zero,
+        jnp.full((), -jnp.inf), jnp.zeros((), jnp.int32), jnp.zeros(len(INTERVALS), jnp.int32),
     )  # fmt: skip
 
 
@@ -115,44 +118,35 @@ def bet(alarm: Alarm, place: Array) -> Alarm:
     """After one more observation at `place []`; NaN (there was no prediction) changes nothing."""
     real = alarm.stakes.dtype
     index = jnp.sum(place >= jnp.asarray(_BOUNDS, real), dtype=jnp.int32)
-    side = jnp.asarray(_SIDES, real)[index]
-    group = jnp.asarray(_GROUP)[index]
-    shares = jnp.asarray(_SHARES, real)
-    share = (alarm.counts[group] + PSEUDO * shares[group]) / (jnp.sum(alarm.counts) + PSEUDO)
-    odds = jnp.concatenate([
-        jnp.asarray(_TABLE, real)[:, index],
-        jnp.log1p(PERSISTENCE * alarm.side * side)[None],
-        jnp.log(share / shares[group])[None],
+    row = jnp.asarray(_ROWS, real)[index]
+    normal, (side, share), own = jnp.split(row, [len(NORMAL), len(NORMAL) + 2])
+    seen = jnp.sum(alarm.counts * own) + PSEUDO * share
+    learnt = jnp.stack([
+        1 + PERSISTENCE * alarm.side * side,
+        seen / (jnp.sum(alarm.counts) + PSEUDO) / share,
     ])  # fmt: skip
+    odds = jnp.concatenate([normal, jnp.log(learnt)])
     n = (alarm.n + 1).astype(real)
     # The stake on beginning with observation n is 1 / (n (n + 1)), so 1 / (n + 1) is left.
-    begins = -jnp.log(n) - jnp.log1p(n)
-    prior = -float(np.log(len(BETS)))
-    stakes = jnp.logaddexp(alarm.stakes, prior + begins) + odds
-    sums = jnp.logaddexp(alarm.sums, jnp.full_like(alarm.sums, prior)) + odds
-    own = (jnp.arange(len(_SHARES), dtype=jnp.int32) == group).astype(real)
+    left = -jnp.log1p(n)
+    begins = jnp.stack([left - jnp.log(n), jnp.zeros((), real)]) - float(np.log(len(BETS)))
+    stakes = jnp.logaddexp(alarm.stakes, begins[:, None]) + odds[None, :]
+    won, change = jax.nn.logsumexp(stakes, axis=1)
+    log_e = jnp.logaddexp(won, left)
     inside = jnp.abs(2 * place - 1) < jnp.asarray(INTERVALS, real)
     after = Alarm(
-        stakes, sums, KEEP * alarm.counts + own, side, alarm.highest, alarm.n + 1,
+        stakes, KEEP * alarm.counts + own, side, log_e,
+        jnp.maximum(alarm.highest, log_e), change, alarm.n + 1,
         alarm.within + inside.astype(jnp.int32),
     )  # fmt: skip
-    after = after._replace(highest=jnp.maximum(alarm.highest, evidence(after)))
     return jax.tree.map(lambda new, old: jnp.where(jnp.isnan(place), old, new), after, alarm)
-
-
-def evidence(alarm: Alarm) -> Array:
-    """`log_e []`, nats."""
-    left = -jnp.log1p(alarm.n.astype(alarm.stakes.dtype))
-    return jnp.logaddexp(jax.nn.logsumexp(alarm.stakes), left)
 
 
 def verdict(alarm: Alarm) -> Verdict:
     """What there is to say."""
-    n = alarm.n.astype(alarm.stakes.dtype)
-    return Verdict(
-        evidence(alarm), alarm.highest, jax.nn.logsumexp(alarm.sums), alarm.within / n, alarm.n,
-        jnp.argmax(alarm.stakes).astype(jnp.int32),
-    )  # fmt: skip
+    leading = jnp.argmax(alarm.stakes[0]).astype(jnp.int32)
+    within = alarm.within / alarm.n.astype(alarm.stakes.dtype)
+    return Verdict(alarm.log_e, alarm.highest, alarm.change, within, alarm.n, leading)
 
 
 @jax.jit
@@ -183,6 +177,6 @@ def first_at(highest: Any, alpha: float = ALPHA) -> np.ndarray:
 
 
 __all__ = [
-    "ALPHA", "BETS", "Alarm", "Verdict", "bet", "evidence", "first_at", "follow", "follow_all",
+    "ALPHA", "BETS", "Alarm", "Verdict", "bet", "first_at", "follow", "follow_all",
     "quiet_alarm", "verdict",
 ]  # fmt: skip

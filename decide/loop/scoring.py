@@ -20,12 +20,13 @@ from .step import JUDGE, Agent, step_key
 
 
 @lru_cache(maxsize=64)
-def build_foresight(agent: Agent) -> Any:
+def build_foresight(agent: Agent, watched: bool = True) -> Any:
     """`score(packed, event array, alarm) -> ([log_prob, gain, *verdict], alarm)`, or None where the
     belief cannot be read.
 
     A call of its own, so that the latency of learning is that of learning alone. The alarm goes
-    with it: it needs the same belief, and what it learns is of no use to the next decision.
+    with it: it needs the same belief, and what it learns is of no use to the next decision. Where
+    the model is not watched there is no verdict, and the alarm is `()`.
     """
     learning = build_learn(agent)
     if isinstance(belief_shape(agent), Summary):
@@ -38,13 +39,15 @@ def build_foresight(agent: Agent) -> Any:
         belief_key, score_key, _ = jax.random.split(step_key(state, JUDGE), 3)
         belief = agent.posterior.belief(belief_key, state.posterior, event.time)
         seen = foresee(score_key, agent.model, belief, state.stats, event)
+        if not watched:
+            return pack_result((seen.log_prob, seen.gain)), packed_alarm
         alarm = bet(layout.unpack(packed_alarm), seen.place)
         said = seen.log_prob, seen.gain, verdict(alarm)
         return pack_result(said), layout.pack(alarm)
 
     call = jax.jit(score)
     blank = learning.write_event(jax.tree.map(np.asarray, example_event(agent.model)))
-    jax.block_until_ready(call(learning.init(jax.random.key(0)), blank, unalarmed()))
+    jax.block_until_ready(call(learning.init(jax.random.key(0)), blank, unalarmed(watched)))
     return call
 
 
@@ -53,8 +56,10 @@ def alarm_layout() -> Packing:
     return packing(jax.eval_shape(quiet_alarm))
 
 
-def unalarmed() -> tuple[jax.Array, ...]:
-    """A packed alarm before anything is observed."""
+def unalarmed(watched: bool = True) -> tuple[jax.Array, ...]:
+    """A packed alarm before anything is observed; `()` where the model is not watched."""
+    if not watched:
+        return ()
     return jax.jit(lambda: alarm_layout().pack(quiet_alarm()))()
 
 

@@ -59,7 +59,7 @@ class Server:
     batch: actions that the agent's rule chooses at once, 1 for a rule of single ones. stopping:
     when to ask no more; once `stopped` says why, nothing else should be answered. deadline and
     rule_of: as in `Pace`. think: slices of thinking between two events, at most. `alarm`: what the
-    last event learnt made of the model (scoring.told), None before the first.
+    last event learnt made of the model (scoring.told), None before the first or unless `watched`.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class Server:
         deadline: float | None = None,
         rule_of: Callable[[int], Rule] | None = None,
         think: int = 0,
+        watched: bool = True,
     ) -> None:
         begin = time.perf_counter()
         self.encoder, self.posterior, self.seed = encoder, posterior, seed
@@ -91,9 +92,9 @@ class Server:
         calls = {self._brought: self._asking.given, self._made: 0}
         self._pace = Pace(agent, self._brought, calls, deadline, rule_of)
         self.thoughts = Thoughts(agent, think, deadline) if think else None
-        self._score = build_foresight(agent)
+        self._score = build_foresight(agent, watched)
         self._packed = self._brought.init(jax.random.key(seed))
-        self._bets = unalarmed()
+        self._bets = unalarmed(watched)
         self.alarm: dict[str, Any] | None = None
         shape = belief_shape(agent)
         self.draws = len(shape.log_weights) if hasattr(shape, "log_weights") else agent.particles
@@ -237,7 +238,7 @@ class Server:
                 found, self._bets = self._score(self._packed, flat, self._bets)
                 scores = np.asarray(found).tolist()
                 log_prob, gain = log_prob + scores[0], gain + scores[1]
-                self.alarm = told(scores[2:])
+                self.alarm = told(scores[2:]) if self._bets else None
             self._packed, learned, taken, how = self._pace.learn(self._packed, flat)
             if not learned.healthy:
                 self.tally.unhealthy += 1

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 from console import call, lines
-from uncertain.cli.bench_table import alarmed
+from uncertain.cli.alarming import alarmed
 
 RUN = ("run", "--model", "linear:arms=2:features=1:noise=0.5", "--no-cache")
 
@@ -38,7 +38,11 @@ def test_a_wrong_model_is_said_once_where_it_was_found() -> None:
     # Sooner where more false alarms are put up with; never where none are wanted.
     sooner = call(*RUN, "--alarm", "0.1", stdin=observed(1.5)).err
     assert int(re.search(r"(\d+): alarm", sooner)[1]) < line  # type: ignore[index]
-    assert "alarm" not in call(*RUN, "--alarm", "0", stdin=observed(1.5)).err
+    unwatched = call(*RUN, "--alarm", "0", stdin=observed(1.5))
+    assert "alarm" not in unwatched.err
+    assert {row["alarm"] for row in unwatched.rows} == {None}
+    losses = ([row["nll"] for row in rows] for rows in (unwatched.rows, found.rows))
+    assert next(losses) == pytest.approx(next(losses), rel=1e-5)
     assert "alarm" not in call(*RUN, "--quiet", stdin=observed(1.5)).err
 
 
