@@ -24,6 +24,8 @@ from uncertain.cli.run import Run, prepared
 from uncertain.streams.ndjson import FIELDS, decode
 from uncertain.streams.record import LineError, Where
 
+pytestmark = pytest.mark.live
+
 LINEAR = "linear:arms=3:features=2"
 BATCH = 10_000
 """Lines mutated at a time."""

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from feeding import Fed, fed, slope
 
+pytestmark = pytest.mark.live
+
 LINEAR = ("--model", "linear:arms=3:features=2", "--on-error", "skip")
 AT_ONCE = 300
 """Events of a chunk: a third of them decided here, of which the observation comes later."""

@@ -16,6 +16,8 @@ from console import call, lines
 from uncertain.cli.environment import Environment
 from uncertain.cli.main import execute
 
+pytestmark = pytest.mark.live
+
 RUN = ("run", "--model", "linear:arms=3:features=1")
 MAIN = (sys.executable, "-c", "from uncertain.cli.main import main; main()")
 NOWHERE = "/proc/nowhere"

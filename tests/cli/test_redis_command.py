@@ -10,6 +10,7 @@ import threading
 import time
 from typing import Any
 
+import pytest
 from console import call, lines
 from killing import LINEAR, known_of
 from redis_here import Draining
@@ -18,6 +19,8 @@ from uncertain.cli.run import Run, prepared, serve
 from uncertain.decide.loop.serve import Server
 from uncertain.streams.record import Record, Where
 from uncertain.streams.refused import Refusals
+
+pytestmark = pytest.mark.live
 
 OPTIONS = Run(model="linear:arms=3:features=1", horizon=4)
 

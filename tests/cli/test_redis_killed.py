@@ -23,6 +23,8 @@ from uncertain.streams.redis_group import Group
 from uncertain.streams.refused import Refusals
 from uncertain.streams.wal import NEVER
 
+pytestmark = pytest.mark.live
+
 OPTIONS = Run(model="linear:arms=3:features=1", horizon=4)
 
 

@@ -20,9 +20,10 @@ chrome = pytest.importorskip("selenium.webdriver.chrome.service")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="no chromium and chromedriver on PATH"
-)
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium and chromedriver on PATH"),
+]
 CHARTS = 10
 WIDE, PHONE, HIGH = 1280, 390, 900
 """Pixels."""

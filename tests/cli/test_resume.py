@@ -20,6 +20,8 @@ from console import call, lines
 from killing import LINEAR, Runs, asked_for, belief, compare, plain, turns
 from uncertain.streams.checkpoint import Checkpoints
 
+pytestmark = pytest.mark.live
+
 
 def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     given = turns(400)

@@ -22,6 +22,8 @@ from uncertain.streams.ndjson import Writer
 from uncertain.streams.reading import Reading
 from uncertain.streams.refused import Refusals
 
+pytestmark = pytest.mark.live
+
 RUN = ("run", "--model", "linear:arms=3:features=1")
 MAIN = (sys.executable, "-c", "from uncertain.cli.main import main; main()")
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from killing import LINEAR, Runs, asked_for, compare, plain, turns
 
+pytestmark = pytest.mark.live
+
 WINDOW = 64
 """Lines that the client sends ahead of the replies it has heard."""
 PATIENCE = 60.0

@@ -15,6 +15,8 @@ import pytest
 from jax.sharding import PartitionSpec
 from uncertain.decide.loop.spreading import divided
 
+pytestmark = pytest.mark.live
+
 PROGRAM = """
 import json, sys
 import jax, numpy as np

@@ -18,6 +18,8 @@ from uncertain.streams.redis_address import Member
 from uncertain.streams.redis_group import order
 from uncertain.streams.redis_stream import MOST, RedisStream
 
+pytestmark = pytest.mark.live
+
 
 def test_each_entry_is_answered_and_done_with(redis_here):
     entries = redis_here.add("round", *(f'{{"id":{i}}}\n' for i in range(200)))

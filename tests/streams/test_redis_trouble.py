@@ -18,6 +18,8 @@ from uncertain.streams import redis_link, redis_stream
 from uncertain.streams.redis_address import Member, place_of
 from uncertain.streams.redis_stream import RedisStream
 
+pytestmark = pytest.mark.live
+
 
 def test_a_server_that_is_killed_and_started_again(redis_alone):
     """Between reading and answering, again and again: nothing twice, nothing missing."""
