@@ -20,6 +20,7 @@ from .app import Job, app, bound, examples
         "uncertain bench location --posterior point,smc --particles 8,128 --refine 1,4 --seeds 16",
         "uncertain bench number-game --posterior exact --rule random,eig --export-json -",
         "uncertain bench --max-p99 5ms --min-gain 12",
+        "uncertain bench location --posterior auto --deadline 2ms",
     ),
 )
 def bench(
@@ -51,6 +52,7 @@ def bench(
     fidelity: o.Fidelity = False,
     deadline: o.Deadline = None,
     rate: o.Rate = None,
+    frontier: o.Frontier = None,
     joint: o.Joint = None,
     settle: o.Settle = None,
     export_json: Annotated[
@@ -105,6 +107,7 @@ def bench(
         "fidelity": fidelity,
         "deadline": o.seconds("--deadline", deadline),
         "rate": rate,
+        "frontier": frontier,
         "joint": o.counts("--joint", joint, 1),
         "settle": settle,
         "workers": workers,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..decide.loop.serve import Server, Tally
     from ..decide.loop.step import Agent
     from ..decide.loop.waiting import Waiting
+    from ..posteriors.base import Model
     from ..streams.arriving import Arrival, Input
     from ..streams.refused import Refusals
     from .watching import Watch
@@ -55,6 +56,7 @@ class Run:
     metrics: str | None = None
     deadline: float | None = None
     think: int = 0
+    frontier: str | None = None
     intake: Intake = field(default_factory=Intake)
     keep: Keep | None = None
 
@@ -62,11 +64,13 @@ class Run:
 def run(options: Run, environment: Environment) -> int:
     """Answer every line until the input ends; UsageError for a wrong one that ends the run."""
     from ..streams.ndjson import Writer
+    from .auto import with_choice
     from .inputs import opened, refusals_of
     from .metrics import exposed
     from .watching import Watch
 
     tell = (lambda text: None) if options.quiet else environment.say
+    options = with_choice(options, environment, tell)
     refusals = refusals_of(options.intake)
     sink = Writer(environment.data, live=True)
     remote = options.intake.allow_remote
@@ -179,10 +183,7 @@ def prepared(options: Run) -> Server:
     if options.arms and not (isinstance(space, Arms) and space.count == len(options.arms)):
         there = f"{space.count} arms" if isinstance(space, Arms) else "no arms"
         raise UsageError(f"--arms names {len(options.arms)}, model {options.model} has {there}")
-    agent, spec = agent_of(
-        model, options.posterior, options.rule, options.particles, options.refine,
-        options.proposer, options.candidates, options.explore, think=int(options.think > 0),
-    )  # fmt: skip
+    agent, spec = agent_for(options, model)
     if options.until_gain is not None and not informs(options.rule):
         raise UsageError(
             f"--until-gain needs a rule that says what it expects to gain; {options.rule} does "
@@ -209,6 +210,14 @@ def prepared(options: Run) -> Server:
         rule_of=lambda draws: build_rule(options.rule, model, options.explore, draws),
         think=options.think,
     )
+
+
+def agent_for(options: Run, model: Model) -> tuple[Agent, str]:
+    """The agent of single actions, and its posterior's spec without `refine`."""
+    return agent_of(
+        model, options.posterior, options.rule, options.particles, options.refine,
+        options.proposer, options.candidates, options.explore, think=int(options.think > 0),
+    )  # fmt: skip
 
 
 def with_batch(agent: Agent, options: Run) -> Agent:
