@@ -49,6 +49,14 @@ STEPS, SEED = 30, 3
 HIGH = 0.999
 SHARE = 0.1
 """Of the events, how many time a fixed configuration."""
+SPIN = """
+import os
+parent = os.getppid()
+while os.getppid() == parent:
+    for _ in range(1_000_000):
+        pass
+"""
+"""Keeps a core busy for as long as this process is there."""
 UNIT = 20
 """Additions between two looks at the clock in the empty loop."""
 
@@ -217,6 +225,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=100_000, help="for each goal")
     parser.add_argument("--judged", type=int, default=64, help="runs of 30 events with a gain")
     parser.add_argument("--samples", type=int, default=2000, help="draws behind the gain")
+    parser.add_argument("--reference", type=int, default=2048, help="the judge's own particles")
     parser.add_argument("--most", type=int, default=512, help="draws of a configuration")
     parser.add_argument(
         "--dearest", action="store_true", help="also the dearest under each goal: the ladder alone"
@@ -225,9 +234,8 @@ def main() -> None:
     options = parser.parse_args()
     goals = [float(text) / 1e3 for text in options.goals.split(",")]
     jax.config.update("jax_cpu_enable_async_dispatch", False)
-    wanted = Wanted(samples=options.samples)
-    spin = [sys.executable, "-c", "while True: pass"]
-    busy = [subprocess.Popen(spin) for _ in range(max(cores() - 1, 1))]
+    wanted = Wanted(samples=options.samples, reference=options.reference)
+    busy = [subprocess.Popen([sys.executable, "-c", SPIN]) for _ in range(max(cores() - 1, 1))]
     try:
         known = fixed(options.events, options.judged, options.most, wanted)
         rows = []
@@ -255,7 +263,8 @@ def main() -> None:
         b"".join(msgspec.json.encode(one) + b"\n" for one in written)
     )
     command = f"python benchmarks/deadlines.py --goals {options.goals} --events {options.events}"
-    command += f" --judged {options.judged} --samples {options.samples} --most {options.most}"
+    command += f" --judged {options.judged} --samples {options.samples}"
+    command += f" --reference {options.reference} --most {options.most}"
     command += " --dearest" * options.dearest + f" --out {options.out}"
     note = f"`{command}`, seed {SEED}, {len(busy)} of {cores()} cores busy with another process.\n"
     Path(f"{options.out}.md").write_text(note + "\n" + table(rows))
