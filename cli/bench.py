@@ -20,9 +20,10 @@ def bench(options: BenchOptions, environment: Environment) -> ExitStatus:
     """Run the experiment and show it; GATE_FAILED if a bound asked for was not met."""
     from ..decide.judge.bench import bench as measure
     from ..decide.judge.written import toml
+    from .auto import settled
     from .bench_table import frontier_plot, lines, table
 
-    experiment = chosen(options)
+    experiment = chosen(options, lambda open: settled(open, options.frontier, environment))
     if options.print_config:
         environment.data.write(toml(experiment).encode())
         return ExitStatus.DONE

@@ -5,6 +5,7 @@ Not here: running it (bench.py, sweep.py).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,7 @@ class BenchOptions:
     fidelity: bool = False
     deadline: float | None = None
     rate: float | None = None
+    frontier: str | None = None
     export_json: str | None = None
     export_csv: str | None = None
     export_markdown: str | None = None
@@ -49,8 +51,13 @@ class BenchOptions:
     plot: bool = True
 
 
-def chosen(options: BenchOptions) -> Experiment:
-    """The configuration with the command line's changes, checked."""
+def chosen(
+    options: BenchOptions, settle: Callable[[Experiment], Experiment] = lambda found: found
+) -> Experiment:
+    """The configuration with the command line's changes, checked.
+
+    settle: puts in what the command line leaves open.
+    """
     import msgspec
 
     from ..decide.judge.experiment import Experiment, Grid, check
@@ -85,7 +92,7 @@ def chosen(options: BenchOptions) -> Experiment:
         changes |= {"cells": [], "grid": None, "grids": widened(experiment, lists)}
     try:
         experiment = msgspec.structs.replace(experiment, **changes)
-        experiment = overruled(experiment, changes)
+        experiment = settle(overruled(experiment, changes))
     except TypeError as error:
         raise UsageError(str(error)) from error
     return check(experiment, options.config or "bench")

@@ -21,6 +21,7 @@ from .app import Job, app, bound, examples
         "uncertain bench number-game --posterior exact --rule random,eig --export-json -",
         "uncertain bench drifting --model linear:arms=3:features=1 --half-life inf,20s",
         "uncertain bench --max-p99 5ms --min-gain 12",
+        "uncertain bench location --posterior auto --deadline 2ms",
     ),
 )
 def bench(
@@ -53,6 +54,7 @@ def bench(
     fidelity: o.Fidelity = False,
     deadline: o.Deadline = None,
     rate: o.Rate = None,
+    frontier: o.Frontier = None,
     joint: o.Joint = None,
     settle: o.Settle = None,
     export_json: Annotated[
@@ -108,6 +110,7 @@ def bench(
         "fidelity": fidelity,
         "deadline": o.seconds("--deadline", deadline),
         "rate": rate,
+        "frontier": frontier,
         "joint": o.counts("--joint", joint, 1),
         "settle": settle,
         "workers": workers,

@@ -26,6 +26,7 @@ LEAST_CLAIM = 2.0
         "uncertain run --model finite --posterior exact --rule eig --until-gain 0.01",
         "uncertain run log.ndjson --on-error quarantine --quarantine refused.ndjson",
         "uncertain run --model location --posterior smc --rule eig --deadline 2ms",
+        "uncertain run --model location --posterior auto --rule eig --deadline 2ms < lines.ndjson",
         "uncertain run tcp:127.0.0.1:7000 --posterior hmc --deadline 5ms --think 200",
         "uncertain run events.ndjson --follow --on-error skip",
         "uncertain run events.ndjson --posterior smc --half-life 600s",
@@ -67,6 +68,7 @@ def run(
             help="Answer each line within this, looking at less where all does not fit.",
         ),
     ] = None,
+    frontier: o.Frontier = None,
     think: Annotated[
         int,
         typer.Option(
@@ -257,7 +259,8 @@ def run(
             particles, refine, proposer, candidates or 1, explore or 0.0, horizon, batch,
             until_gain, budget, seed, quiet, o.seconds("--status", status), metrics,
             deadline=o.seconds("--deadline", deadline), think=think,
-            half_life=o.half_life(half_life), alarm=alarm, intake=intake, keep=keep,
+            half_life=o.half_life(half_life), alarm=alarm, frontier=frontier, intake=intake,
+            keep=keep,
         )  # fmt: skip
         return run(chosen, context.obj)
 

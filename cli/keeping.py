@@ -55,6 +55,8 @@ DECIDING = (
     "explore", "batch", "deadline", "seed",
 )  # fmt: skip
 """Options that decisions depend on; the others may be others when a run is resumed."""
+CHOICE = ("posterior", "particles", "refine")
+"""Of those, what `--posterior auto` chooses."""
 
 
 def every_of(text: str) -> Every:
@@ -93,6 +95,21 @@ def identity_of(options: Run) -> dict[str, Any]:
         "device": jax.devices()[0].device_kind,
         "x64": setting("jax_enable_x64"),
     }
+
+
+def choice_of(keep: Keep | None) -> dict[str, Any]:
+    """Posterior, S and k of the run that is to be resumed, empty where there is none."""
+    from pathlib import Path
+
+    from ..decide.loop.recovering import CHECKPOINTS
+    from ..streams.checkpoint import Checkpoints
+
+    if keep is None or not keep.resume:
+        return {}
+    point, _ = Checkpoints(Path(keep.checkpoint) / CHECKPOINTS).newest()
+    if point is None:
+        return {}
+    return {name: point.identity.get(name) for name in CHOICE}
 
 
 class Kept:

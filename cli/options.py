@@ -28,7 +28,8 @@ Posterior = Annotated[
     typer.Option(
         "--posterior",
         metavar="NAME",
-        help="How belief is updated: name:option=value, file.py:object or an entry point.",
+        help="How belief is updated: name:option=value, file.py:object or an entry point; auto is "
+        "the best measured one for --deadline.",
     ),
 ]
 Rule = Annotated[
@@ -41,7 +42,12 @@ Rule = Annotated[
 ]
 Posteriors = Annotated[
     list[str] | None,
-    typer.Option("--posterior", metavar="A,B", help="Posteriors; commas or repetition list more."),
+    typer.Option(
+        "--posterior",
+        metavar="A,B",
+        help="Posteriors; commas or repetition list more. With bench --deadline, auto is the best "
+        "measured one.",
+    ),
 ]
 Rules = Annotated[
     list[str] | None,
@@ -158,6 +164,15 @@ Deadline = Annotated[
         "--deadline",
         metavar="2ms",
         help="Live runs whose decisions look at less where all does not fit into this.",
+    ),
+]
+Frontier = Annotated[
+    str | None,
+    typer.Option(
+        "--frontier",
+        metavar="FILE|STORE",
+        help="Results that --posterior auto chooses from, of bench or sweep; else those that come "
+        "with uncertain.",
     ),
 ]
 Rate = Annotated[

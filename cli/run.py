@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..decide.loop.serve import Server, Tally
     from ..decide.loop.step import Agent
     from ..decide.loop.waiting import Waiting
+    from ..posteriors.base import Model
     from ..streams.arriving import Arrival, Input
     from ..streams.refused import Refusals
     from .alarming import Alarming
@@ -61,6 +62,7 @@ class Run:
     think: int = 0
     half_life: float | None = None
     alarm: float = ALPHA
+    frontier: str | None = None
     intake: Intake = field(default_factory=Intake)
     keep: Keep | None = None
 
@@ -69,11 +71,13 @@ def run(options: Run, environment: Environment) -> int:
     """Answer every line until the input ends; UsageError for a wrong one that ends the run."""
     from ..streams.ndjson import Writer
     from .alarming import Alarming
+    from .auto import with_choice
     from .inputs import opened, refusals_of
     from .metrics import exposed
     from .watching import Watch
 
     tell = (lambda text: None) if options.quiet else environment.say
+    options = with_choice(options, environment, tell)
     refusals = refusals_of(options.intake)
     sink = Writer(environment.data, live=True)
     remote = options.intake.allow_remote
@@ -190,11 +194,7 @@ def prepared(options: Run) -> Server:
     if options.arms and not (isinstance(space, Arms) and space.count == len(options.arms)):
         there = f"{space.count} arms" if isinstance(space, Arms) else "no arms"
         raise UsageError(f"--arms names {len(options.arms)}, model {options.model} has {there}")
-    agent, spec = agent_of(
-        model, options.posterior, options.rule, options.particles, options.refine,
-        options.proposer, options.candidates, options.explore, think=int(options.think > 0),
-        half_life=options.half_life,
-    )  # fmt: skip
+    agent, spec = agent_for(options, model)
     if options.until_gain is not None and not informs(options.rule):
         raise UsageError(
             f"--until-gain needs a rule that says what it expects to gain; {options.rule} does "
@@ -223,6 +223,14 @@ def prepared(options: Run) -> Server:
         think=options.think,
         watched=options.alarm > 0,
     )
+
+
+def agent_for(options: Run, model: Model) -> tuple[Agent, str]:
+    """The agent of single actions, and its posterior's spec without `refine`."""
+    return agent_of(
+        model, options.posterior, options.rule, options.particles, options.refine,
+        options.proposer, options.candidates, options.explore, think=int(options.think > 0),
+    )  # fmt: skip
 
 
 def with_batch(agent: Agent, options: Run) -> Agent:
