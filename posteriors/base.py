@@ -247,6 +247,11 @@ class Model:
         """Optional: a distribution over actions, what "at random" means here."""
         raise NotImplementedError
 
+    def coordinates(self) -> tuple[Any, ...]:
+        """Optional: a NumPyro transform for every number of an action, from the real line to where
+        it may lie; what a trained policy emits through. A sigmoid into the box unless given."""
+        raise NotImplementedError
+
     def focus(self, key: Array, params: Params) -> Array:
         """Optional: an action likely to teach something if `params` is near the truth."""
         raise NotImplementedError
