@@ -3,8 +3,8 @@
     python benchmarks/train_policy.py location --steps 50000 --seconds 480 --out location.npz
 
 The same training as `uncertain train`, found beside this file where the package is not installed.
-It stops by itself, rewrites the file every 20 seconds, and says how fast it is and what bound it has
-come to; --resume goes on from the file. Not here: anything that `uncertain train` does not do.
+It stops by itself, rewrites the file every 20 seconds, and says how fast it is and what bound it
+has come to; --resume goes on from the file. Not here: anything that `uncertain train` does not do.
 """
 
 from __future__ import annotations

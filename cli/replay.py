@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ..decide.loop.building import agent_of
+from ..decide.loop.building import agent_of, check_draws
 from ..posteriors.base import UsageError
 from .environment import Environment, ExitStatus, standard
 from .options import names
@@ -152,6 +152,7 @@ def one(
     resolved = fitted(options.model, log.actions)
     model = build_model(resolved)
     agree(path, log, resolved, model.actions)
+    check_draws(text, "replay, which scores predictions,")
     agent, spec = agent_of(
         model, text, options.rule or "random", options.particles, options.refine,
         explore=options.explore,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import re
@@ -98,7 +99,7 @@ def load(path: str | Path) -> Artefact:
     if not place.is_file():
         raise UsageError(f"{path}: no such file; uncertain train makes one")
     try:
-        with np.load(place, allow_pickle=False) as stored:
+        with np.load(io.BytesIO(place.read_bytes()), allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         about = json.loads(str(arrays.pop("about")))
         found = about["format"]

@@ -129,11 +129,14 @@ class Options:
     refine: refine steps an event in a bench unless told otherwise; on a stream at most one.
     learns_at_once: on a stream none, because `absorb` has already learnt all or nearly all.
     search: options worth tuning, each with a `Span` or a tuple of values to choose from.
+    rule: the only rule that can read its belief, a `Summary`; None where the belief is one that
+    every rule can read.
     """
 
     refine: ClassVar[int] = 1
     learns_at_once: ClassVar[bool] = False
     search: ClassVar[Mapping[str, Span | tuple[Any, ...]]] = {}
+    rule: ClassVar[str | None] = None
 
 
 @dataclass(frozen=True)

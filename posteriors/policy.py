@@ -51,12 +51,12 @@ def usual_shape(model: Model) -> Shape:
 def check_policy(model: Model, shape: Shape) -> None:
     """Refuse what no policy of this kind can be for."""
     name = type(model).__name__
+    if model.latent:
+        raise UsageError(f"policy dad cannot follow the moving unknowns of {name}")
     if isinstance(model.actions, Arms):
         raise UsageError(
             f"policy dad emits numbers, and the actions of {name} are arms: use a rule that scores"
         )
-    if model.latent:
-        raise UsageError(f"policy dad cannot follow the moving unknowns of {name}")
     kind = outcome_kind(model)
     if isinstance(kind, Other) and kind.shape:
         raise UsageError(f"policy dad encodes one number a time, {name} observes {kind.shape}")

@@ -12,6 +12,7 @@ import msgspec
 
 from ...posteriors.base import UsageError, provides
 from ...posteriors.loading import parse
+from ..loop.building import check_draws
 
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -160,7 +161,9 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
             refine = row.refine if row.refine is not None and moves else moves
             refine = dict(spec.settings).get("refine", refine)
             bare = ":".join(p for p in row.posterior.split(":") if not p.startswith("refine="))
-            rule = row.rule or self.rule
+            # A belief that one rule alone can read is chosen by with that one.
+            own = options_of(spec.target).rule
+            rule = row.rule or own or self.rule
             particles = dict(spec.settings).get("particles", row.particles)
             if not takes(bare, "particles"):
                 particles = None
@@ -172,7 +175,7 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
                 row.model or (None if row.world else self.model) or world,
                 bare,
                 rule,
-                row.proposer or self.proposer,
+                row.proposer or (None if own else self.proposer),
                 particles,
                 refine,
                 self.candidates,
@@ -205,6 +208,8 @@ def check(experiment: Experiment, where: str) -> Experiment:
             f"{where}: samples = 0 leaves no bound on the gain, and nothing else is judged: also "
             "set spce or joint"
         )
+    for cell in experiment.resolved() if experiment.taus else []:
+        check_draws(cell.posterior, "joint prediction")
     for name in ("deadline", "rate"):
         value = getattr(experiment, name)
         if value is not None and not 0 < value < float("inf"):

@@ -1,9 +1,9 @@
 """Train a policy by Adam on the contrastive bound, for as many steps or as long as one likes.
 
-Steps run inside one compiled call, as many as fill a few seconds, each with a key of its own number,
-so that a run that was stopped goes on as if it had not been. The file is rewritten every so often
-and at the end, whatever ends it. Nothing but JAX, NumPyro, Optax and NumPy is needed. Not here: the
-bound (bound.py), the file's layout (posteriors/artefact.py), or a command line.
+Steps run inside one compiled call, as many as fill a few seconds, each with a key of its own
+number, so that a run that was stopped goes on as if it had not been. The file is rewritten every so
+often and at the end, whatever ends it. Nothing but JAX, NumPyro, Optax and NumPy is needed. Not
+here: the bound (bound.py), the file's layout (posteriors/artefact.py), or a command line.
 """
 
 from __future__ import annotations
