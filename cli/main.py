@@ -26,6 +26,7 @@ from . import (
     command_results,
     command_streams,
     command_sweep,
+    command_train,
     command_tune,
     command_worlds,
 )
@@ -169,6 +170,7 @@ COMMANDS = (
     command_results,
     command_tune,
     command_calibrate,
+    command_train,
     command_streams,
     command_replay,
     command_logs,
@@ -177,3 +179,6 @@ COMMANDS = (
 """Imported for what they add to the application, in the order in which help shows them."""
 
 __all__ = ["execute", "main"]
+
+if __name__ == "__main__":
+    main()

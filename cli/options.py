@@ -12,8 +12,17 @@ from typing import Annotated
 import typer
 
 OPEN, CLOSE = "([{", ")]}"
-DURATION = re.compile(r"(\d+\.?\d*|\.\d+)\s*(ns|us|µs|ms|s)?")
-UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "": 1.0}
+DURATION = re.compile(r"(\d+\.?\d*|\.\d+)\s*(ns|us|µs|ms|s|min|h)?")
+UNITS = {
+    "ns": 1e-9,
+    "us": 1e-6,
+    "µs": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "": 1.0,
+    "min": 60.0,
+    "h": 3600.0,
+}
 
 Model = Annotated[
     str | None,
@@ -231,7 +240,7 @@ def counts(option: str, values: Iterable[str] | None, least: int) -> tuple[int, 
 
 
 def seconds(option: str, text: str | None) -> float | None:
-    """A duration such as 5ms, 300us or 0.1s, in seconds; a bare number is seconds."""
+    """A duration such as 5ms, 300us, 0.1s or 2h, in seconds; a bare number is seconds."""
     if text is None:
         return None
     found = DURATION.fullmatch(text.strip())

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ..decide.loop.building import agent_of, half_life_of, remembering
+from ..decide.loop.building import agent_of, check_draws, half_life_of, remembering
 from ..posteriors.base import UsageError
 from .environment import Environment, ExitStatus, standard
 from .options import names
@@ -158,6 +158,7 @@ def one(
     resolved = fitted(options.model, log.actions)
     model = build_model(resolved)
     agree(path, log, resolved, model.actions)
+    check_draws(text, "replay, which scores predictions,")
     agent, spec = agent_of(
         model, text, options.rule or "random", options.particles, options.refine,
         explore=options.explore,

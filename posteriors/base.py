@@ -138,11 +138,14 @@ class Options:
     refine: refine steps an event in a bench unless told otherwise; on a stream at most one.
     learns_at_once: on a stream none, because `absorb` has already learnt all or nearly all.
     search: options worth tuning, each with a `Span` or a tuple of values to choose from.
+    rule: the only rule that can read its belief, a `Summary`; None where the belief is one that
+    every rule can read.
     """
 
     refine: ClassVar[int] = 1
     learns_at_once: ClassVar[bool] = False
     search: ClassVar[Mapping[str, Span | tuple[Any, ...]]] = {}
+    rule: ClassVar[str | None] = None
 
 
 @dataclass(frozen=True)
@@ -254,6 +257,11 @@ class Model:
 
     def design(self) -> Distribution:
         """Optional: a distribution over actions, what "at random" means here."""
+        raise NotImplementedError
+
+    def coordinates(self) -> tuple[Any, ...]:
+        """Optional: a NumPyro transform for every number of an action, from the real line to where
+        it may lie; what a trained policy emits through. A sigmoid into the box unless given."""
         raise NotImplementedError
 
     def focus(self, key: Array, params: Params) -> Array:

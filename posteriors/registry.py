@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from . import (
+    amortised,
     bonus,
     dropout,
     ensemble,
@@ -45,6 +46,7 @@ from .models.poisson import Poisson
 from .models.testbed import Testbed
 
 POSTERIORS: dict[str, tuple[type, Any]] = {
+    "amortised": (amortised.Amortised, amortised.build),
     "bonus": (bonus.Bonus, bonus.build),
     "dropout": (dropout.Dropout, dropout.build),
     "ensemble": (ensemble.Ensemble, ensemble.build),

@@ -12,13 +12,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ROOMS = ("posteriors", "streams", "decide", "cli")
 """Each may import those before it."""
-INNER = ("rules", "loop", "judge")
+INNER = ("training", "rules", "loop", "judge")
 """Within decide, each may import those before it."""
 HEAVY = {"jax", "numpy", "numpyro", "tensorstore", "optax", "blackjax"}
 SHARED = {
-    "__init__", "ascent", "base", "blocks", "climbing", "contract", "curvature", "fading",
-    "forgetting", "history", "idle", "loading", "motion", "moves", "outcomes", "registry",
-    "trailing", "unknowns",
+    "__init__", "artefact", "ascent", "base", "blocks", "climbing", "contract", "curvature",
+    "fading", "forgetting", "history", "idle", "loading", "motion", "moves", "outcomes", "policy",
+    "registry", "trailing", "unknowns",
 }  # fmt: skip
 """Files of posteriors/ that are not backends."""
 

@@ -12,7 +12,7 @@ import msgspec
 
 from ...posteriors.base import UsageError, provides
 from ...posteriors.loading import parse
-from ..loop.building import remembering
+from ..loop.building import check_draws, remembering
 
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -169,7 +169,9 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
             refine = dict(spec.settings).get("refine", refine)
             bare = ":".join(p for p in row.posterior.split(":") if not p.startswith("refine="))
             bare = remembering(bare, row.half_life)
-            rule = row.rule or self.rule
+            # A belief that one rule alone can read is chosen by with that one.
+            own = options_of(spec.target).rule
+            rule = row.rule or own or self.rule
             particles = dict(spec.settings).get("particles", row.particles)
             if not takes(bare, "particles"):
                 particles = None
@@ -181,7 +183,7 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
                 row.model or (None if row.world else self.model) or world,
                 bare,
                 rule,
-                row.proposer or self.proposer,
+                row.proposer or (None if own else self.proposer),
                 particles,
                 refine,
                 self.candidates,
@@ -214,6 +216,8 @@ def check(experiment: Experiment, where: str) -> Experiment:
             f"{where}: samples = 0 leaves no bound on the gain, and nothing else is judged: also "
             "set spce or joint"
         )
+    for cell in experiment.resolved() if experiment.taus else []:
+        check_draws(cell.posterior, "joint prediction")
     for name in ("deadline", "rate"):
         value = getattr(experiment, name)
         if value is not None and not 0 < value < float("inf"):

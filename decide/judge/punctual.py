@@ -24,11 +24,9 @@ from ..loop.thinking import Thoughts
 from ..rules.registry import build_rule
 from .experiment import Cell
 from .latency import Timing, calls
-from .quality import Wanted, agent_and_world, measured
+from .quality import PROMISES, Wanted, agent_and_world, measured
 
 SECOND = 1e9
-PROMISES = ("predicted", "realised", "probe_predicted", "probe_realised")
-"""Measures of what a decision promised: nobody has the time to ask it."""
 SPIN = 300_000
 """Nanoseconds before an arrival from which the clock is watched: sleep wakes up late."""
 
@@ -84,6 +82,7 @@ def punctual(cell: Cell, deadline: float, rate: float | None, wanted: Wanted) ->
         for (number, draws, candidates), count in sorted(driver.rungs.items())
     ]
     runs = measured(agent, world, cell, None, trace, 0, wanted)
+    # Nobody has the time to ask what a decision promises.
     runs = {name: runs[name] for name in runs if name not in PROMISES}
     missed = float(np.mean(decide > deadline))
     slices = len(thought) / len(decide) if cell.think else None

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from ...posteriors.base import Array, Model
-from ...posteriors.registry import build_model
+from ...posteriors.registry import build_model, options_of
 from ...streams.worlds.base import World
 from ...streams.worlds.registry import build_world
 from ..loop.building import agent_of
@@ -30,6 +30,8 @@ from .remembered import remembered
 
 JUDGE = 1_000_003
 """Folded into the seed, so that the judge's draws are never an agent's or a world's."""
+PROMISES = ("predicted", "realised", "probe_predicted", "probe_realised")
+"""Measures of what was promised of an action, and of what it brought."""
 WHOLE = 2000
 """Events up to which a backend remembers the whole run unless told otherwise."""
 
@@ -71,7 +73,8 @@ def built(cell: Cell) -> tuple[Agent, World]:
         cell.proposer,
         cell.candidates,
         cell.explore,
-        cell.steps if cell.steps <= WHOLE else None,
+        # A trained policy holds nothing, and has to know for how long it is wanted.
+        cell.steps if cell.steps <= WHOLE or options_of(cell.posterior).rule else None,
         cell.think,
     )
     return agent, world
@@ -96,10 +99,14 @@ def judged(
     agent: Agent, world: World, cell: Cell, first: int, count: int, wanted: Wanted
 ) -> dict[str, Any]:
     """The same, judged now."""
+    # What a trained policy says promises no gain.
+    promises = options_of(cell.posterior).rule is None
     states, trace = roll(
-        agent, world, cell.steps, cell.seed, count, first, settle=wanted.settle, probed=wanted.gain
-    )
-    return measured(agent, world, cell, states, trace, first, wanted)
+        agent, world, cell.steps, cell.seed, count, first, settle=wanted.settle,
+        probed=wanted.gain and promises,
+    )  # fmt: skip
+    runs = measured(agent, world, cell, states, trace, first, wanted)
+    return runs if promises else {name: runs[name] for name in runs if name not in PROMISES}
 
 
 def measured(

@@ -100,7 +100,7 @@ def record(
             ),
         }
     calibrated = None
-    if "realised" in runs:
+    if "realised" in runs and "predicted" in runs:
         calibrated = calibration(runs["predicted"], runs["realised"])
         calibrated["probe"] = calibration(runs["probe_predicted"], runs["probe_realised"])
     lost = None

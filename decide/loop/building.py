@@ -5,6 +5,8 @@ Not here: options themselves, or grids of agents (decide/judge/experiment.py).
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...posteriors.base import Arms, UsageError
@@ -72,6 +74,54 @@ def posterior_of(
     return build_posterior(text, model, extra or None)
 
 
+def check_read(posterior: str, rule: str, proposer: str | None) -> None:
+    """Refuse a rule or proposer of ours that cannot read the posterior's belief, or no other's."""
+    from ...posteriors.registry import options_of
+    from ..rules.registry import PROPOSERS, RULES
+
+    name, own = parse(posterior).target, options_of(posterior).rule
+    rule, proposer = parse(rule).target, parse(proposer).target if proposer else None
+    if own is None:
+        if rule == "policy" or proposer == "emitted":
+            wrong = "rule policy" if rule == "policy" else "proposer emitted"
+            raise UsageError(
+                f"{wrong} reads what a trained policy says, and posterior {name} has none: use "
+                "--posterior amortised:file=FILE.npz, or another rule"
+            )
+        return
+    if rule in set(RULES) - {own, "random"}:
+        raise UsageError(
+            f"rule {rule} needs draws or a Gaussian belief, and posterior {name} has neither: use "
+            f"--rule {own}"
+        )
+    if proposer in set(PROPOSERS) - {"emitted", "prior", "grid"}:
+        raise UsageError(
+            f"proposer {proposer} needs draws or a Gaussian belief, and posterior {name} has "
+            "neither: leave it out"
+        )
+
+
+def check_draws(posterior: str, what: str) -> None:
+    """Refuse a posterior that nothing can be predicted with. what: who wanted to."""
+    from ...posteriors.registry import options_of
+
+    if own := options_of(posterior).rule:
+        raise UsageError(
+            f"{what} needs draws or a Gaussian belief, and posterior {parse(posterior).target} has "
+            f"neither, only what rule {own} reads: leave one of them out"
+        )
+
+
+def contents(posterior: str) -> str:
+    """What a posterior is made of beside its words: the digest of its file, empty without one."""
+    from ...posteriors.registry import takes
+
+    path = dict(parse(posterior).settings).get("file")
+    if not path or not takes(posterior, "file"):
+        return ""
+    return hashlib.sha256(Path(str(path)).read_bytes()).hexdigest()
+
+
 def agent_of(
     model: Model,
     posterior: str,
@@ -96,6 +146,9 @@ def agent_of(
     choose = build_rule(rule, model, explore, particles)
     name = proposer or default_proposer(rule, model)
     propose = build_proposer(name, model) if name else None
+    check_read(spec, rule, name)
+    # A policy says one action, which is all that there is to choose from.
+    candidates = 1 if name and parse(name).target == "emitted" else candidates
     count = 0 if isinstance(model.actions, Arms) else candidates
     known = (spec, POSTERIORS), (rule, RULES), *([(name, PROPOSERS)] if name else [])
     whole = model_name(model)
@@ -103,6 +156,7 @@ def agent_of(
         whole = None
     if whole:
         whole = f"{whole} {spec} {rule} {name} {particles} {capacity} {count} {explore} {k} {think}"
+        whole += contents(spec)
     return Agent(
         model, inference, choose, propose, count, k, particles or DRAWS, whole, think
     ), spec

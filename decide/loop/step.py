@@ -182,7 +182,8 @@ def build_step(agent: Agent, given: int = 0) -> Step:
 
     def proposer_draws(key: Array, belief: Any):
         if isinstance(belief, Summary):
-            raise UsageError("this posterior's belief is read by its own rule only")
+            # For a proposer that can read it; loop/building.py has refused all others of ours.
+            return belief
         return as_draws(key, belief, agent.particles if isinstance(belief, Gaussian) else 1)
 
     def learn(state: State, event: Event) -> tuple[State, Learned]:

@@ -44,7 +44,10 @@ def as_draws(key: Array, belief: Belief, count: int) -> Draws:
     if isinstance(belief, Draws):
         return belief
     if not isinstance(belief, Gaussian):
-        raise UsageError("this belief is a summary that only its own rule can read")
+        raise UsageError(
+            "this posterior's belief is a summary, from which no draws can be had: only its own "
+            "rule can read it"
+        )
     groups, width = belief.covariance.shape[:2]
     diagonal = jnp.einsum("bii->bi", belief.covariance)
     ridge = jax.vmap(jnp.diag)(JITTER * diagonal + jnp.finfo(diagonal.dtype).tiny)

@@ -70,7 +70,7 @@ def grid(config: Grid, model: Model) -> Proposer:
         side = max(int(count ** (1 / box.size)), 1)
         axis = np.linspace(box.low, box.high, side) if side > 1 else np.zeros(1)
         points = np.stack(np.meshgrid(*[axis] * box.size, indexing="ij"), -1)
-        points = jnp.asarray(points.reshape(-1, box.size), draws.log_weights.dtype)
+        points = jnp.asarray(points.reshape(-1, box.size), jnp.result_type(float))
         # A lattice seldom has exactly `count` points; the rest are uniform.
         rest = uniform(key, box, count - len(points))
         return jnp.concatenate([points, rest])

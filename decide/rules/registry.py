@@ -7,13 +7,14 @@ from typing import Any
 
 from ...posteriors.base import Arms, Model, UsageError, provides
 from ...posteriors.loading import call, configure, find, parse
-from . import batches, choosing, directed, proposing
+from . import batches, choosing, directed, emitting, proposing
 from .base import Rule, exploring
 
 RULES: dict[str, tuple[type, Any]] = {
     "eig": (choosing.EIG, choosing.eig),
     "greedy": (choosing.Greedy, choosing.greedy),
     "ids": (directed.IDS, directed.ids),
+    "policy": (emitting.Policy, emitting.policy),
     "random": (choosing.Random, choosing.random),
     "thompson": (choosing.Thompson, choosing.thompson),
     "top-two": (directed.TopTwo, directed.top_two),
@@ -22,6 +23,7 @@ RULES: dict[str, tuple[type, Any]] = {
 
 PROPOSERS: dict[str, tuple[type, Any]] = {
     "around": (proposing.Around, proposing.around),
+    "emitted": (emitting.Emitted, emitting.alone),
     "grid": (proposing.Grid, proposing.grid),
     "polish": (proposing.Polish, proposing.polish),
     "prior": (proposing.Prior, proposing.prior),
@@ -92,9 +94,12 @@ def build_proposer(text: str, model: Model) -> proposing.Proposer:
 
 
 def default_proposer(rule: str, model: Model) -> str | None:
-    """What proposes when nobody says: nothing for arms, `prior` where designs are random."""
+    """What proposes when nobody says: nothing for arms, `prior` where designs are random, and a
+    trained policy's own action for its rule."""
     if isinstance(model.actions, Arms):
         return None
+    if parse(rule).target == "policy":
+        return "emitted"
     if parse(rule).target == "random" or not provides(model, "focus"):
         return "prior" if provides(model, "design") else "grid"
     return "around"

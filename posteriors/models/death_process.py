@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from numpyro.distributions.transforms import ExpTransform
 
 from ..base import Array, Distribution, Model, Params, UsageError, Vector, dist
 
@@ -48,6 +49,9 @@ class DeathProcess(Model):
 
     def design(self) -> Distribution:
         return dist.LogNormal(0.0, 1.0).expand((1,)).to_event(1)
+
+    def coordinates(self) -> tuple[Any, ...]:
+        return (ExpTransform(),)
 
     def focus(self, key: Array, params: Params) -> Array:
         """About the time that would tell most if theta were this."""

@@ -11,6 +11,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import erf
+from numpyro.distributions.transforms import (
+    AffineTransform,
+    ComposeTransform,
+    ExpTransform,
+    SigmoidTransform,
+)
 
 from ..base import Array, Distribution, Model, Params, UsageError, Vector, dist
 
@@ -18,6 +24,9 @@ LARGER = 100.0
 """The later reward."""
 LONGEST = 100.0
 """Longest delay a random question asks about, days."""
+
+MIDDLE = 4.25 - 0.5 * 1.5**2
+"""Log of the delay in days at which the released code's policy starts: minus log E[k]."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,12 @@ class Discounting(Model):
 
     def design(self) -> Distribution:
         return dist.Uniform(jnp.asarray([0.0, 1.0]), jnp.asarray([LARGER, LONGEST])).to_event(1)
+
+    def coordinates(self) -> tuple[Any, ...]:
+        """A share of the later reward, and a delay around that of a mean subject."""
+        share = ComposeTransform([SigmoidTransform(), AffineTransform(0.0, LARGER)])
+        delay = ComposeTransform([AffineTransform(MIDDLE, 1.0), ExpTransform()])
+        return share, delay
 
     def focus(self, key: Array, params: Params) -> Array:
         """A question on which this subject would be nearly indifferent."""

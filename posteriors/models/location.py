@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from numpyro.distributions.transforms import IdentityTransform
 
 from ..base import Array, Distribution, Model, Params, Vector, dist
 
@@ -44,6 +45,9 @@ class Location(Model):
 
     def design(self) -> Distribution:
         return dist.Normal(0.0, 1.0).expand((self.dimensions,)).to_event(1)
+
+    def coordinates(self) -> tuple[Any, ...]:
+        return (IdentityTransform(),) * self.dimensions
 
     def focus(self, key: Array, params: Params) -> Array:
         """Near one believed source, at one of four distances."""

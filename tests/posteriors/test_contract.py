@@ -36,6 +36,7 @@ FIXED = (
 """Posteriors of continuous unknowns that stand still."""
 REFUSED = {(p, m) for p in FIXED for m in (*DISCRETE, "drifting")}
 REFUSED |= {("laplace", m) for m in DISCRETE}
+REFUSED |= {("amortised", m) for m in MODELS}
 REFUSED |= {(p, m) for p in ("dropout", "last-layer") for m in MODELS if m != "mlp"}
 REFUSED |= {
     ("exact", m)

@@ -1,0 +1,1 @@
+"""Training policies that choose actions without inference at run time."""
