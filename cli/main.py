@@ -17,6 +17,7 @@ import typer
 
 from . import (
     command_bench,
+    command_inspect,
     command_logs,
     command_replay,
     command_results,
@@ -146,6 +147,7 @@ COMMANDS = (
     command_results,
     command_tune,
     command_streams,
+    command_inspect,
     command_replay,
     command_logs,
     command_worlds,

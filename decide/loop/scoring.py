@@ -14,6 +14,7 @@ import numpy as np
 from ...posteriors.base import Summary, example_event
 from .foresight import foresee
 from .live import build_learn, pack_result
+from .rows import reading
 from .step import JUDGE, Agent, step_key
 
 
@@ -35,7 +36,7 @@ def build_foresight(agent: Agent) -> Any:
         seen = foresee(score_key, agent.model, belief, state.stats, event)
         return pack_result((seen.log_prob, seen.gain))
 
-    call = jax.jit(score)
+    call = jax.jit(reading(score, agent.rows))
     blank = learning.write_event(jax.tree.map(np.asarray, example_event(agent.model)))
     np.asarray(call(learning.init(jax.random.key(0)), blank))
     return call
