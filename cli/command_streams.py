@@ -1,6 +1,6 @@
-"""`run` and `inspect` on the command line: their options and help.
+"""`run` on the command line: its options and help.
 
-Not here: their bodies (run.py, inspect.py).
+Not here: its body (run.py), or what is kept of a run (command_inspect.py).
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ LEAST_CLAIM = 2.0
         "uncertain run unix:run/uncertain.sock --status 5s --metrics tcp:127.0.0.1:9090",
         "uncertain run log.ndjson --model logistic --alarm 1e-6",
         "uncertain run redis://127.0.0.1:6379/0/events --checkpoint kept --resume",
+        "uncertain run events.ndjson --key-by user --streams 10000 --checkpoint kept --resume",
     ),
 )
 def run(
@@ -79,13 +80,31 @@ def run(
         ),
     ] = 0,
     half_life: o.HalfLife = None,
+    key_by: Annotated[
+        str | None,
+        typer.Option(
+            "--key-by",
+            metavar="FIELD",
+            help="A belief of its own for each value of this field of the lines, such as user.",
+        ),
+    ] = None,
+    streams: Annotated[
+        int | None,
+        typer.Option(
+            "--streams",
+            min=1,
+            metavar="N",
+            help="How many of those are in memory (1000); those not used for longest are on disk.",
+        ),
+    ] = None,
     horizon: Annotated[
         int,
         typer.Option(
             "--horizon",
             min=1,
             metavar="N",
-            help="Decisions that may wait for their observation; the oldest beyond is dropped.",
+            help="Decisions that may wait for their observation, of a stream; the oldest beyond is "
+            "dropped.",
         ),
     ] = 10_000,
     batch: Annotated[
@@ -259,8 +278,8 @@ def run(
             particles, refine, proposer, candidates or 1, explore or 0.0, horizon, batch,
             until_gain, budget, seed, quiet, o.seconds("--status", status), metrics,
             deadline=o.seconds("--deadline", deadline), think=think,
-            half_life=o.half_life(half_life), alarm=alarm, frontier=frontier, intake=intake,
-            keep=keep,
+            half_life=o.half_life(half_life), alarm=alarm, frontier=frontier, key_by=key_by,
+            streams=streams, intake=intake, keep=keep,
         )  # fmt: skip
         return run(chosen, context.obj)
 
@@ -276,24 +295,3 @@ def left_for(claim: str | None) -> float | None:
             param_hint="--claim",
         )
     return found
-
-
-@app.command(
-    short_help="Show what a folder of run --checkpoint holds.",
-    epilog=examples("uncertain inspect kept", "uncertain inspect kept | jq .step"),
-)
-def inspect(
-    context: typer.Context,
-    folder: Annotated[str, typer.Argument(metavar="DIR", help="As given to run --checkpoint.")],
-    debug: o.Debug = False,
-) -> Job:
-    """Show checkpoints and log of a run: identity, steps, waiting decisions, place in the input,
-    size, age, and what is damaged (exit code 1).
-    """
-
-    def body() -> int:
-        from .inspect import inspect as run
-
-        return run(folder, context.obj)
-
-    return bound(context, debug, True, body)

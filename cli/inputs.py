@@ -97,11 +97,12 @@ def input_of(
     return Reading(intake.file, sink, environment.stdin, intake.max_line or LONGEST_LINE)
 
 
-def refusals_of(intake: Intake) -> Refusals:
-    """Counts of refused lines, and the file that keeps them if that is asked for."""
+def refusals_of(intake: Intake, field: str | None = None) -> Refusals:
+    """Counts of refused lines, and the file that keeps them if that is asked for. field: of
+    --key-by."""
     from ..streams.refused import Refusals
 
-    return Refusals(intake.quarantine if intake.on_error == OnError.QUARANTINE else None)
+    return Refusals(intake.quarantine if intake.on_error == OnError.QUARANTINE else None, field)
 
 
 __all__ = ["Intake", "OnError", "input_of", "opened", "refusals_of"]

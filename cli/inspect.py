@@ -25,7 +25,7 @@ def inspect(place: str, environment: Environment) -> int:
     The status is 1 where something is damaged. A torn tail of the log is none: it is what a kill
     leaves, and is cut off when the run is resumed.
     """
-    from ..decide.loop.recovering import CHECKPOINTS, LOG
+    from ..decide.loop.recovering import CHECKPOINTS, LOG, SPILLED
     from ..posteriors.base import UsageError
     from ..streams.ndjson import Writer
 
@@ -33,15 +33,20 @@ def inspect(place: str, environment: Environment) -> int:
     if not (root / CHECKPOINTS).is_dir() and not (root / LOG).is_dir():
         raise UsageError(f"{place}: holds no checkpoints; name the folder of run --checkpoint")
     points, segments = checkpoints(root / CHECKPOINTS), log(root / LOG)
+    streams = spilled(root / SPILLED)
     console = environment.console()
     if console is None:
         writer = Writer(environment.data)
-        for row in (*points, *segments):
+        for row in (*points, *segments, *streams):
             writer.write(row)
     else:
         for line in identity(points):
             console.print(line, highlight=False)
-        console.print(table(points, POINTS), table(segments, SEGMENTS), sep="\n\n")
+        shown = [name for name in POINTS if name != "streams" or any(name in p for p in points)]
+        console.print(table(points, tuple(shown)), table(segments, SEGMENTS), sep="\n\n")
+        for row in streams:
+            told = f"{row['streams']:,} in {row['versions']:,} versions, {cell(row, 'size')}"
+            console.print(f"\nstreams spilled: {told}", highlight=False)
     damaged = [row for row in (*points, *segments) if row["damage"]]
     for row in damaged:
         environment.say(f"{row['path']}: {row['damage']}")
@@ -73,16 +78,36 @@ def known(point: Checkpoint) -> Row:
         "age": time.time() - facts["written"],
         "step": server["counts"]["learnt"],
         "counts": server["counts"],
-        "waiting": len(server["waiting"]),
-        "dropped": server["dropped"],
-        "latest": server["latest"],
-        "ahead": server["ahead"],
+        **(of_many(server) if "streams" in server else of_one(server)),
         "spent": server["spent"],
         "stopped": server["stopped"],
         "input": {"file": file or None, "line": line, "bytes": end},
         "remembered": len(point.arrays["known"]),
         "identity": point.identity,
     }
+
+
+def of_one(server: dict[str, Any]) -> Row:
+    """What is said of a stream alone."""
+    waiting = {"waiting": len(server["waiting"]), "dropped": server["dropped"]}
+    return waiting | {"latest": server["latest"], "ahead": server["ahead"]}
+
+
+def of_many(server: dict[str, Any]) -> Row:
+    """What is said of the streams of --key-by: how many there are, and how many are in memory."""
+    waits, counts = server["waits"], server["known"]
+    waiting = {"waiting": waits["count"], "dropped": waits["dropped"]}
+    return waiting | {"streams": {"memory": len(server["streams"]), **counts}}
+
+
+def spilled(folder: Path) -> list[Row]:
+    """A row about streams that are spilled, if any were."""
+    from ..streams.spilled import Spilled
+
+    if not folder.is_dir():
+        return []
+    held = Spilled(folder).held()
+    return [{"kind": "streams", "path": str(folder), "damage": None, **held._asdict()}]
 
 
 def log(folder: Path) -> list[Row]:
@@ -107,7 +132,7 @@ def log(folder: Path) -> list[Row]:
     return rows
 
 
-POINTS = ("line", "step", "decided", "waiting", "input", "age", "size", "state")
+POINTS = ("line", "step", "decided", "waiting", "streams", "input", "age", "size", "state")
 SEGMENTS = ("log from line", "lines", "replies", "torn", "size", "state")
 
 
@@ -144,6 +169,8 @@ def cell(row: Row, name: str) -> str:
     value = row.get("counts", {}).get(name) if name == "decided" else row.get(name)
     if value is None:
         return "–"
+    if name == "streams":
+        return f"{value['memory']:,} of {value['known']:,}"
     if name == "input":
         name = Path(value["file"] or "–").name
         return f"{name}:{value['line']}" if value["line"] or value["file"] is None else name

@@ -91,6 +91,7 @@ def identity_of(options: Run) -> dict[str, Any]:
         **({"think": options.think} if options.think else {}),
         **({"half_life": half_life} if half_life not in (None, INFINITE) else {}),
         **({} if options.alarm else {"alarm": 0}),
+        **({"key_by": options.key_by} if options.key_by else {}),
         "sources": sources({name: getattr(options, name) for name in named}),
         "device": jax.devices()[0].device_kind,
         "x64": setting("jax_enable_x64"),
@@ -221,7 +222,7 @@ def lines_done(durable: Durable, intake: Intake) -> int:
     from ..posteriors.base import UsageError
     from ..streams.addresses import is_address
     from ..streams.files import STANDARD, Source
-    from ..streams.ndjson import decode
+    from ..streams.keyed import decoder
     from ..streams.record import LineError, Where
 
     if intake.file == STANDARD or is_address(intake.file):
@@ -229,6 +230,8 @@ def lines_done(durable: Durable, intake: Intake) -> int:
     count = durable.taken_in(intake.file)
     if not count or (intake.follow and not os.path.exists(intake.file)):
         return 0
+    many = durable.server.many
+    decode = decoder(many.field if many else None)
     source = Source(intake.file)
     lines = iter(source)
     try:

@@ -21,6 +21,7 @@ import typer
 from . import (
     command_bench,
     command_calibrate,
+    command_inspect,
     command_logs,
     command_replay,
     command_results,
@@ -172,6 +173,7 @@ COMMANDS = (
     command_calibrate,
     command_train,
     command_streams,
+    command_inspect,
     command_replay,
     command_logs,
     command_worlds,

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from .watching import BOUNDS, Watch, behind_of, clients_of, lag_of
+from .watching import BOUNDS, Watch, behind_of, clients_of, lag_of, many_of
 
 if TYPE_CHECKING:
     from prometheus_client.core import CollectorRegistry
@@ -118,6 +118,18 @@ class Figures:
         ):
             if value is not None:
                 yield GaugeMetricFamily(f"uncertain_{name}", what, value)
+        if (many := many_of(watch.server)) is not None:
+            counts = many.counts
+            for name, what, value in (
+                ("streams", "Streams that there are", counts.known),
+                ("streams_in_memory", "Streams in memory", len(many.memory)),
+            ):
+                yield GaugeMetricFamily(f"uncertain_{name}", what, value)
+            for name, what, value in (
+                ("streams_spilled", "Times that a stream left memory", counts.spilled),
+                ("streams_loaded", "Times that a stream came back", counts.loaded),
+            ):
+                yield CounterMetricFamily(f"uncertain_{name}", what, value)
 
 
 __all__ = ["exposed"]

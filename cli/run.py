@@ -19,12 +19,14 @@ from .inputs import Intake, OnError
 from .keeping import LOOK, Keep, Kept, keeping
 
 if TYPE_CHECKING:
+    from ..decide.loop.many import Waits
     from ..decide.loop.serve import Server, Tally
     from ..decide.loop.step import Agent
     from ..decide.loop.waiting import Waiting
     from ..posteriors.base import Model
     from ..streams.arriving import Arrival, Input
     from ..streams.refused import Refusals
+    from ..streams.spilled import Spilled
     from .alarming import Alarming
     from .watching import Watch
 
@@ -63,6 +65,8 @@ class Run:
     half_life: float | None = None
     alarm: float = ALPHA
     frontier: str | None = None
+    key_by: str | None = None
+    streams: int | None = None
     intake: Intake = field(default_factory=Intake)
     keep: Keep | None = None
 
@@ -73,23 +77,28 @@ def run(options: Run, environment: Environment) -> int:
     from .alarming import Alarming
     from .auto import with_choice
     from .inputs import opened, refusals_of
+    from .many import check, spilling, stream_notes
     from .metrics import exposed
     from .watching import Watch
 
+    check(options)
     tell = (lambda text: None) if options.quiet else environment.say
     options = with_choice(options, environment, tell)
-    refusals = refusals_of(options.intake)
+    refusals = refusals_of(options.intake, options.key_by)
     sink = Writer(environment.data, live=True)
     remote = options.intake.allow_remote
     with (
         opened(options.intake, environment, sink, tell) as source,
         exposed(options.metrics, remote, tell) as expose,
+        spilling(options) as store,
     ):
-        server = prepared(options)
+        server = prepared(options, store)
         # What exists now stays; without this the collector would walk all of JAX now and then.
         gc.collect()
         gc.freeze()
         tell(f"ready after {server.compile:.1f} s of compilation")
+        if server.many is not None:
+            tell(f"up to {server.many.agent.rows:,} streams of {server.many.bytes:,} B in memory")
         if server.thoughts is not None and not server.thoughts.fits:
             tell(
                 f"not thinking: a refine step takes {server.thoughts.seconds * MILLISECONDS:.1f} "
@@ -104,7 +113,10 @@ def run(options: Run, environment: Environment) -> int:
             serve(server, source, refusals, options.intake.on_error, kept, watch, alarming)
     if server.stopped is not None:
         tell(f"stopped: {server.stopped}")
-    told = (*summary(server.tally, server.waiting), *refusals.summary(), *source.notes())
+    told = (
+        *summary(server.tally, server.waiting), *stream_notes(server.many), *refusals.summary(),
+        *source.notes(),
+    )  # fmt: skip
     for line in (*told, *(kept.summary() if kept else ())):
         tell(line)
     return ExitStatus.DONE
@@ -121,10 +133,11 @@ def serve(
 ) -> None:
     """Answer whoever asks, until the input ends, the server stops or a run that is kept is asked
     to end."""
-    from ..streams.ndjson import decode
+    from ..streams.keyed import decoder
     from ..streams.record import LineError
     from ..streams.refused import too_long
 
+    decode = decoder(server.many.field if server.many else None)
     while server.stopped is None and not (kept and kept.asked):
         pause = watch.pause() if watch else None
         arrival, began = next_line(server, source, LOOK if kept else pause)
@@ -180,8 +193,8 @@ def next_line(
     return source.take(left), None
 
 
-def prepared(options: Run) -> Server:
-    """The agent, compiled and at its prior."""
+def prepared(options: Run, store: Spilled | None = None) -> Server:
+    """The agent, compiled and at its prior. store: of streams, with --key-by."""
     from ..decide.loop.serve import Server
     from ..decide.loop.stopping import Stopping
     from ..decide.rules.registry import build_rule, informs
@@ -208,6 +221,13 @@ def prepared(options: Run) -> Server:
     timed = bool(model.latent) or half_life_of(spec) is not None
     encoder = Encoder(space, outcome_kind(model), options.arms, capacity, timed)
     rule = parse(options.rule)
+    many = None
+    if options.key_by is not None:
+        from .many import many_of
+
+        assert store is not None
+        many = many_of(agent, options, store)
+        agent = many.agent
     return Server(
         agent,
         encoder,
@@ -222,6 +242,7 @@ def prepared(options: Run) -> Server:
         rule_of=lambda draws: build_rule(options.rule, model, options.explore, draws),
         think=options.think,
         watched=options.alarm > 0,
+        many=many,
     )
 
 
@@ -262,7 +283,7 @@ def with_arms(text: str, arms: tuple[str, ...]) -> str:
     return str(Spec(spec.target, tuple(sorted(settings.items()))))
 
 
-def summary(tally: Tally, waiting: Waiting) -> list[str]:
+def summary(tally: Tally, waiting: Waiting | Waits) -> list[str]:
     """What was done, for a person: counts, and latency in microseconds."""
     lines = [f"{tally.decided} decisions, {tally.learnt} events learnt"]
     for name, taken in (("decide", tally.decide), ("learn", tally.learn)):

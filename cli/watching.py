@@ -12,7 +12,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .many import said
+
 if TYPE_CHECKING:
+    from ..decide.loop.many import Many
     from ..decide.loop.serve import Server
     from ..streams.arriving import Input
     from ..streams.refused import Refusals
@@ -124,6 +127,8 @@ class Watch:
         ):
             if count:
                 parts.append(f"{count:,} {what}")
+        if (many := many_of(self.server)) is not None:
+            parts.append(said(many))
         if (clients := clients_of(self.source)) is not None:
             parts.append(f"{clients} clients")
         if behind := behind_of(self.source):
@@ -149,6 +154,11 @@ def refused(refusals: Refusals) -> str:
     return f"{total:,} refused" + (f" ({by_reason(refusals.reasons)})" if total else "")
 
 
+def many_of(server: Any) -> Many | None:
+    """Streams of a server that has many."""
+    return getattr(server, "many", None)
+
+
 def clients_of(source: Input) -> int | None:
     """Clients of an input that has them."""
     return getattr(source, "clients", None)
@@ -166,4 +176,4 @@ def lag_of(source: Input) -> int | None:
     return None if lag is None else lag()
 
 
-__all__ = ["BOUNDS", "Timing", "Watch", "behind_of", "clients_of", "lag_of"]
+__all__ = ["BOUNDS", "Timing", "Watch", "behind_of", "clients_of", "lag_of", "many_of"]

@@ -49,7 +49,7 @@ ABSENT = "leave the event out, or the field if optional"
 FIELDS = list(Line.__struct_fields__)
 NOT_A_NUMBER = re.compile(rb'"(\w+)"\s*:\s*\[?[^"\]}]*?(-?(?:NaN|Infinity|nan|inf)\b)')
 UNKNOWN = re.compile(r"unknown field `(.*)`", re.DOTALL)
-MISSING = re.compile(r"required field `(\w+)`")
+MISSING = re.compile(r"required field `(.*)`", re.DOTALL)
 PLACE = re.compile(r" - at `\$\.?(.*)`$")
 
 _decoder = msgspec.json.Decoder(Line)
@@ -57,11 +57,15 @@ _decoder = msgspec.json.Decoder(Line)
 
 def decode(line: bytes, where: Where) -> Record:
     """One line -> `Record`, or LineError naming file, line, field and remedy."""
+    return record(decoded(_decoder, line, where), where)
+
+
+def decoded(decoder: msgspec.json.Decoder[Line], line: bytes, where: Where, *more: str) -> Line:
+    """The fields of a line. more: those that its decoder knows besides `FIELDS`."""
     try:
-        f = _decoder.decode(line)
+        return decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise explain(error, line, where) from error
-    return record(f, where)
+        raise explain(error, line, where, *more) from error
 
 
 def record(f: Line, where: Where) -> Record:
@@ -101,8 +105,8 @@ def flat(value: Any) -> Iterator[Any]:
         yield value
 
 
-def explain(error: Exception, line: bytes, where: Where) -> LineError:
-    """What msgspec found wrong, as one line about the user's own words."""
+def explain(error: Exception, line: bytes, where: Where, *more: str) -> LineError:
+    """What msgspec found wrong, as one line about the user's own words. more: as in `decoded`."""
     if not isinstance(error, msgspec.ValidationError):
         if isinstance(error, UnicodeDecodeError):
             return where.error("", "not UTF-8 text", "write the file as UTF-8", "not UTF-8")
@@ -115,7 +119,7 @@ def explain(error: Exception, line: bytes, where: Where) -> LineError:
     field = place[1] if place else ""
     message = PLACE.sub("", message)
     if unknown := UNKNOWN.search(message):
-        known = ["id", "x", "cost"] if field.startswith("actions") else FIELDS
+        known = ["id", "x", "cost"] if field.startswith("actions") else [*FIELDS, *more]
         what = f'no field called "{unknown[1]}"'
         return where.error(field, what, nearest(unknown[1], known)[2:], "unknown field")
     if missing := MISSING.search(message):

@@ -78,7 +78,7 @@ class Record(msgspec.Struct, gc=False):
     the action was chosen; a density where it is a vector and no candidates are listed. y:
     observation. r: reward; where absent the model's own. deadline: seconds allowed for the
     decision. weight: how many times the event counts. cost: of each candidate, or of each arm
-    where none are listed.
+    where none are listed. key: of the stream, where lines of many are told apart.
     """
 
     id: str | int
@@ -93,6 +93,7 @@ class Record(msgspec.Struct, gc=False):
     deadline: float | None = None
     weight: float = 1.0
     cost: list[float] | None = None
+    key: str | int | None = None
 
     @property
     def kind(self) -> str:

@@ -15,6 +15,7 @@ import msgspec
 
 from ..posteriors.base import UsageError
 from .arriving import QUOTED, Arrival
+from .keyed import key_of
 from .ndjson import NOT_JSON, encode
 from .record import LineError
 
@@ -93,12 +94,13 @@ def original(row: dict[str, Any]) -> bytes:
 class Refusals:
     """Counts refused lines by reason, and appends them to the file at `path` if there is one.
 
-    Raises UsageError where that cannot be opened. A file that later cannot be written (a full
-    disk) stops nobody: `unwritten` counts the lines, `trouble` says why.
+    field: that holds a stream's key, where lines of many are told apart. Raises UsageError where
+    the file cannot be opened. One that later cannot be written (a full disk) stops nobody:
+    `unwritten` counts the lines, `trouble` says why.
     """
 
-    def __init__(self, path: str | None = None) -> None:
-        self.path = path
+    def __init__(self, path: str | None = None, field: str | None = None) -> None:
+        self.path, self.field = path, field
         self.reasons: Counter[str] = Counter()
         self.unwritten, self.trouble = 0, ""
         self._file, self._torn = -1, False
@@ -116,7 +118,8 @@ class Refusals:
         self.reasons[reason_of(arrival, error)] += 1
         if self._file >= 0:
             self._keep(encode(row(arrival, error, time.time())))
-        return {"id": id_of(arrival.line), "error": str(error)}
+        whose = {} if self.field is None else {self.field: key_of(arrival.line, self.field)}
+        return {**whose, "id": id_of(arrival.line), "error": str(error)}
 
     def _keep(self, data: bytes) -> None:
         try:

@@ -23,18 +23,13 @@ from ...streams.checkpoint import Checkpoint, Checkpoints
 from ...streams.ndjson import encode
 from ...streams.record import LineError, Record
 from ...streams.wal import LINE, Entry, Log
+from . import recovering
 from .known import Known, key_of
 from .progress import Cost, Every, Place, check_of, place_of
 from .recovering import CHECKPOINTS, LOG, PLACE, differences, lacking, locked, turns
 from .replies import KEPT, Replies
 from .serve import Server
 from .snapshot import Snapshot, layout, put_back, taken
-
-SAME = (
-    "action", "actions", "propensity", "propensities", "scores", "gain", "realised_gain", "nll",
-    "step", "ahead", "stop", "alarm",
-)  # fmt: skip
-"""Of a reply, what does not depend on the clock."""
 
 _lines = msgspec.msgpack.Encoder()
 _records = msgspec.msgpack.Decoder(Record)
@@ -91,7 +86,10 @@ class Durable:
         if point is not None:
             self._replay(root / LOG)
             self._doubtful = self.place()
-        else:
+        if self.server.many is not None:
+            # Where the machine lost power, they may have learnt what the log has lost.
+            self.server.many.store.cut(self.number)
+        if point is None:
             # There is an identity to compare with, however early the process is killed.
             self._keep()
         self._next()
@@ -115,7 +113,8 @@ class Durable:
         doubtful, self._doubtful = self._doubtful, None
         # The last line before a resume may come again; if it matched nothing, it is not known.
         if key in self._known or (doubtful and doubtful == place_of(record, doubtful.bytes)):
-            return self._replies.again(record, key)
+            said = self._replies.again(record, key)
+            return said and self.server.named(record, said)
         self._log.append(LINE, self.number + 1, _lines.encode(record))
         reply = self._answered(record, key, arrived, None)
         self._end = end
@@ -216,6 +215,7 @@ class Durable:
         self._place = Place(*facts["input"])
         self.number = self._whole = point.number
         self._known.restore(point.arrays["known"])
+        self.server.retain(self._checkpoints.numbers())
 
     def _keep(self) -> bool:
         """Commit a checkpoint; whether there was anything new to keep."""
@@ -228,6 +228,7 @@ class Durable:
             said = {"written": time.time(), "input": list(self.place()), "server": facts}
             self._checkpoints.commit(self.number, self.identity, said, arrays)
             self._whole = self.number
+            self.server.retain(self._checkpoints.numbers())
         self._log.rotate(self.number + 1)
         self._log.prune(self._checkpoints.numbers()[0])
         return new
@@ -271,13 +272,8 @@ class Durable:
             self._redo(_records.decode(line.body), reply)
         if replies.output is None and last is not None:
             replies.unsent = [last.body[PLACE.size :]]
-        if self.replayed:
-            self._tell(f"{self.replayed} lines replayed from the log")
-        if self.differing:
-            self._tell(
-                f"{self.differing} replayed answers are not those given before; was that another "
-                "machine?"
-            )
+        for line in recovering.notes(self.replayed, self.differing):
+            self._tell(line)
 
     def _redo(self, record: Record, reply: Entry | None) -> None:
         key = key_of(record)
@@ -292,8 +288,7 @@ class Durable:
             self.unsent.append(found)
             return
         self._replies.remember(key, reply.body[PLACE.size :])
-        again = _values.decode(found)
-        self.differing += any(again.get(name) != before.get(name) for name in SAME)
+        self.differing += recovering.differing(before, _values.decode(found))
 
 
 __all__ = ["Durable", "Every"]

@@ -19,9 +19,10 @@ KEY_BYTES = 8
 
 
 def key_of(record: Record) -> int:
-    """A number that stands for a line: its id, and whether it asks or tells."""
+    """A number that stands for a line: its id, whether it asks or tells, and of which stream."""
     tells = record.kind in (EVENT, OBSERVATION)
-    name = msgspec.json.encode((tells, record.id))
+    whose = () if record.key is None else (record.key,)
+    name = msgspec.json.encode((tells, record.id, *whose))
     return int.from_bytes(hashlib.blake2b(name, digest_size=KEY_BYTES).digest(), "little")
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from ...posteriors.base import Arms, Event, example_event
 from .kept import kept
 from .packing import Packing, packing
+from .rows import changing, many_of, reading
 from .step import Agent, Decision, Learned, Request, State, Step, blank_request, build_step
 
 FloatArray = np.ndarray
@@ -32,7 +33,9 @@ class Learning(NamedTuple):
 
     init(seed key) -> packed state. learn(packed, event array) -> (packed, flat result); it
     consumes `packed`. write_event and read_learned turn structures into host arrays and back
-    without touching JAX. unpack(packed) -> State, pack and read_event are for use inside a trace.
+    without touching JAX. unpack(packed) -> State, pack and read_event are for use inside a trace,
+    and of one belief: of an agent of many rows, whose packed states are as rows.py has them, of
+    the row at hand. Its init gives rows that are all alike.
     """
 
     init: Callable[[Any], tuple[Any, ...]]
@@ -143,7 +146,7 @@ def build_learn(agent: Agent) -> Learning:
         state, learned = step.learn(unpack(packed), read_event(flat))
         return layout().pack(state), learned
 
-    body = kept(traced_learn, name_of(agent, "learn"))
+    body = kept(changing(traced_learn, agent.rows), name_of(agent, "learn"))
 
     def learn(packed: tuple[Any, ...], flat: Any) -> tuple[tuple[Any, ...], jax.Array]:
         traced[0] += 1
@@ -151,7 +154,15 @@ def build_learn(agent: Agent) -> Learning:
         report[:] = [_zeros(learned)]
         return packed, pack_result(learned)
 
-    init = jax.jit(kept(lambda key: layout().pack(step.init(key)), name_of(agent, "init")))
+    def traced_init(key: Any) -> tuple[Any, ...]:
+        one = layout().pack(step.init(key))
+        return many_of(one, agent.rows) if agent.rows else one
+
+    made = jax.jit(kept(traced_init, name_of(agent, "init")))
+
+    def init(key: Any) -> tuple[Any, ...]:
+        return (*made(key), np.int32(0)) if agent.rows else made(key)
+
     call = jax.jit(learn, donate_argnums=0)
     blank = write_event(jax.tree.map(np.asarray, event))
     jax.block_until_ready(call(init(jax.random.key(0)), blank))
@@ -164,7 +175,8 @@ def build_learn(agent: Agent) -> Learning:
 
 def name_of(agent: Agent, call: str) -> str | None:
     """What a program of an agent's is kept by."""
-    return f"{call} {agent.name}" if agent.name else None
+    rows = f"{agent.rows} rows " if agent.rows else ""
+    return f"{call} {rows}{agent.name}" if agent.name else None
 
 
 class Deciding(NamedTuple):
@@ -215,7 +227,7 @@ def build_decide(agent: Agent, given: int = 0, learner: Agent | None = None) -> 
     def traced_decide(packed: tuple[Any, ...], flat: Any) -> Decision:
         return step.decide(learning.unpack(packed), read_request(flat))
 
-    body = kept(traced_decide, name_of(agent, f"decide {given}"))
+    body = kept(reading(traced_decide, agent.rows), name_of(agent, f"decide {given}"))
 
     def decide(packed: tuple[Any, ...], flat: Any) -> jax.Array:
         traced[0] += 1

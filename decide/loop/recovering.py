@@ -19,10 +19,15 @@ from ...posteriors.base import UsageError
 from ...streams.ndjson import encode
 from ...streams.wal import LINE, REPLY, Entry
 
-CHECKPOINTS, LOG, LOCK = "checkpoints", "log", "lock"
+CHECKPOINTS, LOG, LOCK, SPILLED = "checkpoints", "log", "lock", "streams"
 """What is in the folder."""
 PLACE = struct.Struct("<Q")
 """Before a logged reply: where it ends in the output, 0 where that is no file."""
+SAME = (
+    "action", "actions", "propensity", "propensities", "scores", "gain", "realised_gain", "nll",
+    "step", "ahead", "stop", "alarm",
+)  # fmt: skip
+"""Of a reply, what does not depend on the clock."""
 
 _values = msgspec.json.Decoder()
 
@@ -68,6 +73,21 @@ def differences(kept: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     # Another model has another state too, which says less.
     told = [name for name in unlike if name != "state"] or unlike
     return ", ".join(f"{name} {kept.get(name)}, here {plain(here.get(name))}" for name in told)
+
+
+def differing(before: Mapping[str, Any], again: Mapping[str, Any]) -> bool:
+    """Whether two replies to the same line say what they should not both say."""
+    return any(again.get(name) != before.get(name) for name in SAME)
+
+
+def notes(replayed: int, differing: int) -> list[str]:
+    """For a person, after a replay."""
+    found = [f"{replayed} lines replayed from the log"] if replayed else []
+    if differing:
+        found.append(
+            f"{differing} replayed answers are not those given before; was that another machine?"
+        )
+    return found
 
 
 def plain(value: Any) -> Any:

@@ -16,6 +16,7 @@ from .alarm import BETS, bet, quiet_alarm, verdict
 from .foresight import foresee
 from .live import build_learn, pack_result
 from .packing import Packing, packing
+from .rows import reading
 from .step import JUDGE, Agent, step_key
 
 
@@ -45,7 +46,7 @@ def build_foresight(agent: Agent, watched: bool = True) -> Any:
         said = seen.log_prob, seen.gain, verdict(alarm)
         return pack_result(said), layout.pack(alarm)
 
-    call = jax.jit(score)
+    call = jax.jit(reading(score, agent.rows))
     blank = learning.write_event(jax.tree.map(np.asarray, example_event(agent.model)))
     jax.block_until_ready(call(learning.init(jax.random.key(0)), blank, unalarmed(watched)))
     return call

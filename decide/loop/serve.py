@@ -16,14 +16,16 @@ import jax
 import numpy as np
 
 from ...streams.encode import Encoder
-from ...streams.record import DECISION, EVENT, REQUEST, LineError, Record
+from ...streams.record import DECISION, EVENT, REQUEST, Record
 from ..rules.base import Rule
 from .asking import Asking, rows_of, too_large
 from .live import build_live, host_event
+from .many import Many, Waits
 from .pacing import Pace
 from .scoring import belief_shape, build_foresight, told, unalarmed
 from .step import Agent
 from .stopping import Stopping
+from .stream import Stream
 from .thinking import Thoughts
 from .waiting import Pending, Waiting
 
@@ -58,8 +60,10 @@ class Server:
     nats, a unit of cost if `per_cost`. horizon: decisions that may wait; beyond it the oldest go.
     batch: actions that the agent's rule chooses at once, 1 for a rule of single ones. stopping:
     when to ask no more; once `stopped` says why, nothing else should be answered. deadline and
-    rule_of: as in `Pace`. think: slices of thinking between two events, at most. `alarm`: what the
-    last event learnt made of the model (scoring.told), None before the first or unless `watched`.
+    rule_of: as in `Pace`. think: slices of thinking between two events, at most. many: the streams
+    that lines are of, whose agent this is; else there is one. budget, counts and alarm are of all
+    of them. `alarm`: what the last event learnt made of the model (scoring.told), None before the
+    first or unless `watched`.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Server:
         rule_of: Callable[[int], Rule] | None = None,
         think: int = 0,
         watched: bool = True,
+        many: Many | None = None,
     ) -> None:
         begin = time.perf_counter()
         self.encoder, self.posterior, self.seed = encoder, posterior, seed
@@ -98,15 +103,18 @@ class Server:
         self.alarm: dict[str, Any] | None = None
         shape = belief_shape(agent)
         self.draws = len(shape.log_weights) if hasattr(shape, "log_weights") else agent.particles
-        self.waiting = Waiting(horizon)
-        self._ahead = 0
-        self._latest = 0.0
-        self.compile = time.perf_counter() - begin
+        self.stream, self.many = Stream(Waiting(horizon)), many
+        self.compile = time.perf_counter() - begin + (many.compile if many else 0.0)
+
+    @property
+    def waiting(self) -> Waiting | Waits:
+        """Decisions that wait, of all streams: how many, and how many were dropped."""
+        return self.stream.waiting if self.many is None else self.many.waiting
 
     def traces(self) -> int:
         """How often anything was traced; constant once made, however many lines follow."""
         scored = self._score._cache_size() if self._score is not None else 0
-        return scored + self._pace.traces()
+        return scored + self._pace.traces() + (self.many.calls.traces() if self.many else 0)
 
     def answer(
         self,
@@ -121,16 +129,27 @@ class Server:
         the clock then is done again.
         """
         self._pace.begin(record.deadline, arrived, followed)
-        origin = self.encoder._origin
         if self.thoughts is not None and followed is not None:
             self._packed = self.thoughts.again(self._packed, followed.get("thought", 0))
-        try:
-            reply = self._answered(record)
-        except LineError:
-            # A line that is refused must not say when the stream began.
-            self.encoder._origin = origin
-            raise
+        if self.many is not None:
+            assert record.key is not None
+            self._packed, self.stream = self.many.enter(self._packed, record.key)
+        self.encoder._origin = self.stream.origin
+        reply = self.named(record, self._answered(record))
+        # A line that was refused does not say when the stream began.
+        self.stream.origin = self.encoder._origin
+        if self.many is not None:
+            self.many.changed()
         return reply if self.thoughts is None else reply | {"thought": self.thoughts.told()}
+
+    def named(self, record: Record, reply: dict[str, Any]) -> dict[str, Any]:
+        """A reply that says whose it is, where there are many streams."""
+        return reply if self.many is None else {self.many.field: record.key, **reply}
+
+    def retain(self, checkpoints: list[int]) -> None:
+        """Have spilled streams stay as they were after those numbers of lines."""
+        if self.many is not None:
+            self.many.kept = checkpoints
 
     @property
     def thoughtful(self) -> bool:
@@ -151,28 +170,28 @@ class Server:
                 action, now = np.asarray(self.encoder.action(record)), self.encoder.time(record)
                 observed = [self.encoder.observation(record)]
                 reply = self._learn(record, action[None], observed, now)
-                self.waiting.done(record.id)
+                self.stream.waiting.done(record.id)
                 return reply
             if kind == DECISION:
                 action, now = np.asarray(self.encoder.action(record)), self.encoder.time(record)
-                self.waiting.refuse_known(record)
-                self.waiting.add(record.id, Pending(action[None], now, batch=False))
+                self.stream.waiting.refuse_known(record)
+                self.stream.waiting.add(record.id, Pending(action[None], now, batch=False))
                 return {"id": record.id, "action": record.action, "propensity": record.propensity}
-            pending = self.waiting.get(record.id)
+            pending = self.stream.waiting.get(record.id)
             if pending is None:
                 self.tally.unmatched += 1
                 return reply_learnt(record, None, None, None)
             now = pending.time if record.t is None else self.encoder.time(record)
             observed = self._asking.observed(record, len(pending.actions), pending.batch)
             reply = self._learn(record, pending.actions, observed, now)
-            self.waiting.done(record.id)
+            self.stream.waiting.done(record.id)
             return reply
 
     def _decide(self, record: Record) -> dict[str, Any]:
-        self.waiting.refuse_known(record)
+        self.stream.waiting.refuse_known(record)
         # A request may be late too; beliefs are not carried backwards.
-        now = max(self.encoder.time(record), self._latest)
-        request = self._asking.request(record, now, self._ahead, self.batch)
+        now = max(self.encoder.time(record), self.stream.latest)
+        request = self._asking.request(record, now, self.stream.ahead, self.batch)
         cost = np.asarray(request.cost)
         valid = np.asarray(request.valid) & self.stopping.affordable(cost)
         if not valid.any():
@@ -195,7 +214,7 @@ class Server:
             self.stopped = self.stopping.too_little(gains[0][valid])
         if self.stopped is None:
             rows = rows.first(self.stopping.pay(cost[rows.index]))
-            self.waiting.add(record.id, Pending(rows.action, now, self.batch > 1))
+            self.stream.waiting.add(record.id, Pending(rows.action, now, self.batch > 1))
             self.tally.decided += 1
         expected = gains[np.arange(len(rows.index)), rows.index].sum()
         self.tally.decide.append(taken)
@@ -208,14 +227,14 @@ class Server:
             "draws": self.draws,
             "latency": {"decide": seconds},
             "seed": self.seed,
-            "step": self.tally.learnt,
-            "ahead": self._ahead,
+            "step": self.stream.step,
+            "ahead": self.stream.ahead,
             "alarm": self.alarm,
         }
         reply |= how | self._punctual()
         if how:
             self.tally.cheaper += how["rung"]["number"] > 0
-        self._ahead += 1
+        self.stream.ahead += 1
         return reply if self.stopped is None else reply | reply_stopped(self.stopped)
 
     def _learn(
@@ -223,10 +242,10 @@ class Server:
     ) -> dict[str, Any]:
         """Learn from one event, or the events of a batch in their order: sums in the reply."""
         # Motion is not carried backwards; where nothing moves, an event is as old as it is.
-        when = max(now, self._latest) if self._moves else now
+        when = max(now, self.stream.latest) if self._moves else now
         flats = []
         for number, (action, y) in enumerate(zip(actions, observed, strict=True)):
-            id = self.tally.learnt + number
+            id = self.stream.step + number
             event = host_event(action, np.asarray(y), when, id, record.weight)
             flats.append(self._brought.write_event(event))
             if not np.isfinite(flats[-1]).all():
@@ -243,9 +262,10 @@ class Server:
             if not learned.healthy:
                 self.tally.unhealthy += 1
             self.tally.learnt += 1
+            self.stream.step += 1
             self.tally.learn.append(taken)
             total += taken
-        self._latest, self._ahead = max(now, self._latest), 0
+        self.stream.latest, self.stream.ahead = max(now, self.stream.latest), 0
         if self.thoughts is not None:
             self.thoughts.learnt()
         if self._score is None:

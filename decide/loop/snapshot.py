@@ -1,19 +1,22 @@
 """All that a server has learnt and still waits for, as arrays and JSON, and back into a server.
 
-Latencies are left out: they say nothing of what comes next. Not here: keeping it anywhere
-(durable.py, streams/checkpoint.py).
+Latencies are left out: they say nothing of what comes next. So are streams that are spilled: their
+store has them. Not here: keeping it anywhere (durable.py, streams/checkpoint.py).
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .many import Counts, Many, Resident, Waits
 from .serve import Server
-from .waiting import Pending
+from .stream import Stream, actions_of, facts_of, filled
+from .waiting import Waiting
 
 STATE, ALARM = "state", "alarm"
 COUNTS = ("decided", "learnt", "unmatched", "unhealthy", "late", "cheaper")
@@ -21,28 +24,34 @@ COUNTS = ("decided", "learnt", "unmatched", "unhealthy", "late", "cheaper")
 
 class Snapshot(NamedTuple):
     """arrays: the packed state as `state0`, `state1`, ..., the packed alarm as `alarm0`, ... and
-    actions of waiting decisions, `[actions, size]`. facts: the rest, JSON."""
+    actions of waiting decisions, `[actions, size]`. Of many streams only the rows in use, and the
+    actions of all those streams, that not used for longest first. facts: the rest, JSON."""
 
     arrays: dict[str, np.ndarray]
     facts: dict[str, Any]
 
 
 def taken(server: Server) -> Snapshot:
-    """What a server knows, copied: its own arrays are consumed by what it learns next."""
-    waiting = server.waiting
-    pending = list(waiting._by_id.items())
-    actions = [one.actions for _, one in pending]
+    """What a server knows, copied: its own arrays are consumed by what it learns next.
+
+    Raises UsageError where a spilled stream cannot be written.
+    """
     size = server.encoder.space.size
-    arrays = {f"{STATE}{i}": np.array(x) for i, x in enumerate(server._packed)}
+    if (many := server.many) is None:
+        arrays = {f"{STATE}{i}": np.array(x) for i, x in enumerate(server._packed)}
+        arrays["waiting"] = actions_of(server.stream, size)
+        streams = facts_of(server.stream)
+    else:
+        # What a checkpoint does not hold is somewhere else before there is one.
+        many.store.settle()
+        order = np.array([one.row for one in many.memory.values()], int)
+        arrays = {f"{STATE}{i}": np.asarray(x)[order] for i, x in enumerate(server._packed[:-1])}
+        actions = [actions_of(one.stream, size) for one in many.memory.values()]
+        arrays["waiting"] = np.concatenate([np.zeros((0, size)), *actions])
+        streams = many_facts(many)
     arrays |= {f"{ALARM}{i}": np.array(x) for i, x in enumerate(server._bets)}
-    # Doubles hold actions of either precision.
-    arrays["waiting"] = np.concatenate([np.zeros((0, size)), *actions]).astype(float)
     facts = {
-        "waiting": [[id, len(one.actions), one.time, one.batch] for id, one in pending],
-        "dropped": waiting.dropped,
-        "ahead": server._ahead,
-        "latest": server._latest,
-        "origin": server.encoder._origin,
+        **streams,
         "spent": server.stopping.spent,
         "limits": limits(server),
         "stopped": server.stopped,
@@ -54,22 +63,31 @@ def taken(server: Server) -> Snapshot:
     return Snapshot(arrays, facts)
 
 
+def many_facts(many: Many) -> dict[str, Any]:
+    """What is known of many streams but their beliefs and actions."""
+    return {
+        "number": many.number,
+        "streams": [[key, one.number, facts_of(one.stream)] for key, one in many.memory.items()],
+        "waits": asdict(many.waiting),
+        "known": asdict(many.counts),
+    }
+
+
 def put_back(server: Server, snapshot: Snapshot) -> None:
-    """Make a server that was just made what another of the same making was."""
+    """Make a server that was just made what another of the same making was.
+
+    With fewer rows than there were, streams not used for longest are spilled.
+    """
     arrays, facts = snapshot
-    server._packed = tuple(
-        placed(arrays[f"{STATE}{i}"], like) for i, like in enumerate(server._packed)
-    )
+    if server.many is None:
+        server._packed = tuple(
+            placed(arrays[f"{STATE}{i}"], like) for i, like in enumerate(server._packed)
+        )
+        filled(server.stream, facts, arrays["waiting"])
+    else:
+        put_back_many(server, server.many, snapshot)
     server._bets = tuple(placed(arrays[f"{ALARM}{i}"], like) for i, like in enumerate(server._bets))
     server.alarm = facts["alarm"]
-    start = 0
-    for id, count, time, batch in facts["waiting"]:
-        server.waiting.add(id, Pending(arrays["waiting"][start : start + count], time, batch))
-        start += count
-    # Fewer may be allowed to wait now.
-    server.waiting.dropped += facts["dropped"]
-    server._ahead, server._latest = facts["ahead"], facts["latest"]
-    server.encoder._origin = facts["origin"]
     server.stopping.spent = facts["spent"]
     # With more to spend there may be something to ask again.
     server.stopped = facts["stopped"] if facts["limits"] == limits(server) else None
@@ -79,15 +97,41 @@ def put_back(server: Server, snapshot: Snapshot) -> None:
         setattr(server.tally, name, count)
 
 
+def put_back_many(server: Server, many: Many, snapshot: Snapshot) -> None:
+    """The same of many streams."""
+    arrays, facts = snapshot
+    *packed, row = server._packed
+    rows = [arrays[f"{STATE}{i}"] for i in range(len(packed))]
+    many.number, many.waiting = facts["number"], Waits(**facts["waits"])
+    many.counts = Counts(**facts["known"])
+    start, surplus = 0, max(len(facts["streams"]) - many.agent.rows, 0)
+    for place, (key, number, said) in enumerate(facts["streams"]):
+        stream = Stream(Waiting(many.horizon))
+        start += filled(stream, said, arrays["waiting"][start:])
+        resident = Resident(stream, np.int32(place - surplus), number)
+        if place < surplus:
+            many.spill(key, resident, lambda place=place: tuple(x[place] for x in rows))
+        else:
+            many.memory[key] = resident
+    used = len(many.memory)
+    whole = [np.array(x) for x in packed]
+    for array, kept in zip(whole, rows, strict=True):
+        array[:used] = kept[surplus:]
+    server._packed = (*(placed(x, like) for x, like in zip(whole, packed, strict=True)), row)
+
+
 def limits(server: Server) -> list[float | None]:
     """What would stop it."""
     return [server.stopping.until_gain, server.stopping.budget]
 
 
 def layout(server: Server) -> dict[str, Any]:
-    """Shape and dtype of every array of a server's state."""
+    """Shape and dtype of every array of a server's state; of one row where it has many."""
+    packed, rows = server._packed, 0
+    if server.many is not None:
+        packed, rows = packed[:-1], 1
     return {
-        f"{STATE}{i}": [list(x.shape), np.dtype(x.dtype).name] for i, x in enumerate(server._packed)
+        f"{STATE}{i}": [list(x.shape[rows:]), np.dtype(x.dtype).name] for i, x in enumerate(packed)
     }
 
 

@@ -39,7 +39,8 @@ class Agent(NamedTuple):
     proposer: None where the model has arms. candidates: A. refine: k steps an event. particles:
     draws a proposer sees of a Gaussian belief. name: all that it is made of, None where something
     is the user's own (kept.py). think: refine steps between events, when nobody waits. thin: draws
-    of a belief that a decision looks at, 0 for all of them.
+    of a belief that a decision looks at, 0 for all of them. rows: beliefs of a live run in one
+    batched state (rows.py), 0 for one belief alone.
     """
 
     model: Model
@@ -52,6 +53,7 @@ class Agent(NamedTuple):
     name: str | None = None
     think: int = 0
     thin: int = 0
+    rows: int = 0
 
 
 class State(NamedTuple):
@@ -147,13 +149,15 @@ def build_step(agent: Agent, given: int = 0) -> Step:
     """The two functions of an agent; `given` > 0 takes candidates from the request instead."""
     model, posterior = agent.model, agent.posterior
     space = model.actions
+    # A row of many is small beside what it lies in: only beliefs alone are divided over devices.
+    divided = 0 if agent.rows else agent.particles
     if not isinstance(space, Arms) and agent.proposer is None and not given:
         raise UsageError(f"model {type(model).__name__} has a continuous action: name a proposer")
 
     def init(key: Array) -> State:
         prior_key, loop_key = jax.random.split(key)
         return State(
-            spread(posterior.init(prior_key), agent.particles),
+            spread(posterior.init(prior_key), divided),
             model.init_stats(),
             jax.random.key_data(loop_key),
             jnp.zeros((), jnp.int32),
@@ -201,7 +205,7 @@ def build_step(agent: Agent, given: int = 0) -> Step:
 
     def refined(key: Array, inner: Any, steps: int) -> tuple[Any, Learned]:
         if not steps:
-            return spread(inner, agent.particles), Learned(jnp.zeros(()), jnp.ones((), bool), {})
+            return spread(inner, divided), Learned(jnp.zeros(()), jnp.ones((), bool), {})
 
         def once(inner: Any, key: Array):
             inner, info = posterior.refine(key, inner)
@@ -210,6 +214,6 @@ def build_step(agent: Agent, given: int = 0) -> Step:
         inner, infos = jax.lax.scan(once, inner, jax.random.split(key, steps))
         diagnostics = {name: values[-1] for name, values in infos.diagnostics.items()}
         learned = Learned(jnp.sum(infos.work), jnp.all(infos.healthy), diagnostics)
-        return spread(inner, agent.particles), learned
+        return spread(inner, divided), learned
 
     return Step(init, decide, learn, think, given)

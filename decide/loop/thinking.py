@@ -16,6 +16,7 @@ import jax
 
 from .kept import kept
 from .live import build_learn, learning_step, name_of
+from .rows import changing
 from .step import Agent
 
 Packed = tuple[Any, ...]
@@ -34,10 +35,11 @@ def build_think(agent: Agent) -> Callable[[Packed, int], Packed]:
     learning = build_learn(agent)
     step = learning_step(agent)
 
-    def traced(packed: Packed, number: Any) -> Packed:
-        return learning.pack(step.think(learning.unpack(packed), number)[0])
+    def traced(packed: Packed, number: Any) -> tuple[Packed, Any]:
+        return learning.pack(step.think(learning.unpack(packed), number)[0]), ()
 
-    call = jax.jit(kept(traced, name_of(agent, "think")), donate_argnums=0)
+    body = kept(changing(traced, agent.rows), name_of(agent, "think"))
+    call = jax.jit(lambda packed, number: body(packed, number)[0], donate_argnums=0)
     jax.block_until_ready(call(learning.init(jax.random.key(0)), 0))
     return call
 
