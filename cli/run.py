@@ -251,6 +251,7 @@ def agent_for(options: Run, model: Model) -> tuple[Agent, str]:
     return agent_of(
         model, options.posterior, options.rule, options.particles, options.refine,
         options.proposer, options.candidates, options.explore, think=int(options.think > 0),
+        half_life=options.half_life,
     )  # fmt: skip
 
 
