@@ -249,6 +249,8 @@ class Server:
                 scores = np.asarray(self._score(self._packed, flat)).tolist()
                 log_prob, gain = log_prob + scores[0], gain + scores[1]
             self._packed, learned, taken, how = self._pace.learn(self._packed, flat)
+            if self.many is not None:
+                self._packed = self.many.here(self._packed)
             if not learned.healthy:
                 self.tally.unhealthy += 1
             self.tally.learnt += 1
