@@ -159,6 +159,10 @@ class Many:
         self._here, self._before = resident, (len(waiting), waiting.dropped)
         return at(packed, resident.row), resident.stream
 
+    def here(self, packed: Packed) -> Packed:
+        """The state with its row at hand as the host has it: JAX would compile for its own too."""
+        return at(packed, self._here.row)
+
     def changed(self) -> None:
         """The line was taken in."""
         self._here.number = self.number

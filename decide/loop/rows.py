@@ -4,9 +4,9 @@ The packed state of many is the packed arrays of one with an axis of N rows in f
 of the row at hand at the end. A program reads that row, works on it as on a belief alone, and puts
 it back in memory that was given away, so that nothing costs more the more rows there are. The
 work stands in a branch: XLA looks into no branch from outside, whereas it fuses what reads a row
-with what uses it, and then copies all rows before one is changed. So a row's arithmetic is also
-that of a belief alone, bit for bit. Not here: whose row is whose (many.py), or what a state is
-(packing.py).
+with what uses it, and then copies all rows before one is changed. So a row's arithmetic does not
+depend on where it lies, or on how many there are. Not here: whose row is whose (many.py), or what a
+state is (packing.py).
 """
 
 from __future__ import annotations

@@ -259,6 +259,8 @@ class Server:
                 log_prob, gain = log_prob + scores[0], gain + scores[1]
                 self.alarm = told(scores[2:]) if self._bets else None
             self._packed, learned, taken, how = self._pace.learn(self._packed, flat)
+            if self.many is not None:
+                self._packed = self.many.here(self._packed)
             if not learned.healthy:
                 self.tally.unhealthy += 1
             self.tally.learnt += 1

@@ -130,6 +130,7 @@ def test_resumed_it_goes_on_with_every_stream(tmp_path: Path) -> None:
     assert "key_by user, here client" in other.err
 
 
+@pytest.mark.statistical
 def test_within_a_deadline_streams_decide_alike() -> None:
     given = turns(12, streams=3)
     whole, timed = (
