@@ -77,7 +77,7 @@ def calibrate(options: CalibrateOptions, environment: Environment) -> ExitStatus
     finally:
         # Whatever ended it, what was found until then is shown.
         if rows and console is not None:
-            console.print(table(rows, console.width))
+            console.print(table(rows))
         if rows:
             environment.messages().print(note(rows), style="dim", highlight=False)
     if options.output and ending:

@@ -28,12 +28,10 @@ def chance(p: float) -> str:
     return f"{p:.2f}" if p >= 0.01 else f"{p:.0e}" if p >= 1e-99 else "0"
 
 
-def table(rows: Records, width: int = 120) -> Table:
+def table(rows: Records) -> Table:
     """A row a posterior: its worst unknown and the log likelihood, and what that makes."""
-    several = len({row["world"] for row in rows}) > 1
     grid = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
-    for name in [*(["world"] if several else []), "posterior"]:
-        grid.add_column(name, no_wrap=True)
+    grid.add_column("posterior", no_wrap=True)
     for name in ("S", "k"):
         grid.add_column(name, justify="right", no_wrap=True)
     for name in ("worst\nunknown", "ranks", "p"):
@@ -45,7 +43,6 @@ def table(rows: Records, width: int = 120) -> Table:
         unknown, likelihood = row["unknown"], row["likelihood"]
         verdict = "yes" if row["calibrated"] else f"no: {row['shape'] or 'uneven'}"
         grid.add_row(
-            *([row["world"]] if several else []),
             row["posterior"], str(row["particles"] or "–"), str(row["refine"]),
             unknown["name"], histogram(unknown["counts"]), chance(unknown["p"]),
             histogram(likelihood["counts"]), chance(likelihood["p"]),
@@ -65,22 +62,3 @@ def note(rows: Records) -> str:
     )
     failed = [f"{one['posterior']} {one['failures']}" for one in rows if one["failures"]]
     return text + (f" Runs whose belief was not healthy: {', '.join(failed)}." if failed else "")
-
-
-def markdown(rows: Records) -> str:
-    """The same for a page."""
-    lines = [
-        "| world | posterior | S | k | worst unknown | ranks | p | log likelihood, ranks | p "
-        "| calibrated |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        unknown, likelihood = row["unknown"], row["likelihood"]
-        verdict = "yes" if row["calibrated"] else f"no: {row['shape'] or 'uneven'}"
-        cells = (
-            f"`{row['world']}`", f"`{row['posterior']}`", row["particles"] or "–", row["refine"],
-            unknown["name"], f"`{histogram(unknown['counts'])}`", chance(unknown["p"]),
-            f"`{histogram(likelihood['counts'])}`", chance(likelihood["p"]), verdict,
-        )  # fmt: skip
-        lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
-    return "\n".join(lines) + "\n"
