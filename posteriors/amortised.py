@@ -34,17 +34,17 @@ class Amortised(Options):
 
 
 class State(NamedTuple):
-    """code `[E]`, the sum over events; count `[]` of them."""
+    """code `[E]`, the sum over events; number `[]` of them."""
 
     code: Array
-    count: Array
+    number: Array
 
 
 class Intention(NamedTuple):
     """What the summary says: the action `[size]` to take next, and events seen `[]` till now."""
 
     action: Array
-    count: Array
+    number: Array
 
 
 def build(model: Model, config: Amortised) -> Posterior:
@@ -76,10 +76,10 @@ def build(model: Model, config: Amortised) -> Posterior:
         seen = events.weight > 0
         counted = jnp.where(seen[:, None], events.weight[:, None] * codes, 0.0)
         code = state.code + jnp.sum(counted, axis=0)
-        return State(code, state.count + jnp.sum(seen).astype(state.count.dtype))
+        return State(code, state.number + jnp.sum(seen).astype(state.number.dtype))
 
     def belief(key: Array, state: State, now: Array) -> Belief:
         action = policy.action(policy.emit(weights(), state.code))
-        return Summary(Intention(action, state.count))
+        return Summary(Intention(action, state.number))
 
     return Posterior(init, absorb, nothing_to_refine(), belief)

@@ -72,11 +72,12 @@ def save(path: str | Path, artefact: Artefact) -> None:
         "digest": digest(artefact.weights),
     }  # fmt: skip
     arrays = {WEIGHTS + name: value for name, value in artefact.weights.items()}
+    arrays["about"] = np.asarray(json.dumps(about))
     arrays |= {f"{MOMENTS}{i:04d}": value for i, value in enumerate(artefact.moments)}
     handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, about=np.asarray(json.dumps(about)), **arrays)
+            np.savez_compressed(file, allow_pickle=False, **arrays)
         os.chmod(name, 0o644)
         os.replace(name, place)
     except BaseException:

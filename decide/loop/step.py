@@ -177,7 +177,7 @@ def build_step(agent: Agent, given: int = 0) -> Step:
             features = arm_features(space.count, request.context)
         else:
             assert agent.proposer is not None
-            draws = proposer_draws(draw_key, belief)
+            draws: Any = proposer_draws(draw_key, belief)
             features = agent.proposer(propose_key, draws, model, state.stats, agent.candidates)
         offered = Candidates(features, request.valid, request.cost)
         choice = agent.rule(rule_key, belief, model, state.stats, offered)
