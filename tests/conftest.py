@@ -16,7 +16,7 @@ os.environ.setdefault(
     + " --xla_cpu_use_fusion_emitters=false" * version("jaxlib").startswith("0.10."),
 )
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -78,10 +78,10 @@ def double() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def nominal(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> None:
+def nominal(request: pytest.FixtureRequest) -> None:
     """A report says how often a test may fail by chance, for whoever repeats it (tests/nightly)."""
     if marker := request.node.get_closest_marker("rate"):
-        record_property("rate", marker.args[0])
+        request.node.user_properties.append(("rate", marker.args[0]))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
