@@ -71,7 +71,7 @@ def save(path: str | Path, artefact: Artefact) -> None:
         "shape": asdict(artefact.shape),
         "digest": digest(artefact.weights),
     }  # fmt: skip
-    arrays = {WEIGHTS + name: value for name, value in artefact.weights.items()}
+    arrays: dict[str, Any] = {WEIGHTS + name: value for name, value in artefact.weights.items()}
     arrays |= {f"{MOMENTS}{i:04d}": value for i, value in enumerate(artefact.moments)}
     handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
     try:
