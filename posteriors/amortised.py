@@ -34,17 +34,17 @@ class Amortised(Options):
 
 
 class State(NamedTuple):
-    """code `[E]`, the sum over events; number `[]` of them."""
+    """code `[E]`, the sum over events; seen `[]`, how many."""
 
     code: Array
-    number: Array
+    seen: Array
 
 
 class Intention(NamedTuple):
-    """What the summary says: the action `[size]` to take next, and events seen `[]` till now."""
+    """What the summary says: the action `[size]` to take next, and after how many events `[]`."""
 
     action: Array
-    number: Array
+    seen: Array
 
 
 def build(model: Model, config: Amortised) -> Posterior:
@@ -73,13 +73,13 @@ def build(model: Model, config: Amortised) -> Posterior:
         codes = jax.vmap(lambda a, y: policy.encode(held, policy.raw(a), y))(
             events.action, events.observation
         )
-        seen = events.weight > 0
-        counted = jnp.where(seen[:, None], events.weight[:, None] * codes, 0.0)
+        real = events.weight > 0
+        counted = jnp.where(real[:, None], events.weight[:, None] * codes, 0.0)
         code = state.code + jnp.sum(counted, axis=0)
-        return State(code, state.number + jnp.sum(seen).astype(state.number.dtype))
+        return State(code, state.seen + jnp.sum(real).astype(state.seen.dtype))
 
     def belief(key: Array, state: State, now: Array) -> Belief:
         action = policy.action(policy.emit(weights(), state.code))
-        return Summary(Intention(action, state.number))
+        return Summary(Intention(action, state.seen))
 
     return Posterior(init, absorb, nothing_to_refine(), belief)

@@ -71,13 +71,12 @@ def save(path: str | Path, artefact: Artefact) -> None:
         "shape": asdict(artefact.shape),
         "digest": digest(artefact.weights),
     }  # fmt: skip
-    arrays = {WEIGHTS + name: value for name, value in artefact.weights.items()}
-    arrays["about"] = np.asarray(json.dumps(about))
+    arrays: dict[str, Any] = {WEIGHTS + name: value for name, value in artefact.weights.items()}
     arrays |= {f"{MOMENTS}{i:04d}": value for i, value in enumerate(artefact.moments)}
     handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
+            np.savez_compressed(file, about=np.asarray(json.dumps(about)), **arrays)
         os.chmod(name, 0o644)
         os.replace(name, place)
     except BaseException:

@@ -184,7 +184,7 @@ def build_step(agent: Agent, given: int = 0) -> Step:
         action = features[choice.index]
         return Decision(choice.index, action, choice.scores, choice.propensity, features)
 
-    def proposer_draws(key: Array, belief: Any):
+    def proposer_draws(key: Array, belief: Any) -> Any:
         if isinstance(belief, Summary):
             # For a proposer that can read it; loop/building.py has refused all others of ours.
             return belief

