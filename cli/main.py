@@ -18,6 +18,7 @@ import typer
 from . import (
     command_bench,
     command_logs,
+    command_people,
     command_replay,
     command_results,
     command_streams,
@@ -147,6 +148,7 @@ COMMANDS = (
     command_tune,
     command_streams,
     command_replay,
+    command_people,
     command_logs,
     command_worlds,
 )
