@@ -5,6 +5,7 @@ Not here: the rows (decide/judge/people_sums.py), or charts of benches (report_c
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from .report_parts import GUIDE, values
 
 Row = dict[str, Any]
 WIDTH, TALL, ROW = 240, 150, 17
+LETTERS = 45
+"""Of the note, as wide as a column."""
 SCALE = 2.0
 """Pixels of a PNG for each."""
 LINES = ("the best choice", "people", "any choice")
@@ -26,6 +29,7 @@ def picture(study: str, rows: Sequence[Row], unit: tuple[float, str], ending: st
     rows = [row for row in rows if "gain" in row]
     columns = [
         alt.vconcat(*charts([row for row in rows if row["group"] == group], unit), spacing=16)
+        .resolve_scale(color="independent")
         .properties(title=alt.Title(group, anchor="start", fontSize=13))
         for group in dict.fromkeys(row["group"] for row in rows)
     ]  # fmt: skip
@@ -35,11 +39,12 @@ def picture(study: str, rows: Sequence[Row], unit: tuple[float, str], ending: st
         "over people."
     )
     title = alt.Title(
-        f"People beside rules: {study}", subtitle=note, anchor="start", fontSize=18,
+        f"People beside rules: {study}", subtitle=textwrap.wrap(note, LETTERS * len(columns)), anchor="start", fontSize=18,
         subtitleColor="#57606a", offset=12,
     )  # fmt: skip
     whole = (
         alt.hconcat(*columns, spacing=32, title=title)
+        .resolve_scale(color="independent")
         .configure(background="white", padding=16)
         .configure_legend(orient="top", title=None, symbolStrokeWidth=2.5)
         .configure_view(stroke=None)
@@ -72,7 +77,9 @@ def turns(row: Row, size: float, name: str) -> alt.Chart:
         for turn in row["by_turn"]
         for field, line in zip(("best", "gain", "random"), LINES, strict=True)
     ]
-    colour = alt.Color("line:N", sort=LINES, scale=alt.Scale(domain=LINES, range=COLOURS))
+    colour = alt.Color(
+        "line:N", title=None, sort=LINES, scale=alt.Scale(domain=LINES, range=COLOURS)
+    )
     most = max(point["turn"] for point in points)
     ticks = [turn for turn in (1, 2, 3, 4, 5, 6, 7, 8, 10, 15, 19) if turn <= most]
     return (

@@ -137,10 +137,11 @@ def build_watch(model_text: str, posterior_text: str, rules: tuple[str, ...]) ->
             event = seen(action, observation, event.id, event.weight)
             return (absorb(learn_key, state, event), gained), action[0].astype(jnp.int32)
 
-        first, last, keys = jax.random.split(key, 3)
+        first, before_key, after_key, keys = jax.random.split(key, 4)
         start = posterior.init(first)
         (state, gained), taken = jax.lax.scan(turn, (start, jnp.zeros(())), events)
-        before, after = (posterior.belief(last, s, jnp.zeros(())) for s in (start, state))
+        before = posterior.belief(before_key, start, jnp.zeros(()))
+        after = posterior.belief(after_key, state, jnp.zeros(()))
         return ends(before, after, gained), taken
 
     def one(seed, actions, observations, weights, opening, means):
@@ -152,12 +153,13 @@ def build_watch(model_text: str, posterior_text: str, rules: tuple[str, ...]) ->
         events = jax.vmap(seen)(actions, observations, index, weights)
         counted = (weights > 0) & (index >= opening)
         state, (chosen, best, random, asked) = watch(watch_key, events)
-        end = posterior.belief(truth_key, state, jnp.zeros(()))
-        start = posterior.belief(truth_key, posterior.init(truth_key), jnp.zeros(()))
+        end_key, init_key, start_key, draw_key = jax.random.split(truth_key, 4)
+        end = posterior.belief(end_key, state, jnp.zeros(()))
+        start = posterior.belief(start_key, posterior.init(init_key), jnp.zeros(()))
         truth = means
         if not known:
             assert isinstance(end, Draws)
-            truth = end.values[jax.random.categorical(truth_key, end.log_weights)]
+            truth = end.values[jax.random.categorical(draw_key, end.log_weights)]
         learnt = [ends(start, end, jnp.sum(jnp.where(counted, chosen, 0.0)))]
         paths = [actions[:, 0].astype(jnp.int32)]
         for i, rule in enumerate(chooses):
