@@ -38,8 +38,9 @@ def picture(study: str, rows: Sequence[Row], unit: tuple[float, str], ending: st
         "people and rules, at people's moments or going their own way. Bars: ± one standard error "
         "over people."
     )
+    lines = textwrap.wrap(note, LETTERS * len(columns))
     title = alt.Title(
-        f"People beside rules: {study}", subtitle=textwrap.wrap(note, LETTERS * len(columns)), anchor="start", fontSize=18,
+        f"People beside rules: {study}", subtitle=lines, anchor="start", fontSize=18,
         subtitleColor="#57606a", offset=12,
     )  # fmt: skip
     whole = (

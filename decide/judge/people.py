@@ -29,8 +29,9 @@ from ..rules.registry import build_rule
 
 CHUNK = 32
 """Problems handed over at once; the last ones of weight 0, so that one program serves all."""
-BATCH = 8
-"""Of them, problems computed side by side."""
+SIDE_BY_SIDE, FEW = 8, 16
+"""Of them, problems computed side by side where there are few arms. Where there are more, products of
+matrices fill a core by themselves, and many small ones at once are slower than one after another."""
 WATCH, TRUTH, ALONE = range(3)
 """Purposes folded into a problem's key."""
 
@@ -174,7 +175,8 @@ def build_watch(model_text: str, posterior_text: str, rules: tuple[str, ...]) ->
         )
 
     def run(*given: Array) -> Watched:
-        return jax.lax.map(lambda row: one(*row), given, batch_size=BATCH)
+        batch = SIDE_BY_SIDE if space.count <= FEW else None
+        return jax.lax.map(lambda row: one(*row), given, batch_size=batch)
 
     return jax.jit(run)
 
