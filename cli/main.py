@@ -23,6 +23,7 @@ from . import (
     command_calibrate,
     command_inspect,
     command_logs,
+    command_people,
     command_replay,
     command_results,
     command_streams,
@@ -175,6 +176,7 @@ COMMANDS = (
     command_streams,
     command_inspect,
     command_replay,
+    command_people,
     command_logs,
     command_worlds,
 )

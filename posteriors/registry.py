@@ -41,8 +41,10 @@ from .models.linear import Linear
 from .models.location import Location
 from .models.logistic import Logistic
 from .models.mlp import MLP
+from .models.noisy_or import NoisyOr
 from .models.number_game import NumberGame
 from .models.poisson import Poisson
+from .models.surface import Surface
 from .models.testbed import Testbed
 
 POSTERIORS: dict[str, tuple[type, Any]] = {
@@ -74,8 +76,10 @@ MODELS: dict[str, type[Model]] = {
     "location": Location,
     "logistic": Logistic,
     "mlp": MLP,
+    "noisy-or": NoisyOr,
     "number-game": NumberGame,
     "poisson": Poisson,
+    "surface": Surface,
     "testbed": Testbed,
 }
 

@@ -21,7 +21,7 @@ from uncertain.posteriors.registry import MODELS, POSTERIORS, build_model, build
 KINDS = {"causal-pair", "discounting", "drifting", "linear", "mlp"}
 """A model of every kind (discrete with an order, skewed, moving, linear, with a network's layers):
 every rule of the contract is run on these, with -m nightly on all others too."""
-DISCRETE = ("causal-pair", "finite", "number-game")
+DISCRETE = ("causal-pair", "finite", "noisy-or", "number-game")
 FIXED = (
     "bonus",
     "ensemble",
@@ -40,8 +40,11 @@ REFUSED |= {("amortised", m) for m in MODELS}
 REFUSED |= {(p, m) for p in ("dropout", "last-layer") for m in MODELS if m != "mlp"}
 REFUSED |= {
     ("exact", m)
-    for m in ("binomial", "drifting", "linear", "location", "logistic", "mlp", "poisson", "testbed")
-}
+    for m in (
+        "binomial", "drifting", "linear", "location", "logistic", "mlp", "poisson", "surface",
+        "testbed",
+    )
+}  # fmt: skip
 EVERY = [(p, m) for p in sorted(POSTERIORS) for m in sorted(MODELS)]
 BUILT = [
     pytest.param(p, m, marks=() if m in KINDS else pytest.mark.nightly)

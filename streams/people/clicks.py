@@ -1,0 +1,138 @@
+"""`clicks`: people click components of a device as time goes by, to find out which sets off which.
+
+A click is a decision (t, action), and each component that comes on by a cause an observation (t,
+y); both are numbered from 0. Not here: the graphs that people drew meanwhile, only when.
+Source: Bramley, Gerstenberg, Mayrhofer and Lagnado; mTurk sample.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ...posteriors.base import UsageError
+from ..record import DECISION, Record
+from .base import Cells, found, needed
+
+NAME = "clicks"
+LENGTH = 45.0
+"""Seconds of a trial."""
+MILLISECOND = 1e-3
+CONDITIONS = ("reliable", "unreliable")
+KINDS = ("action", "effect")
+NODES = (3, 4)
+
+
+class Trial(NamedTuple):
+    """One person on one device. records: in order of time. graph `[n, n]`: what is true, [i, j] an
+    arrow from i to j. reference: (seconds, bits) of the published observer, empty where the file
+    is not there."""
+
+    person: str
+    trial: str
+    delays: str
+    nodes: int
+    records: tuple[Record, ...]
+    graph: np.ndarray
+    reference: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def group(self) -> str:
+        return f"{self.delays}, {self.nodes} nodes"
+
+    @property
+    def clicks(self) -> int:
+        """How many choices the person made."""
+        return sum(record.kind == DECISION for record in self.records)
+
+
+class Clicked(NamedTuple):
+    """trials in the order of the file; unit: nats of one of the authors' unit, and its name."""
+
+    trials: tuple[Trial, ...]
+    unit: tuple[float, str] = (math.log(2), "bits")
+    notes: tuple[str, ...] = ()
+
+
+def read(folder: str) -> Clicked:
+    """The study from its trials, events and graphs, with the reference entropies if there."""
+    graphs = read_graphs(needed(folder, NAME, "graphs.npz"))
+    events = Cells(
+        needed(folder, NAME, "mturk_events.csv"),
+        ("ppt", "trial", "n_nodes", "time", "location", "type"),
+    )
+    table = Cells(
+        needed(folder, NAME, "mturk_trials_reference.csv"),
+        ("ppt", "trial", "n_nodes", "delay_cond", "graph"),
+    )
+    happened: dict[tuple[str, str], list[Record]] = {}
+    for line in events:
+        key = events.text(line, "ppt"), events.text(line, "trial")
+        nodes = events.whole(line, "n_nodes", NODES[0], NODES[-1])
+        node = events.whole(line, "location", 1, nodes) - 1
+        time = events.number(line, "time") * MILLISECOND
+        kind = events.text(line, "type")
+        if kind not in KINDS:
+            raise line[0].error("type", f"{kind!r} is not action or effect", "correct the line")
+        so_far = happened.setdefault(key, [])
+        if so_far and time < (so_far[-1].t or 0.0):
+            raise line[0].error("time", "is before the line above", "sort the trial by time")
+        label, where = "/".join((*key, str(len(so_far)))), line[0]
+        if kind == KINDS[0]:
+            so_far.append(Record(label, where, time, action=node))
+        else:
+            so_far.append(Record(label, where, time, y=float(node)))
+    reference = entropies(folder)
+    trials = []
+    for line in table:
+        key = table.text(line, "ppt"), table.text(line, "trial")
+        nodes = table.whole(line, "n_nodes", NODES[0], NODES[-1])
+        delays = table.text(line, "delay_cond")
+        if delays not in CONDITIONS:
+            raise line[0].error(
+                "delay_cond", f"{delays!r} is not reliable or unreliable", "correct the line"
+            )
+        graph = graphs[nodes][table.whole(line, "graph", 1, len(graphs[nodes])) - 1]
+        trials.append(
+            Trial(
+                *key, delays, nodes, tuple(happened.get(key, ())), graph,
+                tuple(reference.get(key, ())),
+            )
+        )  # fmt: skip
+    notes = () if reference else ("no mturk_reference_entropy_by_belief.csv to compare with",)
+    return Clicked(tuple(trials), notes=notes)
+
+
+def entropies(folder: str) -> dict[tuple[str, str], list[tuple[float, float]]]:
+    """(seconds, bits) of the published observer, by person and trial; empty without the file."""
+    path = found(folder, "mturk_reference_entropy_by_belief.csv")
+    made: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    if path is not None:
+        cells = Cells(path, ("ppt", "trial", "time", "entropy"))
+        for line in cells:
+            pair = cells.number(line, "time") * MILLISECOND, cells.number(line, "entropy")
+            made.setdefault((cells.text(line, "ppt"), cells.text(line, "trial")), []).append(pair)
+    return made
+
+
+def read_graphs(path: Path) -> dict[int, np.ndarray]:
+    """Every graph that the files number, `[N, n, n]` of 0 and 1 by number of components."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            made = {nodes: np.asarray(file[f"DBN{nodes}"]) for nodes in NODES}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+        raise UsageError(
+            f"{path}: no graphs ({type(error).__name__}); it needs DBN3 and DBN4 as published"
+        ) from error
+    for nodes, graphs in made.items():
+        flat = graphs.reshape(len(graphs), -1)
+        if graphs.shape[1:] != (nodes, nodes) or not np.isin(flat, (0, 1)).all():
+            raise UsageError(
+                f"{path}: DBN{nodes} has shape {list(graphs.shape)}; it needs {nodes} by {nodes} "
+                "graphs of 0 and 1"
+            )
+    return made
