@@ -19,7 +19,7 @@ from .base import Array, Belief, Event, Gaussian, Info, Model, Posterior, Span, 
 from .climbing import Climbed, Guess, climbing
 from .curvature import curvature_of
 from .history import memory
-from .unknowns import fixed_continuous
+from .unknowns import fixed_continuous, needs_prior
 
 NOVELTIES = ("gradient", "count")
 
@@ -56,6 +56,7 @@ class State(NamedTuple):
 def build(model: Model, config: Bonus) -> Posterior:
     """Climb the log posterior of the kept events and add up what each event touched."""
     unknowns = fixed_continuous("bonus", model)
+    needs_prior("bonus", model, "laplace")
     if config.novelty not in NOVELTIES:
         raise UsageError(
             f"posterior bonus: novelty={config.novelty!r}: choose {' or '.join(NOVELTIES)}"

@@ -2,7 +2,9 @@
 
 `absorb` reweights and resamples; `refine` is one Metropolis move of every particle on the log
 posterior of the kept events (moves.py). A model with moving unknowns gets a plain particle
-filter: its paths are not kept, so nothing is moved. Not here: the moves themselves.
+filter: its paths are not kept, so nothing is moved. Where nobody can draw from a static target's
+prior, particles begin at its stated start, and weights mean something once moves have forgotten it.
+Not here: the moves themselves.
 Sources: Chopin (2002); Gordon, Salmond and Smith (1993); Kitagawa (1996) for the resampling.
 """
 

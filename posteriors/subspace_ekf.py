@@ -24,7 +24,7 @@ from .climbing import Guess, climbing
 from .curvature import curvature_of
 from .history import memory
 from .idle import nothing_to_refine
-from .unknowns import Unknowns, fixed_continuous, uniform_draws
+from .unknowns import Unknowns, fixed_continuous, needs_prior, uniform_draws
 
 AGAIN = 8
 """Warm-up events whose information a refine adds, once the warm-up is over."""
@@ -77,6 +77,7 @@ class State(NamedTuple):
 def build(model: Model, config: SubspaceEKF) -> Posterior:
     """A Gaussian over the combination of the directions."""
     unknowns = fixed_continuous("subspace-ekf", model)
+    needs_prior("subspace-ekf", model, "laplace")
     if config.structure not in ("full", "diagonal"):
         raise UsageError(f"structure={config.structure!r}: choose full or diagonal")
     for name in ("dimensions", "warmup"):

@@ -17,7 +17,8 @@ INNER = ("rules", "loop", "judge")
 HEAVY = {"jax", "numpy", "numpyro", "tensorstore", "optax", "blackjax"}
 SHARED = {
     "__init__", "ascent", "base", "blocks", "climbing", "contract", "curvature", "history", "idle",
-    "loading", "motion", "moves", "outcomes", "registry", "trailing", "unknowns",
+    "loading", "motion", "moves", "outcomes", "registry", "target", "targeting", "trailing",
+    "unknowns",
 }  # fmt: skip
 """Files of posteriors/ that are not backends."""
 
