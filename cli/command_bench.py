@@ -22,6 +22,7 @@ from .app import Job, app, bound, examples
         "uncertain bench drifting --model linear:arms=3:features=1 --half-life inf,20s",
         "uncertain bench --max-p99 5ms --min-gain 12",
         "uncertain bench location --posterior auto --deadline 2ms",
+        "uncertain bench posteriordb --data posteriordb --posterior hmc,smc --refine 400",
     ),
 )
 def bench(
@@ -76,6 +77,32 @@ def bench(
         float | None,
         typer.Option("--min-gain", metavar="NATS", help="Exit 1 if a cell gains less."),
     ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="FOLDER",
+            help="Of a collection of posteriors (WORLD posteriordb or inference_gym).",
+        ),
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option("--target", metavar="A,B", help="Its posteriors, all unless given."),
+    ] = None,
+    models: Annotated[
+        str | None,
+        typer.Option("--models", metavar="FOLDER", help="Of your model files, NAME.py each."),
+    ] = None,
+    reference: Annotated[
+        bool,
+        typer.Option("--reference", help="Make reference draws where the collection has none."),
+    ] = False,
+    max_off: Annotated[
+        float | None,
+        typer.Option(
+            "--max-off", metavar="SD", help="Exit 1 if a mean is further off than this many sd."
+        ),
+    ] = None,
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Show what would run, as TOML, and stop.")
     ] = False,
@@ -87,6 +114,9 @@ def bench(
 
     Without arguments it runs configs/default.toml: location finding. Options replace what a
     configuration says; lists make a grid.
+
+    In the place of a world, posteriordb or inference_gym compares moments of each posterior with
+    reference draws or moments, target by target: --seeds runs, --refine steps after the data.
     """
     given = {
         "world": world,
@@ -123,10 +153,23 @@ def bench(
         "plot": not no_plot,
     }
 
+    collected = {
+        "data": data,
+        "targets": o.names(target),
+        "model": model,
+        "models": models,
+        "reference": reference,
+        "max_off": max_off,
+    }
+
     def body() -> int:
         from .bench import bench
         from .chosen import BenchOptions
+        from .parity import COLLECTIONS, ParityOptions, only_of_collections, parity
 
+        if world in COLLECTIONS:
+            return parity(BenchOptions(**given), ParityOptions(**collected), context.obj)
+        only_of_collections(ParityOptions(**collected))
         return bench(BenchOptions(**given), context.obj)
 
     return bound(context, debug, no_cache, body)

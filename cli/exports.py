@@ -20,15 +20,23 @@ Records = list[dict[str, Any]]
 Exports = list[tuple[BinaryIO, Callable[[Records], bytes]]]
 
 
-def open_exports(options: BenchOptions, environment: Environment) -> Exports:
-    """The files asked for, opened before any work, with what writes them."""
+def open_exports(
+    options: BenchOptions,
+    environment: Environment,
+    table: Callable[[Records], str] | None = None,
+) -> Exports:
+    """The files asked for, opened before any work, with what writes them.
+
+    table: makes Markdown, that of a bench unless given.
+    """
     from ..streams.files import open_output
     from .bench_table import markdown
 
+    made = table or markdown
     wanted = (
         (options.export_json, ndjson),
         (options.export_csv, comma_separated),
-        (options.export_markdown, lambda rows: markdown(rows).encode()),
+        (options.export_markdown, lambda rows: made(rows).encode()),
     )
     return [(open_output(path, environment.data), make) for path, make in wanted if path]
 

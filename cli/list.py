@@ -1,4 +1,4 @@
-"""`uncertain list`: every posterior, model, world, rule, proposer, format and configuration.
+"""`uncertain list`: every posterior, model, world, rule, proposer, format, configuration, target.
 
 Built-in ones and those of installed packages. Not here: a user's own files, which need no
 registration.
@@ -18,7 +18,7 @@ from ..posteriors.base import UsageError
 from ..posteriors.loading import nearest
 from .environment import Environment, ExitStatus
 
-KINDS = ("posteriors", "models", "worlds", "rules", "proposers", "formats", "configs")
+KINDS = ("posteriors", "models", "worlds", "rules", "proposers", "formats", "configs", "targets")
 EXTENSIBLE = KINDS[:5]
 """Kinds that installed packages may add to, under the entry-point group `uncertain.<kind>`."""
 
@@ -70,6 +70,13 @@ def built_in(kind: str) -> Iterator[dict[str, Any]]:
         for name, make in WORLDS.items():
             options = {p.name: p.default for p in signature(make).parameters.values()}
             yield row(kind, name, first_line(module_doc(make)), options, "built in")
+    if kind == "targets":
+        from ..posteriors.targeting import built_in as model_files
+        from ..posteriors.targeting import target_class
+
+        for name in model_files():
+            what = first_line(module_doc(target_class(name, name)))
+            yield row(kind, name, what, {}, "built in")
     if kind == "configs":
         for file in sorted(files("uncertain.configs").iterdir(), key=lambda f: f.name):
             if file.name.endswith(".toml"):

@@ -15,8 +15,9 @@ from .base import (
     provides,
 )
 from .registry import build_posterior, models, posteriors
+from .target import Data, Target
 
 __all__ = [
-    "Arms", "Draws", "Event", "Gaussian", "Info", "Model", "Posterior", "Summary", "UsageError",
-    "Vector", "build_posterior", "dist", "models", "posteriors", "provides",
+    "Arms", "Data", "Draws", "Event", "Gaussian", "Info", "Model", "Posterior", "Summary", "Target",
+    "UsageError", "Vector", "build_posterior", "dist", "models", "posteriors", "provides",
 ]  # fmt: skip

@@ -287,13 +287,23 @@ def _example(model: Model, x64: bool) -> tuple[Params, Any, Array]:
         prior = model.prior()
         keys = jax.random.split(jax.random.key(0), len(prior))
         named = zip(keys, prior.items(), strict=True)
-        params = {name: jnp.asarray(d.sample(key)) for key, (name, d) in named}
+        params = {name: _placeholder(key, d) for key, (name, d) in named}
         return params, model.init_stats(), jnp.zeros(model.actions.size)
 
     # Whoever asks first may be tracing; what is kept must be numbers all the same. One program,
     # because dozens of one operation each take longer to fetch than all of this to compute.
     with jax.core.eval_context():
         return jax.jit(make)()
+
+
+def _placeholder(key: Array, d: Distribution) -> Array:
+    """A value of an unknown, any will do; nobody can draw from a flat prior."""
+    import jax.numpy as jnp
+
+    if not isinstance(d, dist.ImproperUniform):
+        return jnp.asarray(d.sample(key))
+    onto = dist.biject_to(d.support)
+    return onto(jnp.zeros(onto.inverse_shape(d.event_shape)))
 
 
 def example_event(model: Model) -> Event:

@@ -20,7 +20,7 @@ from .climbing import Climbed, Guess, climbing
 from .curvature import curvature_of
 from .fading import guess_fades
 from .history import memory
-from .unknowns import fixed_continuous
+from .unknowns import fixed_continuous, needs_prior
 
 NOVELTIES = ("gradient", "count")
 
@@ -57,6 +57,7 @@ class State(NamedTuple):
 def build(model: Model, config: Bonus) -> Posterior:
     """Climb the log posterior of the kept events and add up what each event touched."""
     unknowns = fixed_continuous("bonus", model)
+    needs_prior("bonus", model, "laplace")
     if config.novelty not in NOVELTIES:
         raise UsageError(
             f"posterior bonus: novelty={config.novelty!r}: choose {' or '.join(NOVELTIES)}"

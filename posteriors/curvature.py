@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from .base import Array, Event, Model, provides
-from .outcomes import Finite, Scalar, counted, log_probs, outcome_kind
+from .outcomes import Finite, Other, Scalar, counted, log_probs, outcome_kind
 from .unknowns import likelihood, unknowns_of
 
 Curvature = Callable[[Array, Any, Event], tuple[Array, Array]]
@@ -24,8 +24,10 @@ def curvature_of(model: Model, part: slice | None = None) -> Curvature:
 
     Normal outcomes of fixed scale: one row, the mean's gradient over the scale. Two outcomes: one
     row, the logit's gradient times sqrt(p (1 - p)). Binomial and Poisson counts: one row, the
-    mean's gradient over the standard deviation. Finite outcomes: a row each. Otherwise the score
-    itself (the empirical Fisher information, Martens 2020, which is cruder).
+    mean's gradient over the standard deviation. Finite outcomes: a row each. A likelihood that is
+    one event as a whole (`numpyro.distributions.Unit`): D rows, of minus its Hessian with every
+    curvature taken as positive (Dauphin et al. 2014). Otherwise the score itself (the empirical
+    Fisher information, Martens 2020, which is cruder).
 
     part: the coordinates that these are about, if not all; the others are held where they are.
     """
@@ -89,6 +91,12 @@ def curvature_of(model: Model, part: slice | None = None) -> Curvature:
         jacobian = jax.jacrev(every)(own(u))
         return score(u, stats, event), jacobian * jnp.exp(0.5 * logs)[:, None]
 
+    def whole_likelihood(u: Array, stats: Any, event: Event) -> tuple[Array, Array]:
+        def logs(v: Array) -> Array:
+            return likelihood(model, whole(v, u), stats, event.action, event.observation)
+
+        return jax.grad(logs)(own(u)), upward(jax.hessian(logs)(own(u)))
+
     def empirical(u: Array, stats: Any, event: Event) -> tuple[Array, Array]:
         gradient = score(u, stats, event)
         return gradient, gradient[None, :]
@@ -101,4 +109,12 @@ def curvature_of(model: Model, part: slice | None = None) -> Curvature:
         return count
     if isinstance(kind, Finite):
         return finite
+    if kind == Other((0,)):
+        return whole_likelihood
     return empirical
+
+
+def upward(hessian: Array) -> Array:
+    """Rows `[D, D]` with `rows.T @ rows` a Hessian whose eigenvalues have lost their signs."""
+    values, vectors = jnp.linalg.eigh(0.5 * (hessian + hessian.T))
+    return jnp.sqrt(jnp.abs(values))[:, None] * vectors.T

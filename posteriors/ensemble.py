@@ -25,7 +25,7 @@ from .fading import history_fades
 from .history import History, memory
 from .outcomes import Scalar, outcome_kind
 from .trailing import across
-from .unknowns import Unknowns, fixed_continuous, uniform_draws
+from .unknowns import Unknowns, fixed_continuous, needs_prior, uniform_draws
 
 POISSON = np.cumsum([np.exp(-1) / float(np.prod(np.arange(1, k + 1))) for k in range(11)])
 """Chances of at most 0, 1, ... 10 where one is expected; more have a chance of 1e-8."""
@@ -82,6 +82,8 @@ class State(NamedTuple):
 def build(model: Model, config: Ensemble) -> Posterior:
     """Each member climbs the log posterior that is its own."""
     unknowns = fixed_continuous("ensemble", model)
+    if config.anchor:
+        needs_prior("ensemble", model, "anchor=false")
     if config.bootstrap not in SHARES:
         raise UsageError(f"bootstrap={config.bootstrap!r}: choose one of {', '.join(SHARES)}")
     draw = SHARES[config.bootstrap]

@@ -22,7 +22,7 @@ from .base import Array, Belief, Event, Info, Model, Posterior, Span, UsageError
 from .climbing import Climbed, Guess, climbing
 from .fading import guess_fades
 from .history import memory
-from .unknowns import fixed_continuous, uniform_draws
+from .unknowns import fixed_continuous, needs_prior, uniform_draws
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ class State(NamedTuple):
 def build(model: Model, config: Epinet) -> Posterior:
     """Climb the log posterior of the kept events, and what each index adds to it."""
     unknowns = fixed_continuous("epinet", model)
+    needs_prior("epinet", model, "hmc")
     for name in ("width", "pairs"):
         if getattr(config, name) < 1:
             raise UsageError(

@@ -41,6 +41,8 @@ class HMC(Options):
     adapted to. step_size: what it begins with, in standard deviations, times D^-1/4. capacity,
     full, batch: the memory (history.py).
 
+    settle: refines on no new event before adaptation begins to slow down.
+
     batch: each transition sees the posterior of its own few events, at both ends alike. It accepts
     what is right for those, not for all: the chains come to lie too wide, the more so the fewer.
     """
@@ -58,6 +60,7 @@ class HMC(Options):
     capacity: int = 512
     full: str = "auto"
     batch: int = 0
+    settle: int = 0
 
 
 class State(NamedTuple):
@@ -78,6 +81,8 @@ def build(model: Model, config: HMC) -> Posterior:
     unknowns = fixed_continuous("hmc", model)
     if config.leapfrogs < 1:
         raise UsageError(f"leapfrogs={config.leapfrogs}: must be at least 1")
+    if config.settle < 0:
+        raise UsageError(f"settle={config.settle}: must be at least 0")
     if not 0 < config.acceptance < 1:
         raise UsageError(f"acceptance={config.acceptance}: must lie between 0 and 1")
     # Here rather than above: importing it takes longer than all the rest.
@@ -117,7 +122,7 @@ def build(model: Model, config: HMC) -> Posterior:
         keys = jax.random.split(chain_key, count)
         end, how = jax.vmap(transition)(keys, state.chains.T, state.step_size * share)
         chains = end.position.T
-        rate = (1 + state.quiet) ** -DECAY
+        rate = (1 + jnp.maximum(state.quiet - config.settle, 0)) ** -DECAY
         accepted = jnp.mean(how.acceptance_rate)
         step_size = state.step_size * jnp.exp(GAIN * rate * (accepted - state.acceptance))
         mean, variance = follow(state.mean, state.variance, chains, rate * count / (count + PAST))

@@ -29,7 +29,7 @@ from .base import (
     provides,
 )
 from .blocks import apply, contract, joint_step, trusted
-from .curvature import curvature_of
+from .curvature import curvature_of, upward
 from .fading import RESERVOIR, faded, tempered
 from .history import WIDEST, History, Memory, kept, memory, pushed_by
 from .idle import nothing_to_refine
@@ -197,8 +197,12 @@ def newton(model: Model, store: Memory, spread: Any, groups: int):
             score += history.linear - pushed_by(history.precision, state.mean[:, None])[:, 0]
             information += regroup(history.precision, groups)
         score += jax.grad(unknowns.log_prior)(state.mean)
-        prior = 1 / jnp.square(jnp.asarray(spread, unknowns.dtype))
-        information += jax.vmap(jnp.diag)(prior.reshape(groups, width))
+        if unknowns.separable:
+            prior = 1 / jnp.square(jnp.asarray(spread, unknowns.dtype))
+            information += jax.vmap(jnp.diag)(prior.reshape(groups, width))
+        else:  # moments of single numbers, or of a start, do not say what is believed
+            rows = upward(jax.hessian(unknowns.log_prior)(state.mean))
+            information += regroup((rows.T @ rows)[None], groups)
         covariance = jnp.linalg.inv(information)
         covariance = 0.5 * (covariance + jnp.swapaxes(covariance, 1, 2))
         step = apply(covariance, score)

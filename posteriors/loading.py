@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from .base import UsageError
@@ -79,9 +80,18 @@ def find(kind: str, target: str, registry: Mapping[str, Any]) -> Any:
     raise UsageError(f'no {kind} called "{target}"{nearest(target, list(registry))}')
 
 
-@lru_cache(maxsize=64)
 def load_file(kind: str, path: str, name: str) -> Any:
     """Run a user's file and take one object from it."""
+    module = load_module(kind, path)
+    if not hasattr(module, name):
+        known = [n for n in vars(module) if not n.startswith("_")]
+        raise UsageError(f"{kind} {path}: has no {name!r}{nearest(name, known)}")
+    return getattr(module, name)
+
+
+@lru_cache(maxsize=64)
+def load_module(kind: str, path: str) -> ModuleType:
+    """Run a user's file, once."""
     file = Path(path)
     if not file.is_file():
         raise UsageError(f"{kind} {path}: no such file")
@@ -101,10 +111,7 @@ def load_file(kind: str, path: str, name: str) -> Any:
         raise UsageError(f"{kind} {path}{own_line(error, path)}: {describe(error)}") from error
     finally:
         sys.path.remove(str(file.parent))
-    if not hasattr(module, name):
-        known = [n for n in vars(module) if not n.startswith("_")]
-        raise UsageError(f"{kind} {path}: has no {name!r}{nearest(name, known)}")
-    return getattr(module, name)
+    return module
 
 
 def describe(error: BaseException) -> str:

@@ -4,8 +4,9 @@
 posterior of the kept events (moves.py). A model with moving unknowns gets a plain particle
 filter: its paths are not kept, so nothing is moved. Forgetting reweights by what the events now
 count for less. After a gap so long that this leaves few particles, as many as are forgotten (a
-share of 1 - factor) come from the prior anew, and all are weighed as draws of that mixture.
-Not here: the moves themselves.
+share of 1 - factor) come from the prior anew, and all are weighed as draws of that mixture. Where
+nobody can draw from a static target's prior, particles begin at its stated start, and weights mean
+something once moves have forgotten it. Not here: the moves themselves.
 Sources: Chopin (2002); Gordon, Salmond and Smith (1993); Kitagawa (1996) for the resampling;
 Meng and Wong (1996) for the evidence behind the mixture's weights.
 """

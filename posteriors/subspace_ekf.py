@@ -25,7 +25,7 @@ from .curvature import curvature_of
 from .fading import guess_fades, tempered
 from .history import memory
 from .idle import nothing_to_refine
-from .unknowns import Unknowns, fixed_continuous, uniform_draws
+from .unknowns import Unknowns, fixed_continuous, needs_prior, uniform_draws
 
 AGAIN = 8
 """Warm-up events whose information a refine adds, once the warm-up is over."""
@@ -78,6 +78,7 @@ class State(NamedTuple):
 def build(model: Model, config: SubspaceEKF) -> Posterior:
     """A Gaussian over the combination of the directions."""
     unknowns = fixed_continuous("subspace-ekf", model)
+    needs_prior("subspace-ekf", model, "laplace")
     if config.structure not in ("full", "diagonal"):
         raise UsageError(f"structure={config.structure!r}: choose full or diagonal")
     for name in ("dimensions", "warmup"):

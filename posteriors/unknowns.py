@@ -10,10 +10,17 @@ from functools import lru_cache
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpyro.distributions import ExpandedDistribution, Independent, Normal, biject_to
+from numpyro.distributions import (
+    ExpandedDistribution,
+    ImproperUniform,
+    Independent,
+    Normal,
+    biject_to,
+)
 
 from .base import Array, Distribution, Draws, Model, Params, UsageError
 from .outcomes import is_discrete, log_prob
+from .target import Start, Target, provides_of
 
 MOMENT_DRAWS = 4096
 """Prior draws behind the moments of a non-normal prior."""
@@ -24,6 +31,8 @@ class Unknowns:
 
     discrete: every unknown is an integer (then `u` is int32 and there is no transformation).
     latent: `[D]` numpy bool, which coordinates move.
+    proper: the prior is that of the named distributions, and draws of it are what `sample` gives;
+    only a static target's may be flat, have another factor, or start elsewhere.
     """
 
     def __init__(self, model: Model) -> None:
@@ -60,6 +69,35 @@ class Unknowns:
             self.latent[self._parts[name][0]] = True
         self.blocks = self._blocks(model)
         self._moments: tuple[np.ndarray, np.ndarray] | None = None
+        self._factor = None
+        if isinstance(model, Target) and provides_of(model, "log_factor"):
+            self._factor = model.log_factor
+        self._starts = self._started(model)
+        self.proper = self._factor is None and not self._starts
+
+    def _started(self, model: Model) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Centre and width, in the shape of its coordinates, of unknowns with a stated start."""
+        given: dict[str, Start] = dict(model.start()) if isinstance(model, Target) else {}
+        name = type(model).__name__
+        for unknown, d in self.prior.items():
+            if isinstance(d, ImproperUniform) and unknown not in given:
+                raise UsageError(
+                    f"model {name}: the prior of {unknown!r} is flat, so that nobody can draw from "
+                    "it: let a static target's start() say a centre and a width"
+                )
+        found = {}
+        for unknown, start in given.items():
+            if unknown not in self._parts:
+                raise UsageError(f"model {name}: start() names {unknown!r}, which has no prior")
+            shape = self._parts[unknown][1]
+            try:
+                center, width = (np.broadcast_to(np.asarray(x, float), shape) for x in start)
+            except ValueError as error:
+                raise UsageError(
+                    f"model {name}: start() of {unknown!r} does not fit its {shape} coordinates"
+                ) from error
+            found[unknown] = center, width
+        return found
 
     def _blocks(self, model: Model) -> np.ndarray:
         groups = model.blocks or tuple(
@@ -94,32 +132,43 @@ class Unknowns:
 
     def log_prior(self, u: Array) -> Array:
         """Log prior density `[]` of `u [D]` in the unconstrained coordinates."""
-        total = jnp.zeros(())
+        total, values = jnp.zeros(()), {}
         for name, (span, shape) in self._parts.items():
             part, d = u[span].reshape(shape), self.prior[name]
             if self.discrete:
+                values[name] = part
                 total += jnp.sum(d.log_prob(part))
                 continue
             transform = biject_to(d.support)
-            value = transform(part)
+            values[name] = value = transform(part)
             total += jnp.sum(d.log_prob(value))
             total += jnp.sum(transform.log_abs_det_jacobian(part, value))
-        return total
+        return total if self._factor is None else total + self._factor(values)
 
     def sample(self, key: Array, n: int) -> Array:
-        """`[n, D]` independent prior draws."""
+        """`[n, D]` independent prior draws; of unknowns with a stated start, draws of that."""
         keys = jax.random.split(key, n)
+
+        def part(key: Array, name: str, d: Distribution) -> Array:
+            if name in self._starts:
+                center, width = self._starts[name]
+                noise = jax.random.normal(key, center.shape, self.dtype)
+                return jnp.ravel(center + width * noise).astype(self.dtype)
+            value = jnp.asarray(d.sample(key))
+            if not self.discrete:
+                value = biject_to(d.support).inv(value)
+            return jnp.ravel(value).astype(self.dtype)
 
         def one(key: Array) -> Array:
             names = zip(jax.random.split(key, len(self.prior)), self.prior.items(), strict=True)
-            return self.flatten({name: jnp.asarray(d.sample(k)) for k, (name, d) in names})
+            return jnp.concatenate([part(k, name, d) for k, (name, d) in names])
 
         return jax.vmap(one)(keys)
 
     def gaussian(self) -> tuple[np.ndarray, np.ndarray]:
         """Prior mean and standard deviation `[D]` of `u`.
 
-        Closed form for normal priors; otherwise from prior draws of a fixed key.
+        Closed form for normal priors and stated starts; otherwise from draws of a fixed key.
         """
         if self._moments is not None:
             return self._moments
@@ -127,7 +176,9 @@ class Unknowns:
         mean, sd = np.zeros(self.size), np.ones(self.size)
         for name, (span, _) in self._parts.items():
             d = self.prior[name]
-            if is_normal(d):
+            if name in self._starts:
+                mean[span], sd[span] = (np.ravel(x) for x in self._starts[name])
+            elif is_normal(d):
                 mean[span] = np.ravel(d.mean)
                 sd[span] = np.sqrt(np.ravel(d.variance))
             else:
@@ -142,7 +193,13 @@ class Unknowns:
     @property
     def normal(self) -> bool:
         """Whether the prior is an independent normal on every coordinate."""
-        return all(is_normal(d) for d in self.prior.values())
+        return self.proper and all(is_normal(d) for d in self.prior.values())
+
+    @property
+    def separable(self) -> bool:
+        """Whether the prior is one of each number by itself, with moments that its draws tell."""
+        bases = [base_of(d) for d in self.prior.values()]
+        return self.proper and not any(d.event_shape for d in bases)
 
     def enumerate(self, limit: int) -> tuple[np.ndarray, np.ndarray] | None:
         """All values `[H, D]` and prior log probabilities `[H]`, or None if infinite or > limit."""
@@ -166,10 +223,15 @@ class Unknowns:
 
 def is_normal(d: Distribution) -> bool:
     """Whether a distribution is Normal, possibly expanded or grouped into events."""
+    return isinstance(base_of(d), Normal)
+
+
+def base_of(d: Distribution) -> Distribution:
+    """What was expanded or grouped into events."""
     # Only these two: a log-normal and a truncated normal have a normal base as well.
     while isinstance(d, ExpandedDistribution | Independent):
         d = d.base_dist
-    return isinstance(d, Normal)
+    return d
 
 
 @lru_cache(maxsize=256)
@@ -189,6 +251,15 @@ def fixed_continuous(posterior: str, model: Model) -> Unknowns:
             f"{type(model).__name__} are {what}: use smc or exact"
         )
     return unknowns
+
+
+def needs_prior(posterior: str, model: Model, remedy: str) -> None:
+    """Refuse a model whose prior cannot be drawn from, for a backend made of prior draws."""
+    if not unknowns_of(model).proper:
+        raise UsageError(
+            f"posterior {posterior} is made of prior draws, and {type(model).__name__} has a prior "
+            f"that is flat, or has a factor or start besides: use {remedy}"
+        )
 
 
 def likelihood(model: Model, u: Array, stats: object, action: Array, observation: Array) -> Array:

@@ -18,7 +18,7 @@ HEAVY = {"jax", "numpy", "numpyro", "tensorstore", "optax", "blackjax"}
 SHARED = {
     "__init__", "artefact", "ascent", "base", "blocks", "climbing", "contract", "curvature",
     "fading", "forgetting", "history", "idle", "loading", "motion", "moves", "outcomes", "policy",
-    "registry", "trailing", "unknowns",
+    "registry", "target", "targeting", "trailing", "unknowns",
 }  # fmt: skip
 """Files of posteriors/ that are not backends."""
 

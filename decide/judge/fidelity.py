@@ -1,7 +1,6 @@
 """Fidelity: on the same history and candidates, how much of the best gain does a choice buy?
 
-Histories come from random actions and are the same for every backend, so that no backend is
-judged on the problems it made for itself; the gains are the reference's.
+Not here: the histories, which are the same for every backend, and their gains (shared.py).
 """
 
 from __future__ import annotations
@@ -16,46 +15,32 @@ import numpy as np
 
 from ...posteriors.base import Array, Event
 from ...streams.worlds.base import World
-from ..loop.building import agent_of
-from ..loop.rollout import AGENT, Trace, roll, seed_key
+from ..loop.rollout import AGENT, Trace, seed_key
 from ..loop.step import DECIDE, Agent, blank_request, build_step, step_key
 from ..rules.base import Candidates
 from .experiment import Cell
-from .reference import in_batches, reference
+from .reference import PARTICLES, in_batches
+from .shared import shared_histories
 
 SHARED = 7_919
 """Added to the seed of shared histories: no backend has seen their noise before."""
 
 
-def fidelity(agent: Agent, world: World, cell: Cell, first: int, count: int) -> dict[str, Any]:
-    """bought, best `[N]`: summed reference gain of what was chosen, and of the best offered."""
+def fidelity(
+    agent: Agent, world: World, cell: Cell, first: int, count: int, particles: int = PARTICLES
+) -> dict[str, Any]:
+    """bought, best `[N]`: summed reference gain of what was chosen, and of the best offered.
+
+    particles: of the reference, where it is sampled.
+    """
     shared = replace(cell, seed=cell.seed + SHARED)
     trace, gains = shared_histories(
-        world, shared.steps, shared.candidates, shared.seed, first, count
+        world, shared.steps, shared.candidates, shared.seed, first, count, particles
     )
     inputs = _keys(shared.seed, first, count), trace
     chosen = np.asarray(in_batches(_choices(agent, cell.steps), inputs, count))
     bought = np.take_along_axis(gains, chosen[..., None], axis=2)[..., 0]
     return {"bought": bought.sum(1), "best": gains.max(2).sum(1)}
-
-
-@lru_cache(maxsize=8)
-def shared_histories(
-    world: World, steps: int, candidates: int, seed: int, first: int, count: int
-) -> tuple[Trace, np.ndarray]:
-    """Random histories with their candidates, and the reference gains `[N, T, A]`."""
-    model = world.model
-    assert model is not None
-    # Any backend will do for an agent that never looks at its belief; the prior costs least.
-    idle, _ = agent_of(model, IDLE, "random", 1, 0, None, candidates)
-    _, trace = roll(idle, world, steps, seed, count, first)
-    past = trace.action, trace.observation, trace.probe_action, trace.probe_observation
-    key = jax.random.fold_in(jax.random.key(seed), first)
-    ref = reference(model, key, *past, trace.features)
-    return trace, np.asarray(ref.gains, float)
-
-
-IDLE = "smc"
 
 
 def _keys(seed: int, first: int, count: int) -> Array:

@@ -129,7 +129,7 @@ def measured(
                 agent, world, states, trace, jax.random.fold_in(key, 3), wanted.joint
             )
         if wanted.fidelity and kind(world.model) != "none":
-            found |= fidelity(agent, world, cell, first, count)
+            found |= fidelity(agent, world, cell, first, count, wanted.reference)
     return found | regrets(world, trace) | doubts(trace)
 
 
