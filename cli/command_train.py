@@ -25,7 +25,7 @@ class PolicyName(StrEnum):
     epilog=examples(
         "uncertain train location --steps 50000 --time 2h --out location.npz",
         "uncertain train discounting --batch 128 --contrastive 500 --time 15min --out dad.npz",
-        "uncertain bench location --posterior smc,amortised:file=location.npz",
+        "uncertain train location --steps 80000 --time 2h --resume --out location.npz",
     ),
 )
 def train(

@@ -90,8 +90,16 @@ def test_lists_numbers_and_durations() -> None:
     assert names(None) == ()
     assert counts("--n", ["1,8", "64"], 1) == (1, 8, 64)
     assert seconds("--t", None) is None
-    for text, value in (("5ms", 5e-3), ("300us", 3e-4), ("300 µs", 3e-4), (".1s", 0.1), ("2", 2.0)):
+    for text, value in (
+        ("5ms", 5e-3),
+        ("300us", 3e-4),
+        ("300 µs", 3e-4),
+        (".1s", 0.1),
+        ("2", 2.0),
+        ("5 min", 300.0),
+        ("2h", 7200.0),
+    ):
         assert seconds("--t", text) == pytest.approx(value)
-    for text in ("0", "-1ms", "5 min", ""):
+    for text in ("0", "-1ms", "5 weeks", ""):
         with pytest.raises(typer.BadParameter):
             seconds("--t", text)
