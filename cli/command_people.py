@@ -17,8 +17,8 @@ from .app import Job, app, bound, examples
     short_help="Set people's choices in a study beside the best ones and beside rules.",
     epilog=examples(
         "uncertain people bandits human_bandits_gershman",
-        "uncertain people interventions human_causal_acl --picture interventions.svg",
-        "uncertain people search human_gp_search --rule ucb:width=2,ucb:width=0.5 --full",
+        "uncertain people interventions human_causal_acl --full --picture interventions.svg",
+        "uncertain people search human_gp_search --rule ucb:width=2,ucb:width=0.5",
         "uncertain people clicks human_causal_time --export-json rows.ndjson",
     ),
 )

@@ -31,7 +31,7 @@ CHUNK = 32
 """Problems handed over at once; the last ones of weight 0, so that one program serves all."""
 SIDE_BY_SIDE, FEW = 8, 16
 """Of them, problems computed side by side where there are few arms. Where there are more, products
-of matrices fill a core by themselves, and many small ones at once are slower than in turn."""
+of matrices fill a core by themselves, and some at once are slower than one after another."""
 WATCH, TRUTH, ALONE = range(3)
 """Purposes folded into a problem's key."""
 

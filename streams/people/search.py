@@ -60,7 +60,7 @@ def read(folder: str) -> Study:
             Problem(key[0], f"{kind}, {key[1]}", spec(heights), "laplace", tuple(records), 1, truth)
         )
     rules = ("eig", "ids:about=all", "thompson", "ucb", "greedy", "random")
-    return Study(tuple(problems), rules, 32, True, (1.0, "nats"))
+    return Study(tuple(problems), rules, 64, True, (1.0, "nats"))
 
 
 def payoffs(path: Path) -> np.ndarray:
