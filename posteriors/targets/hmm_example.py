@@ -31,7 +31,7 @@ class HiddenMarkov(Target):
         return {"theta1": row, "theta2": row, "mu": ordered}
 
     def start(self) -> dict[str, Start]:
-        return {"mu": (1.0, 1.0)}
+        return {"mu": (1.0, 0.3)}
 
     def log_factor(self, params: Params) -> Array:
         return jnp.sum(dist.Normal(jnp.asarray(MEANS), 1.0).log_prob(params["mu"]))

@@ -30,7 +30,7 @@ class GaussMix(Target):
         }
 
     def start(self) -> dict[str, Start]:
-        return {"mu": (0.0, 1.0)}
+        return {"mu": (0.0, 1.0), "sigma": (1.0, 0.3)}
 
     def log_factor(self, params: Params) -> Array:
         return jnp.sum(dist.Normal(0.0, 2.0).log_prob(params["mu"]))
