@@ -36,3 +36,8 @@ def said(server: Server, records: list[Record]) -> list[dict[str, Any]]:
             reply = {"user": record.key, "error": str(error)}
         found.append({name: x for name, x in reply.items() if name not in ("latency", "user")})
     return found
+
+
+def unalarmed(replies: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Replies without the alarm, which is one over all streams."""
+    return [{k: v for k, v in reply.items() if k != "alarm"} for reply in replies]

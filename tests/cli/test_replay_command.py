@@ -62,7 +62,7 @@ def test_other_orders_are_a_column_and_a_remark():
         "log": "a.ndjson", "model": "linear", "posterior": "smc", "refine": 1, "events": 40,
         "nll": None, "accuracy": None, "joint": {"tau": 10, "nll": None, "dyadic": None},
         "gain": {"total": 1.0}, "learn": None, "seconds": 1.0, "value": None, "left_out": {},
-        "failures": 0, "order": None,
+        "failures": 0, "order": None, "alarm": None,
     }  # fmt: skip
     assert "order" not in [column.header for column in table([row]).columns]
     order = {"orders": 4, "events": 40, "spread": 0.0312, "chance": 0.029, "late": 0.01}
