@@ -38,8 +38,11 @@ class RedisHere:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
+        # By default a write waits up to two seconds for a slow disk, answered already: a killed
+        # server forgets it, so that an entry done comes again.
         words = ("--port", self.port, "--bind", "127.0.0.1", "--dir", self.folder, "--save", "",
-                 "--appendonly", "yes", "--unixsocket", self.folder / "socket")  # fmt: skip
+                 "--appendonly", "yes", "--appendfsync", "always",
+                 "--unixsocket", self.folder / "socket")  # fmt: skip
         self.process = subprocess.Popen(
             ["redis-server", *map(str, words)], stdout=subprocess.DEVNULL
         )

@@ -66,7 +66,6 @@ def test_each_event_of_a_shared_stream_is_learnt_by_one(redis_here) -> None:
     assert sorted(entry for entry, _ in redis_here.replies("shared")) == sorted(entries)
 
 
-@pytest.mark.nightly
 def test_a_server_killed_and_started_again_costs_nothing(redis_alone) -> None:
     given = events(2000)
     redis_alone.add("events", *given)
