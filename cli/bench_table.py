@@ -14,7 +14,7 @@ from .alarming import alarmed
 
 Records = list[dict[str, Any]]
 
-ROOMY = 112
+ROOMY = 116
 """Characters of a terminal that has room for every column."""
 
 
@@ -81,7 +81,10 @@ def columns(records: Records, width: int = 200) -> list[tuple[str, Any]]:
         ("k", lambda r: "–" if idle(r) else moves(r)),
         ("decide, ms\np50 p95 p99", lambda r: spent(r, "decide")),
         ("learn, ms\np50 p95 p99", lambda r: spent(r, "learn")),
-        ("compile\ns", lambda r: "–" if r["compile"] is None else f"{r['compile']:.1f}"),
+        (
+            f"{'compile' if width >= ROOMY else 'comp.'}\ns",
+            lambda r: "–" if r["compile"] is None else f"{r['compile']:.1f}",
+        ),
     ]
     if any(r["deadline"] for r in records):
         found += [
@@ -108,7 +111,7 @@ def columns(records: Records, width: int = 200) -> list[tuple[str, Any]]:
     for tau in taus:
         header = f"joint KL\nof {tau}"
         found.append((header, lambda r, tau=tau: divergence(r, tau)))
-    if any((r.get("alarm") or {}).get("share") for r in records):
+    if width >= ROOMY and any((r.get("alarm") or {}).get("share") for r in records):
         found.append(("alarm\n% at", alarmed))
     if width >= ROOMY and any(r["calibration"] for r in records):
         found.append(("promised\n− got", optimism))

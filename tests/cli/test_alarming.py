@@ -3,12 +3,17 @@
 Not here: the evidence itself (tests/decide/test_alarm.py).
 """
 
+import io
+import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from console import call, lines
+from rich.console import Console
 from uncertain.cli.alarming import alarmed
+from uncertain.cli.bench_table import table
 
 RUN = ("run", "--model", "linear:arms=2:features=1:noise=0.5", "--no-cache")
 
@@ -95,3 +100,19 @@ def test_a_cell_of_the_table() -> None:
     assert alarmed({}) == "–"
     assert alarmed({"alarm": {"share": 0.0, "delay": None}}) == "0"
     assert alarmed({"alarm": {"share": 0.125, "delay": 31.0}}) == "12.5 31"
+
+
+def test_a_narrow_table_has_no_room_for_alarms() -> None:
+    kept = Path(__file__).parents[2] / "docs" / "results" / "default.ndjson"
+    found = {"share": 1.0, "delay": 12.5}
+    rows = [{**json.loads(line), "alarm": found} for line in kept.read_text().splitlines()]
+
+    def drawn(width: int) -> str:
+        out = io.StringIO()
+        Console(width=width, file=out, color_system=None).print(table(rows, width))
+        return out.getvalue()
+
+    assert "alarm" not in drawn(80)
+    assert "…" not in drawn(80)
+    assert "alarm" in drawn(120)
+    assert "…" not in drawn(120)
