@@ -23,6 +23,8 @@ from uncertain.streams.record import Where
 from uncertain.streams.refused import Refusals
 from uncertain.streams.spilled import Spilled
 
+pytestmark = pytest.mark.live
+
 KEYED = (*LINEAR, "--key-by", "user")
 
 

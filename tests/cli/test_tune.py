@@ -47,6 +47,7 @@ def cells_of(text: str) -> list[tuple[str, int]]:
     return [(c.posterior, c.refine) for c in decode(text, "tuned.toml").resolved()]
 
 
+@pytest.mark.live
 def test_a_real_search_and_its_configuration(tmp_path: Path) -> None:
     file = tmp_path / "tuned.toml"
     result = call(*TWO, "-o", file)

@@ -331,6 +331,7 @@ def test_every_worker_has_one_thread() -> None:
     assert not crews.ONE_THREAD.items() <= os.environ.items()
 
 
+@pytest.mark.live
 def test_two_workers_through_the_command_line(tmp_path, schema) -> None:
     file = tmp_path / "tiny.toml"
     file.write_text(

@@ -58,6 +58,7 @@ def compare(cell: Cell) -> dict[str, Any]:
     }
 
 
+@pytest.mark.live
 def test_live_and_rolled_out_runs_agree_in_double_precision() -> None:
     environment = {**os.environ, "JAX_ENABLE_X64": "1"}
     done = subprocess.run(

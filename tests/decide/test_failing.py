@@ -20,6 +20,8 @@ from uncertain.decide.judge.retrying import each_quality
 from uncertain.decide.judge.sweep import WHOLE, sweep
 from uncertain.streams.store import Store
 
+pytestmark = pytest.mark.live
+
 RULES = ("eig", "greedy", "random", "ucb")
 EXPERIMENT = Experiment(
     world="finite",

@@ -256,6 +256,8 @@ def test_no_reward_no_regret() -> None:
 # Joint prediction, fidelity, kinds of reference.
 
 
+@pytest.mark.statistical
+@pytest.mark.rate(1e-5)
 def test_joint_prediction_tells_a_posterior_from_a_guess(backends: Path) -> None:
     wanted = Wanted(joint=(5,), gain=False)
     short = replace(CELL, steps=3, rule="random")
