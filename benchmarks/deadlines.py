@@ -7,8 +7,10 @@ Location finding, every other core busy with a process that does nothing else. F
 fixed configurations is timed and judged; `auto` then picks from those figures for each goal, and is
 run under the goal with its ladder, one event after the other. Before every event an empty loop as
 long as the last decision runs in the same process: what it takes beyond its usual time at p99.9 is
-the machine's and is taken off. Gains are the judge's, of the same truths for all. Writes
-PREFIX.ndjson and PREFIX.md. Not here: events that come by a clock (`uncertain bench --rate`).
+the machine's and is taken off. Where Linux tells how long this thread was ready but had no core
+(`/proc/thread-self/schedstat`), each decision is also shown without its own wait. Gains are the
+judge's, of the same truths for all. Writes PREFIX.ndjson and PREFIX.md. Not here: events that come
+by a clock (`uncertain bench --rate`).
 """
 
 import os
@@ -26,13 +28,13 @@ from typing import Any
 import jax
 import msgspec
 import numpy as np
-from uncertain.decide.judge.crew import cores
 from uncertain.decide.judge.experiment import Cell
 from uncertain.decide.judge.frontier import Option, choose, p99_here
 from uncertain.decide.judge.latency import live_runs
 from uncertain.decide.judge.punctual import Driver
 from uncertain.decide.judge.quality import Wanted, agent_and_world, measured, quality
 from uncertain.decide.judge.record import mean_se, ratio
+from uncertain.decide.loop.cores import cores, one_thread
 from uncertain.decide.loop.live import build_live, quiet
 from uncertain.decide.loop.pacing import Pace
 from uncertain.decide.loop.rollout import Trace
@@ -75,20 +77,46 @@ def empty(loops: int) -> int:
 
 
 class Stalls:
-    """What empty loops take beyond their usual time; `usual`: nanoseconds of one turn."""
+    """What empty loops take beyond their usual time; `usual`: nanoseconds of one turn.
+
+    spent: nanoseconds of each loop.
+    """
 
     def __init__(self) -> None:
         self.usual = float(np.median([empty(100) for _ in range(200)])) / 100
         self.beyond: list[float] = []
+        self.spent: list[float] = []
 
     def look(self, nanoseconds: float) -> None:
         """One loop of about this length."""
         loops = max(int(nanoseconds / self.usual), 1)
-        self.beyond.append(max(empty(loops) - loops * self.usual, 0.0))
+        self.spent.append(empty(loops))
+        self.beyond.append(max(self.spent[-1] - loops * self.usual, 0.0))
 
     def high(self) -> float:
         """Seconds at p99.9."""
         return float(np.quantile(self.beyond, HIGH)) / 1e9
+
+
+class Waits:
+    """Nanoseconds in which this thread was ready to run and had no core; none told: zero."""
+
+    def __init__(self) -> None:
+        try:
+            self._file = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
+        except OSError:
+            self._file = None
+        self.taken: list[int] = []
+        self._before = 0
+
+    def now(self) -> int:
+        return 0 if self._file is None else int(os.pread(self._file, 64, 0).split()[1])
+
+    def begin(self) -> None:
+        self._before = self.now()
+
+    def end(self) -> None:
+        self.taken.append(self.now() - self._before)
 
 
 def high(seconds: Any) -> float:
@@ -131,19 +159,26 @@ def kept(option: Option, goal: float, events: int, judged: int, wanted: Wanted) 
     pace = Pace(agent, live, {live: 0}, goal, lambda n: build_rule("eig", agent.model, 0.0, n))
     traces = pace.traces()
     driver = Driver(agent, world, pace, goal, None)
-    stalls = Stalls()
+    stalls, waits = Stalls(), Waits()
     begin, context, answer = driver.calls
 
     def stalling(*words: Any) -> Any:
         if driver.decided:
             stalls.look(driver.decided[-1])
-        return context(*words)
+        seen = np.asarray(context(*words))
+        waits.begin()
+        return seen
 
-    driver.calls = begin, stalling, answer
+    def answering(*words: Any) -> Any:
+        waits.end()
+        return answer(*words)
+
+    driver.calls = begin, stalling, answering
     with quiet():
         driver.run(SEED, 0, STEPS)
         driver.forget()
-        stalls.beyond.clear()
+        for kept_before in (stalls.beyond, stalls.spent, waits.taken):
+            kept_before.clear()
         lived = []
         for run in range(max(events // STEPS, judged)):
             one = driver.run(SEED, run, STEPS)
@@ -152,11 +187,15 @@ def kept(option: Option, goal: float, events: int, judged: int, wanted: Wanted) 
     trace = Trace(*(np.stack(column) for column in zip(*lived, strict=True)))
     gains = measured(agent, world, cell, None, trace, 0, wanted)["lower"]
     decide, learn = (np.asarray(x) / 1e9 for x in (driver.decided, driver.learnt))
+    waited = np.asarray(waits.taken) / 1e9
     full = sum(n for (number, _, _), n in driver.rungs.items() if number == 0)
     return {
         "events": len(decide), "decide": {"p50": float(np.median(decide)), "p99.9": high(decide)},
+        "unwaited": high(decide - waited),
         "learn": {"p50": float(np.median(learn)), "p99.9": high(learn)}, "stall": stalls.high(),
-        "missed": float(np.mean(decide > goal)), "full": full / len(decide),
+        "missed": float(np.mean(decide > goal)),
+        "empty_missed": float(np.mean(np.asarray(stalls.spent) / 1e9 > goal)),
+        "full": full / len(decide),
         "fallback": driver.fallbacks / len(decide), "retraces": pace.traces() - traces,
         "gain": mean_se(gains), "gains": gains,
     }  # fmt: skip
@@ -181,7 +220,8 @@ def one_goal(
     meets = [o for o, facts in known.items() if facts["p99.9"] - facts["stall"] <= goal]
     best = max(meets, key=lambda one: one.worth) if meets else None
     row |= {"goal": goal, "option": option.name, "how": how}
-    row["beyond_stalls"] = row["decide"]["p99.9"] - row["stall"]
+    # No less than usual: a stall may have hit empty loops alone.
+    row["beyond_stalls"] = max(row["decide"]["p99.9"] - row["stall"], row["decide"]["p50"])
     row["inside"] = row["beyond_stalls"] <= goal
     row["best"], row["of_best"] = None, None
     if best is not None:
@@ -193,7 +233,8 @@ def one_goal(
 
 COLUMNS = (
     "goal ms", "by", "posterior", "decide p50", "p99.9", "stalls p99.9", "p99.9 less stalls",
-    "inside", "in full", "gain", "best fixed", "its gain", "of best",
+    "p99.9 less own waits", "inside", "late", "empty loops late", "in full",
+    "gain", "best fixed", "its gain", "of best",
 )  # fmt: skip
 
 
@@ -209,8 +250,9 @@ def table(rows: list[dict[str, Any]]) -> str:
         cells = [
             f"{row['goal'] * 1e3:g}", row["how"], row["option"],
             *(f"{x * 1e3:.3f}" for x in (row["decide"]["p50"], row["decide"]["p99.9"],
-                                         row["stall"], row["beyond_stalls"])),
-            "yes" if row["inside"] else "no", f"{row['full']:.1%}", shown(row["gain"]),
+                                         row["stall"], row["beyond_stalls"], row["unwaited"])),
+            "yes" if row["inside"] else "no", f"{row['missed']:.3%}", f"{row['empty_missed']:.3%}",
+            f"{row['full']:.1%}", shown(row["gain"]),
             best["name"] if best else "none", shown(best["gain"]) if best else "–",
             f"{share['mean']:.3f} ± {share['se']:.3f}" if share else "–",
         ]  # fmt: skip
@@ -234,6 +276,7 @@ def main() -> None:
     options = parser.parse_args()
     goals = [float(text) / 1e3 for text in options.goals.split(",")]
     jax.config.update("jax_cpu_enable_async_dispatch", False)
+    one_thread()  # as `uncertain run --deadline` does
     wanted = Wanted(samples=options.samples, reference=options.reference)
     busy = [subprocess.Popen([sys.executable, "-c", SPIN]) for _ in range(max(cores() - 1, 1))]
     try:

@@ -22,8 +22,13 @@ def bench(options: BenchOptions, environment: Environment) -> ExitStatus:
     from ..decide.judge.written import toml
     from .auto import settled
     from .bench_table import frontier_plot, lines, table
+    from .runtime import hurry
 
-    experiment = chosen(options, lambda open: settled(open, options.frontier, environment))
+    def ready(open: Experiment) -> Experiment:
+        hurry(open.deadline)
+        return settled(open, options.frontier, environment)
+
+    experiment = chosen(options, ready)
     if options.print_config:
         environment.data.write(toml(experiment).encode())
         return ExitStatus.DONE

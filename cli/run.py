@@ -79,9 +79,11 @@ def run(options: Run, environment: Environment) -> int:
     from .inputs import opened, refusals_of
     from .many import check, spilling, stream_notes
     from .metrics import exposed
+    from .runtime import hurry
     from .watching import Watch
 
     check(options)
+    hurry(options.deadline)
     tell = (lambda text: None) if options.quiet else environment.say
     options = with_choice(options, environment, tell)
     refusals = refusals_of(options.intake, options.key_by)

@@ -63,3 +63,19 @@ def prepare(environment: Environment, cache: bool = True) -> None:
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def hurry(deadline: float | None) -> None:
+    """JAX on one thread where there is a deadline, which must come before anything is computed."""
+    if deadline is None:
+        return
+    with lasting():
+        import jax
+
+        from ..decide.loop.cores import one_thread
+
+    one_thread()
+    folder = jax.config.read("jax_compilation_cache_dir")
+    if folder:
+        # Programs are cut up for as many threads as there were when they were compiled.
+        jax.config.update("jax_compilation_cache_dir", f"{folder}-one-thread")

@@ -17,7 +17,8 @@ import numpy as np
 
 from ...posteriors.base import UsageError
 from ...streams.worlds.registry import believed, build_world
-from .crew import cores, crew
+from ..loop.cores import cores
+from .crew import crew
 from .experiment import Cell, Experiment
 from .latency import Lived, live_runs
 from .punctual import punctual

@@ -18,8 +18,9 @@ from typing import Any
 
 from ...posteriors.base import UsageError
 from ...posteriors.loading import describe
+from ..loop.cores import cores
 from .bench import Progress
-from .crew import ONE_THREAD, cores, setting
+from .crew import ONE_THREAD, setting
 from .dispatch import Dispatch, Submit
 from .experiment import Cell
 from .failing import Failed

@@ -12,18 +12,14 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from ..loop.cores import one_thread
 from ..loop.kept import keep_in
-
-
-def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def leave_with_parent(parent: int) -> None:
@@ -41,24 +37,6 @@ def start_worker(cache: str | None, x64: bool) -> None:
     threading.Thread(target=leave_with_parent, args=(os.getppid(),), daemon=True).start()
     configure(cache, x64)
     one_thread()
-
-
-def one_thread() -> None:
-    """Start JAX's backend with one core in sight, by which it counts the threads to compile with.
-
-    Workers that compile with two threads each on two cores take a fifth longer in all.
-    """
-    if not hasattr(os, "sched_setaffinity"):
-        return
-    allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(allowed)})
-    try:
-        jax.devices()
-    finally:
-        # Threads have the cores of whoever started them.
-        for thread in os.listdir("/proc/self/task"):
-            with suppress(ProcessLookupError):
-                os.sched_setaffinity(int(thread), allowed)
 
 
 def configure(cache: str | None, x64: bool) -> None:

@@ -12,6 +12,7 @@ from contextlib import nullcontext
 
 import numpy as np
 
+from ..loop.cores import cores
 from .bench import (
     QUALITY_SHARE,
     Progress,
@@ -23,7 +24,6 @@ from .bench import (
     timed,
     wanted_of,
 )
-from .crew import cores
 from .experiment import Cell
 from .failing import Failed, explained
 from .latency import Lived

@@ -142,6 +142,7 @@ class Driver:
             self.pace.begin(arrived=due)
             request = self.blank._replace(now=now, context=seen)
             decision, _, how = self.pace.decide(live, packed, request, live.write_request(request))
+            self.pace.punctual()
             self.decided.append(time.perf_counter_ns() - due)
             rung = how["rung"]
             self.rungs[rung["number"], rung["draws"], rung["candidates"]] += 1
@@ -156,6 +157,7 @@ class Driver:
             self.pace.begin(self._to_learn(arrived, following), arrived)
             event = live.write_event(host_event(action, y, now, index))
             packed, learned, _, _ = self.pace.learn(packed, event)
+            self.pace.punctual()
             self.learnt.append(time.perf_counter_ns() - arrived)
             happened.append((truth, after, decision, action, y, seen, learned))
             truth = after

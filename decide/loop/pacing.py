@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..rules.base import Rule
-from .deadline import Choices, Lessons, Load, Rung, build_choices, build_lessons
+from .deadline import Choices, Ladder, Lessons, Load, Rung, build_choices, build_lessons
 from .live import FloatArray, Live, timed_decide, timed_learn
 from .step import Agent, Decision, Learned, Request
 
@@ -43,6 +43,8 @@ class Pace:
         self._lessons: Lessons | None = None
         self._due: int | None = None
         self._followed: Said = {}
+        # Of the last call: its ladder, and when it would have ended had there been nothing else.
+        self._open: tuple[Ladder, int] | None = None
         if deadline is not None:
             assert rule_of is not None
             load = Load()
@@ -61,7 +63,7 @@ class Pace:
 
         followed: what was said when the same input was answered before, to be done the same way.
         """
-        self._followed = followed or {}
+        self._followed, self._open = followed or {}, None
         allowed = self.deadline if deadline is None else deadline
         began = time.perf_counter_ns() if arrived is None else arrived
         self._due = None if allowed is None else began + int(allowed * SECOND)
@@ -81,7 +83,7 @@ class Pace:
         if left is None or live not in self._choices:
             out, taken = timed_decide(live, packed, flat)
             return live.read_decision(out), taken, {}
-        choices = self._choices[live]
+        choices, began = self._choices[live], time.perf_counter_ns()
         if (before := self._followed.get("rung")) is not None:
             number, fits = before["number"], not self._followed["fallback"]
             rung = Rung(before["draws"], before["candidates"])
@@ -96,6 +98,7 @@ class Pace:
         out, taken = timed_decide(call, packed, flat)
         if before is None:
             choices.ladder.took(number, taken / SECOND)
+            self._open = choices.ladder, began + taken
         said = {"rung": {"number": number, **rung._asdict()}, "fallback": not fits}
         return call.read_decision(out), taken, said
 
@@ -105,7 +108,7 @@ class Pace:
         if left is None or self._lessons is None:
             packed, out, taken = timed_learn(self._learner, packed, flat)
             return packed, self._learner.read_learned(out), taken, {}
-        lessons = self._lessons
+        lessons, began = self._lessons, time.perf_counter_ns()
         number, steps = None, self._followed.get("refine")
         if steps is None:
             number, _ = lessons.ladder.pick(left)
@@ -114,10 +117,17 @@ class Pace:
         packed, out, taken = timed_learn(call, packed, flat)
         if number is not None:
             lessons.ladder.took(number, taken / SECOND)
+            self._open = lessons.ladder, began + taken
         return packed, call.read_learned(out), taken, {"refine": steps}
 
     def punctual(self) -> bool | None:
-        """Whether the input at hand is answered in time, None where there is no hurry."""
+        """Whether the input at hand is answered in time, None where there is no hurry.
+
+        To be asked when the answer is there: what was spent around the call is remembered."""
+        if self._open is not None:
+            ladder, ended = self._open
+            ladder.around.add((time.perf_counter_ns() - ended) / SECOND)
+            self._open = None
         left = self.left()
         return None if left is None else self._followed.get("deadline_met", left >= 0)
 
