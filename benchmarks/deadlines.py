@@ -33,7 +33,7 @@ from uncertain.decide.judge.frontier import Option, choose, p99_here
 from uncertain.decide.judge.latency import live_runs
 from uncertain.decide.judge.punctual import Driver
 from uncertain.decide.judge.quality import Wanted, agent_and_world, measured, quality
-from uncertain.decide.judge.record import mean_se, ratio
+from uncertain.decide.judge.record import mean_se
 from uncertain.decide.loop.cores import cores, one_thread
 from uncertain.decide.loop.live import build_live, quiet
 from uncertain.decide.loop.pacing import Pace
@@ -143,8 +143,8 @@ def fixed(events: int, judged: int, most: int, wanted: Wanted) -> dict[Option, d
         option = Option(posterior, particles, refine, p99, float(gains.mean()), True, "location",
                         STEPS)  # fmt: skip
         found[option] = {
-            "name": option.name, "p50": float(np.median(both)), "p99": p99, "p99.9": high(both),
-            "stall": stalls.high(), "gain": mean_se(gains), "gains": gains,
+            "kind": "fixed", "name": option.name, "p50": float(np.median(both)), "p99": p99,
+            "p99.9": high(both), "stall": stalls.high(), "gain": mean_se(gains),
         }  # fmt: skip
         print(f"{option.name}: p50 {np.median(both) * 1e3:.3f} ms, p99 {p99 * 1e3:.3f} ms, gain "
               f"{gains.mean():.2f}", file=sys.stderr)  # fmt: skip
@@ -197,7 +197,7 @@ def kept(option: Option, goal: float, events: int, judged: int, wanted: Wanted) 
         "empty_missed": float(np.mean(np.asarray(stalls.spent) / 1e9 > goal)),
         "full": full / len(decide),
         "fallback": driver.fallbacks / len(decide), "retraces": pace.traces() - traces,
-        "gain": mean_se(gains), "gains": gains,
+        "gain": mean_se(gains),
     }  # fmt: skip
 
 
@@ -211,24 +211,25 @@ def picked(goal: float, known: dict[Option, dict[str, Any]]) -> Option:
     return choose(list(known), goal, timed).option
 
 
-def one_goal(
-    goal: float, option: Option, known: dict[Option, dict[str, Any]], how: str, events: int,
-    judged: int, wanted: Wanted,
-) -> dict[str, Any]:  # fmt: skip
-    """How an option does under a goal, beside the best fixed one that meets it."""
-    row = kept(option, goal, events, judged, wanted)
-    meets = [o for o, facts in known.items() if facts["p99.9"] - facts["stall"] <= goal]
-    best = max(meets, key=lambda one: one.worth) if meets else None
-    row |= {"goal": goal, "option": option.name, "how": how}
+def beside(row: dict[str, Any], fixed: list[dict[str, Any]]) -> dict[str, Any]:
+    """A goal's row with the best fixed configuration whose decisions and lessons took no longer at
+    p99, and the ratio of gains; its error takes them as independent, which errs to the safe side.
+    """
     # No less than usual: a stall may have hit empty loops alone.
-    row["beyond_stalls"] = max(row["decide"]["p99.9"] - row["stall"], row["decide"]["p50"])
-    row["inside"] = row["beyond_stalls"] <= goal
-    row["best"], row["of_best"] = None, None
+    beyond = max(row["decide"]["p99.9"] - row["stall"], row["decide"]["p50"])
+    meets = [facts for facts in fixed if facts["p99"] <= row["goal"]]
+    best = max(meets, key=lambda facts: facts["gain"]["mean"]) if meets else None
+    share = None
     if best is not None:
-        row["best"] = {"name": best.name, "gain": known[best]["gain"]}
-        row["of_best"] = ratio(row["gains"], known[best]["gains"])
-    del row["gains"]
-    return row
+        ours, its = row["gain"], best["gain"]
+        mean = ours["mean"] / its["mean"]
+        share = {
+            "mean": mean,
+            "se": abs(mean) * float(np.hypot(ours["se"] / ours["mean"], its["se"] / its["mean"])),
+        }
+    return row | {
+        "beyond_stalls": beyond, "inside": beyond <= row["goal"], "best": best, "of_best": share,
+    }  # fmt: skip
 
 
 COLUMNS = (
@@ -238,14 +239,14 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def table(rows: list[dict[str, Any]], fixed: list[dict[str, Any]]) -> str:
     """The goals as Markdown; milliseconds and nats."""
 
     def shown(value: dict[str, float]) -> str:
         return f"{value['mean']:.2f} ± {value['se']:.2f}"
 
     lines = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
-    for row in rows:
+    for row in (beside(one, fixed) for one in rows):
         best, share = row["best"], row["of_best"]
         cells = [
             f"{row['goal'] * 1e3:g}", row["how"], row["option"],
@@ -272,8 +273,14 @@ def main() -> None:
     parser.add_argument(
         "--dearest", action="store_true", help="also the dearest under each goal: the ladder alone"
     )
+    parser.add_argument(
+        "--table", action="store_true", help="only the table, from PREFIX.ndjson as it is"
+    )
     parser.add_argument("--out", required=True, metavar="PREFIX")
     options = parser.parse_args()
+    if options.table:
+        print(written(options.out))
+        return
     goals = [float(text) / 1e3 for text in options.goals.split(",")]
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     one_thread()  # as `uncertain run --deadline` does
@@ -287,31 +294,39 @@ def main() -> None:
             ways["dearest"] = lambda goal: max(known, key=lambda option: option.p99)
         for goal in goals:
             for how, choose_for in ways.items():
-                rows.append(one_goal(goal, choose_for(goal), known, how, options.events,
-                                     options.judged, wanted))  # fmt: skip
-                print(table(rows[-1:]), file=sys.stderr)
+                option = choose_for(goal)
+                row = kept(option, goal, options.events, options.judged, wanted)
+                rows.append(
+                    {"kind": "goal", "goal": goal, "option": option.name, "how": how, **row}
+                )
+                print(table(rows[-1:], list(known.values())), file=sys.stderr)
     finally:
         for process in busy:
             process.kill()
             process.wait()
-    about = {
-        "events": options.events, "judged": options.judged, "samples": options.samples,
-        "seed": SEED, "steps": STEPS, "cores": cores(), "busy": len(busy),
-        "versions": {name: version(name) for name in ("uncertain", "jax", "numpy")},
-    }  # fmt: skip
-    others = [{k: v for k, v in facts.items() if k != "gains"} for facts in known.values()]
-    written = [{"kind": "about", **about}, *({"kind": "fixed", **facts} for facts in others),
-               *({"kind": "goal", **row} for row in rows)]  # fmt: skip
-    Path(f"{options.out}.ndjson").write_bytes(
-        b"".join(msgspec.json.encode(one) + b"\n" for one in written)
-    )
     command = f"python benchmarks/deadlines.py --goals {options.goals} --events {options.events}"
     command += f" --judged {options.judged} --samples {options.samples}"
     command += f" --reference {options.reference} --most {options.most}"
     command += " --dearest" * options.dearest + f" --out {options.out}"
-    note = f"`{command}`, seed {SEED}, {len(busy)} of {cores()} cores busy with another process.\n"
-    Path(f"{options.out}.md").write_text(note + "\n" + table(rows))
-    print(table(rows))
+    about = {
+        "kind": "about", "command": command, "seed": SEED, "steps": STEPS, "cores": cores(),
+        "busy": len(busy),
+        "versions": {name: version(name) for name in ("uncertain", "jax", "numpy")},
+    }  # fmt: skip
+    Path(f"{options.out}.ndjson").write_bytes(
+        b"".join(msgspec.json.encode(one) + b"\n" for one in (about, *known.values(), *rows))
+    )
+    print(written(options.out))
+
+
+def written(prefix: str) -> str:
+    """The table of PREFIX.ndjson, which is then also in PREFIX.md."""
+    about, *found = map(msgspec.json.decode, Path(f"{prefix}.ndjson").read_bytes().splitlines())
+    goals, fixed = ([one for one in found if one["kind"] == kind] for kind in ("goal", "fixed"))
+    shown = table(goals, fixed)
+    note = f"`{about['command']}`, seed {about['seed']}, {about['busy']} of {about['cores']} cores"
+    Path(f"{prefix}.md").write_text(f"{note} busy with another process.\n\n{shown}")
+    return shown
 
 
 if __name__ == "__main__":

@@ -87,8 +87,9 @@ def with_choice(options: Run, environment: Environment, tell: Say) -> Run:
     from ..decide.judge.frontier import Asked
     from ..posteriors.base import Arms, UsageError
     from ..posteriors.registry import build_model
+    from .arms import with_arms
     from .keeping import choice_of
-    from .run import agent_for, with_arms
+    from .run import agent_for
 
     if not wanted(options.posterior):
         if options.frontier is not None:
@@ -101,7 +102,7 @@ def with_choice(options: Run, environment: Environment, tell: Say) -> Run:
         sizes = [f"{letter}={kept[name]}" for letter, name in SIZES if kept[name] is not None]
         tell(" ".join(["auto:", found.posterior, *sizes]) + ", as chosen when the run began")
         return found
-    text = with_arms(options.model, options.arms)
+    text = with_arms(options)
     model = build_model(text)
 
     def configured(option: Option) -> Run:

@@ -32,6 +32,7 @@ LEAST_CLAIM = 2.0
         "uncertain run events.ndjson --posterior smc --half-life 600s",
         "uncertain run events.ndjson --checkpoint kept --resume >> replies.ndjson",
         "uncertain run unix:run/uncertain.sock --model linear:arms=10:features=16",
+        "uncertain run --model linear:arms=500:features=16 --new-arms < requests.ndjson",
         "uncertain run tcp:127.0.0.1:7000 --max-clients 20 --max-line 10000",
         "uncertain run unix:run/uncertain.sock --status 5s --metrics tcp:127.0.0.1:9090",
         "uncertain run log.ndjson --model logistic --alarm 1e-6",
@@ -56,6 +57,13 @@ def run(
         str | None,
         typer.Option("--arms", metavar="A,B", help="Names of the arms; else they are 0, 1, ..."),
     ] = None,
+    new_arms: Annotated[
+        bool,
+        typer.Option(
+            "--new-arms",
+            help="An arm under a name not met before takes a free place of the model's.",
+        ),
+    ] = False,
     particles: o.Particles = None,
     refine: o.Refine = None,
     proposer: o.Proposer = None,
@@ -279,7 +287,7 @@ def run(
             until_gain, budget, seed, quiet, o.seconds("--status", status), metrics,
             deadline=o.seconds("--deadline", deadline), think=think,
             half_life=o.half_life(half_life), alarm=alarm, frontier=frontier, key_by=key_by,
-            streams=streams, intake=intake, keep=keep,
+            streams=streams, new_arms=new_arms, intake=intake, keep=keep,
         )  # fmt: skip
         return run(chosen, context.obj)
 

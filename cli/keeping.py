@@ -92,6 +92,7 @@ def identity_of(options: Run) -> dict[str, Any]:
         **({"half_life": half_life} if half_life not in (None, INFINITE) else {}),
         **({} if options.alarm else {"alarm": 0}),
         **({"key_by": options.key_by} if options.key_by else {}),
+        **({"new_arms": True} if options.new_arms else {}),
         "sources": sources({name: getattr(options, name) for name in named}),
         "device": jax.devices()[0].device_kind,
         "x64": setting("jax_enable_x64"),
@@ -114,12 +115,16 @@ def choice_of(keep: Keep | None) -> dict[str, Any]:
 
 
 class Kept:
-    """A run that is kept: its durable server, what its input has that is done, and its ending."""
+    """A run that is kept: its durable server, what its input has that is done, and its ending.
 
-    def __init__(self, durable: Durable, done: int) -> None:
+    endless: whether its input ends only where a signal asks for it, which it then watches for.
+    """
+
+    def __init__(self, durable: Durable, done: int, endless: bool = False) -> None:
         from ..streams.ending import Ending
 
         self.durable, self._done, self._ending = durable, done, Ending()
+        self._endless = endless
         self._ending.begin()
 
     @property
@@ -148,7 +153,8 @@ class Kept:
 
     def summary(self) -> list[str]:
         """For a person, at the end."""
-        ended = [f"asked to end: go on with --resume and {self.durable.folder}"] * self.asked
+        asked = self.asked or (self._endless and self.durable.server.stopped is None)
+        ended = [f"asked to end: go on with --resume and {self.durable.folder}"] * asked
         return ended + self.durable.summary()
 
     def close(self) -> None:
@@ -161,13 +167,16 @@ def keeping(
     options: Run, server: Server, environment: Environment, tell: Callable[[str], None]
 ) -> Iterator[Kept | None]:
     """What `--checkpoint` asks for, None without it; a last checkpoint where all went well."""
+    from ..streams.addresses import is_address
+
     if options.keep is None:
         yield None
         return
     durable = durable_of(options, options.keep, server, environment, tell)
     kept = None
     try:
-        kept = Kept(durable, lines_done(durable, options.intake))
+        endless = options.intake.follow or is_address(options.intake.file)
+        kept = Kept(durable, lines_done(durable, options.intake), endless)
         yield kept
     except BaseException:
         durable.abandon()

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from ..decide.loop.building import agent_of, half_life_of
 from ..posteriors.base import Arms, UsageError
-from ..posteriors.loading import Spec, parse
+from ..posteriors.loading import parse
+from .arms import check_arms, places, with_arms
 from .environment import Environment, ExitStatus
 from .inputs import Intake, OnError
 from .keeping import LOOK, Keep, Kept, keeping
@@ -67,6 +68,7 @@ class Run:
     frontier: str | None = None
     key_by: str | None = None
     streams: int | None = None
+    new_arms: bool = False
     intake: Intake = field(default_factory=Intake)
     keep: Keep | None = None
 
@@ -116,8 +118,8 @@ def run(options: Run, environment: Environment) -> int:
     if server.stopped is not None:
         tell(f"stopped: {server.stopped}")
     told = (
-        *summary(server.tally, server.waiting), *stream_notes(server.many), *refusals.summary(),
-        *source.notes(),
+        *summary(server.tally, server.waiting), *places(server.encoder.slots),
+        *stream_notes(server.many), *refusals.summary(), *source.notes(),
     )  # fmt: skip
     for line in (*told, *(kept.summary() if kept else ())):
         tell(line)
@@ -204,11 +206,9 @@ def prepared(options: Run, store: Spilled | None = None) -> Server:
     from ..posteriors.registry import build_model
     from ..streams.encode import Encoder
 
-    model = build_model(with_arms(options.model, options.arms))
+    model = build_model(with_arms(options))
     space = model.actions
-    if options.arms and not (isinstance(space, Arms) and space.count == len(options.arms)):
-        there = f"{space.count} arms" if isinstance(space, Arms) else "no arms"
-        raise UsageError(f"--arms names {len(options.arms)}, model {options.model} has {there}")
+    check_arms(options, space)
     agent, spec = agent_for(options, model)
     if options.until_gain is not None and not informs(options.rule):
         raise UsageError(
@@ -221,7 +221,8 @@ def prepared(options: Run, store: Spilled | None = None) -> Server:
         agent = with_batch(agent, options)
     capacity = 0 if isinstance(space, Arms) else options.candidates
     timed = bool(model.latent) or half_life_of(spec) is not None
-    encoder = Encoder(space, outcome_kind(model), options.arms, capacity, timed)
+    kind = outcome_kind(model)
+    encoder = Encoder(space, kind, options.arms, capacity, timed, options.new_arms)
     rule = parse(options.rule)
     many = None
     if options.key_by is not None:
@@ -272,18 +273,6 @@ def with_batch(agent: Agent, options: Run) -> Agent:
         raise UsageError(f"--batch {count}: model {options.model} observes a vector each time")
     rule = build_batch(options.rule, model, count, options.explore, options.particles)
     return agent._replace(rule=rule)
-
-
-def with_arms(text: str, arms: tuple[str, ...]) -> str:
-    """The model's spec with as many arms as were named, unless it says how many."""
-    from ..posteriors.registry import MODELS
-
-    spec = parse(text)
-    fields = getattr(MODELS.get(spec.target), "__dataclass_fields__", {})
-    settings = dict(spec.settings)
-    if arms and "arms" in fields:
-        settings.setdefault("arms", len(arms))
-    return str(Spec(spec.target, tuple(sorted(settings.items()))))
 
 
 def summary(tally: Tally, waiting: Waiting | Waits) -> list[str]:

@@ -75,7 +75,8 @@ def hurry(deadline: float | None) -> None:
         from ..decide.loop.cores import one_thread
 
     one_thread()
-    folder = jax.config.read("jax_compilation_cache_dir")
-    if folder:
+    name = "jax_compilation_cache_dir"
+    # By name: types know nothing of it.
+    if folder := getattr(jax.config, name):
         # Programs are cut up for as many threads as there were when they were compiled.
-        jax.config.update("jax_compilation_cache_dir", f"{folder}-one-thread")
+        jax.config.update(name, f"{folder}-one-thread")

@@ -23,6 +23,9 @@ from .unknowns import Unknowns, fixed_continuous, uniform_draws
 
 SHORTEST = 0.5
 """Each chain's step is uniform from this share of the adapted size: no orbit is closed for all."""
+SMALL, SMALLEST = 0.125, 1e-2
+"""With this chance a chain's step is far smaller, down to this share (log-uniform): one that lies
+where the density is so steep that no usual step is accepted comes back all the same."""
 FLOOR = 1e-3
 """Least scale of a coordinate, in prior standard deviations."""
 PAST = 20
@@ -110,7 +113,7 @@ def build(model: Model, config: HMC) -> Posterior:
 
     def refine(key: Array, state: State) -> tuple[State, Info]:
         chain_key, step_key, batch_key = jax.random.split(key, 3)
-        share = jax.random.uniform(step_key, (count,), unknowns.dtype, SHORTEST, 1.0)
+        share = shares(step_key, count, unknowns.dtype)
 
         def density(u: Array) -> Array:
             return log_density(u, batch_key, state.history)
@@ -144,6 +147,14 @@ def build(model: Model, config: HMC) -> Posterior:
         return uniform_draws(state.chains.T)
 
     return Posterior(init, absorb, refine, belief, history_fades(store))
+
+
+def shares(key: Array, count: int, dtype: Any) -> Array:
+    """Of the adapted step size, what each chain's transition takes, `[S]`."""
+    rare_key, small_key, usual_key = jax.random.split(key, 3)
+    usual = jax.random.uniform(usual_key, (count,), dtype, SHORTEST, 1.0)
+    small = SMALLEST ** jax.random.uniform(small_key, (count,), dtype)
+    return jnp.where(jax.random.bernoulli(rare_key, SMALL, (count,)), small, usual)
 
 
 def follow(mean: Array, variance: Array, chains: Array, rate: Array) -> tuple[Array, Array]:

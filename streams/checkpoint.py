@@ -29,7 +29,7 @@ from ..posteriors.base import UsageError
 from .store import DONE, IDENTITY, decoded, digest, encoded
 from .wal import sync_folder
 
-SCHEMA = 2
+SCHEMA = 3
 """Of this layout; it is part of what an identity says."""
 FACTS, MANIFEST = "facts.json", "manifest.ocdbt"
 KEPT = 3

@@ -13,6 +13,7 @@ from ..posteriors.base import Arms, Vector
 from ..posteriors.loading import nearest
 from ..posteriors.outcomes import Finite, Kind, Other
 from .record import Candidate, Offer, Record
+from .slots import Slots
 
 SHOWN_OUTCOMES = 6
 """A longer list of allowed outcomes is cut in a message."""
@@ -34,9 +35,9 @@ class Offered(NamedTuple):
 class Encoder:
     """Bound to an `actions` space; every method raises UsageError with file, line and field.
 
-    names: the arms' names (missing ones are their index). kind: the model's outcomes. capacity:
-    most candidates of one event. times: whether the model moves or the posterior forgets, so that
-    an event needs its time.
+    names, open: of arms, as in `Slots`. kind: the model's outcomes. capacity: most candidates of
+    one event. times: whether the model moves or the posterior forgets, so that an event needs its
+    time.
     """
 
     def __init__(
@@ -46,15 +47,12 @@ class Encoder:
         names: tuple[str, ...] = (),
         capacity: int = 0,
         times: bool = False,
+        open: bool = False,
     ) -> None:
         self.space, self.kind, self.times = space, kind, times
         count = space.count if isinstance(space, Arms) else 0
-        self._named = min(len(names), count)
-        self.names = names[:count] + tuple(str(i) for i in range(len(names), count))
+        self.slots = Slots(count, names, open)
         self.capacity = max(capacity, count)
-        # A name and the number it spells mean the same arm; an index works where no name is one.
-        self._index: dict[object, int] = {name: i for i, name in enumerate(self.names)}
-        self._index |= {i: self._index.get(str(i), i) for i in range(count)}
         self._origin: float | None = None
 
     def time(self, record: Record) -> float:
@@ -75,17 +73,18 @@ class Encoder:
 
     def arm(self, record: Record, value: object, field: str = "action") -> int:
         """The index of a named or numbered arm."""
-        found = self._index.get(value)
-        if found is None or isinstance(value, bool):
-            known = list(self.names)
+        found = self.slots.place(value)
+        if found is None:
+            known = [str(name) for name in self.slots.names]
+            if self.slots.open and self.slots.full:
+                raise record.where.error(
+                    field, f"no place for an arm called {value!r}: all {len(known)} are taken",
+                    "have the model make more, with arms=",
+                )  # fmt: skip
             raise record.where.error(
                 field, f"no arm called {value!r} among {len(known)}", nearest(str(value), known)[2:]
             )
         return found
-
-    def label(self, index: int) -> str | int:
-        """What a client calls an arm: its name, or its number where it has none."""
-        return self.names[index] if index < self._named else index
 
     def offered_arm(self, record: Record, offer: Offer) -> int:
         """The index of the arm that a listed candidate stands for."""
@@ -139,7 +138,7 @@ class Encoder:
         raise record.where.error("action", f"{action!r} is no candidate", remedy)
 
     def candidates(self, record: Record) -> Offered:
-        """The event's candidates; all arms where none are listed.
+        """The event's candidates; all arms that there are where none are listed.
 
         Over arms a candidate stands at its arm's index, whatever the order in the log.
         """
@@ -151,7 +150,7 @@ class Encoder:
         if isinstance(self.space, Arms):
             features[:, 0] = np.arange(self.capacity)
             features[:, 1:] = self.context(record)
-            offers = list(self.names) if offers is None else offers
+            offers = list(self.slots.names) if offers is None else offers
             for offer, price in zip(offers, self.costs(record), strict=True):
                 if isinstance(offer, list) or (isinstance(offer, Candidate) and offer.x):
                     raise record.where.error(
@@ -179,7 +178,7 @@ class Encoder:
         """What each listed candidate costs, or each arm where none are listed; 1 unless given."""
         offers = record.actions
         if offers is None:
-            offers = list(self.names) if isinstance(self.space, Arms) else []
+            offers = list(self.slots.names) if isinstance(self.space, Arms) else []
         own = [offer.cost if isinstance(offer, Candidate) else None for offer in offers]
         if record.cost is None:
             return [1.0 if price is None else price for price in own]

@@ -23,6 +23,7 @@ import jax
 import pytest
 from hypothesis import settings
 from redis_here import RedisHere
+from uncertain.decide.loop.cores import one_thread
 from uncertain.posteriors import registry
 from uncertain.posteriors.outcomes import outcome_kind
 from uncertain.posteriors.unknowns import unknowns_of
@@ -32,6 +33,10 @@ from uncertain.posteriors.unknowns import unknowns_of
 settings.register_profile("same", derandomize=True)
 settings.register_profile("new", derandomize=False)
 settings.load_profile("same")
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers with a thread for each core would fight over them.
+    one_thread()
 
 # A silent broadcast of [S] against [S, 1] is the commonest bug there is.
 jax.config.update("jax_numpy_rank_promotion", "raise")

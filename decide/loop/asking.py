@@ -66,9 +66,16 @@ class Asking:
             request = self._blank_made._replace(now=now, ahead=ahead)
             if self.arms:
                 request = request._replace(context=np.asarray(self.encoder.context(record)))
+                known = len(self.encoder.slots)
+                if known < len(request.valid):
+                    if not known:
+                        raise record.where.error("actions", "no arm is known yet", "list them")
+                    request = request._replace(valid=np.arange(len(request.valid)) < known)
                 if record.cost is None:
                     return request
-                return request._replace(cost=np.asarray(self.encoder.costs(record)))
+                cost = np.ones_like(request.cost)
+                cost[:known] = self.encoder.costs(record)
+                return request._replace(cost=cost)
             for name in ("x", "cost"):
                 if getattr(record, name):
                     raise record.where.error(
@@ -117,7 +124,7 @@ class Asking:
         """The chosen action in the client's own words."""
         if self.arms:
             if record.actions is None:
-                return self.encoder.label(index)
+                return self.encoder.slots.label(index)
             index = self._arms(record).index(index)
         elif record.actions is None:
             return action.tolist()
@@ -132,7 +139,7 @@ class Asking:
     def ordered(self, record: Record, scores: np.ndarray) -> list[float]:
         """Scores in the order in which the client listed its candidates."""
         if record.actions is None:
-            return scores.tolist()
+            return scores[: len(self.encoder.slots)].tolist() if self.arms else scores.tolist()
         if self.arms:
             return scores[self._arms(record)].tolist()
         return scores[: len(record.actions)].tolist()

@@ -15,8 +15,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from ...posteriors.base import Draws, Summary
 from ...streams.encode import Encoder
-from ...streams.record import DECISION, EVENT, REQUEST, Record
+from ...streams.record import DECISION, EVENT, REQUEST, LineError, Record
 from ..rules.base import Rule
 from .asking import Asking, rows_of, too_large
 from .live import build_live, host_event
@@ -102,7 +103,11 @@ class Server:
         self._bets = unalarmed(watched)
         self.alarm: dict[str, Any] | None = None
         shape = belief_shape(agent)
-        self.draws = len(shape.log_weights) if hasattr(shape, "log_weights") else agent.particles
+        self.draws: int | None = agent.particles
+        if isinstance(shape, Draws):
+            self.draws = len(shape.log_weights)
+        elif isinstance(shape, Summary):
+            self.draws = None
         self.stream, self.many = Stream(Waiting(horizon)), many
         self.compile = time.perf_counter() - begin + (many.compile if many else 0.0)
 
@@ -135,7 +140,12 @@ class Server:
             assert record.key is not None
             self._packed, self.stream = self.many.enter(self._packed, record.key)
         self.encoder._origin = self.stream.origin
-        reply = self.named(record, self._answered(record))
+        try:
+            reply = self.named(record, self._answered(record))
+        except LineError:
+            self.encoder.slots.discard()
+            raise
+        self.encoder.slots.settle()
         # A line that was refused does not say when the stream began.
         self.stream.origin = self.encoder._origin
         if self.many is not None:

@@ -52,6 +52,7 @@ def taken(server: Server) -> Snapshot:
     arrays |= {f"{ALARM}{i}": np.array(x) for i, x in enumerate(server._bets)}
     facts = {
         **streams,
+        "arms": server.encoder.slots.facts,
         "spent": server.stopping.spent,
         "limits": limits(server),
         "stopped": server.stopped,
@@ -86,6 +87,7 @@ def put_back(server: Server, snapshot: Snapshot) -> None:
         filled(server.stream, facts, arrays["waiting"])
     else:
         put_back_many(server, server.many, snapshot)
+    server.encoder.slots.put_back(facts["arms"])
     server._bets = tuple(placed(arrays[f"{ALARM}{i}"], like) for i, like in enumerate(server._bets))
     server.alarm = facts["alarm"]
     server.stopping.spent = facts["spent"]

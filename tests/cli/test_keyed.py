@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from console import call, lines
-from killing import LINEAR, Runs, plain
+from killing import LINEAR, Runs, asked_for, plain
 from prometheus_client import CollectorRegistry, generate_latest
 from uncertain.cli.metrics import Figures
 from uncertain.cli.run import Run, prepared
@@ -176,11 +176,13 @@ def test_status_and_metrics_count_streams(tmp_path: Path) -> None:
 
 @pytest.mark.soak
 def test_killed_between_spills_it_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
-    kills, streams = 8, 10
-    given = turns(4_000, streams=4 * streams)
+    """A tenth of the kills; five events a stream, and one stream in four is in memory."""
+    kills, events = (number // share for number, share in zip(asked_for(), (10, 1), strict=True))
+    streams = events // 20
+    given = turns(events, streams=4 * streams)
     file = tmp_path / "in.ndjson"
     file.write_text(given)
-    options = ("--key-by", "user", "--streams", streams, "--every", 700)
+    options = ("--key-by", "user", "--streams", streams, "--every", events // 6)
     runs = Runs(tmp_path, file, *options)
     whole = call(*LINEAR, *options, "--checkpoint", tmp_path / "other", stdin=given)
     assert whole.status == 0, whole.err
@@ -189,7 +191,10 @@ def test_killed_between_spills_it_ends_as_if_it_had_not_been(tmp_path: Path) -> 
     found = plain(runs.out.read_bytes())
     assert found == plain(whole.out.encode())
     assert known(runs.kept) == known(tmp_path / "other")
-    assert len(known(runs.kept)) == 4 * streams
+    # Chance leaves out e^-5 of them.
+    count = len(known(runs.kept))
+    assert 0.98 * 4 * streams < count <= 4 * streams
+    print(f"\n{done} kills over {events} events of {count} streams, {streams} of them in memory")
     assert done > kills / 2
 
 

@@ -96,8 +96,8 @@ def test_memory_that_grows_is_noticed() -> None:
 
 @pytest.mark.soak
 def test_ten_million_events() -> None:
-    """UNCERTAIN_EVENTS: another number, from 10^6 on."""
-    count = int(os.environ.get("UNCERTAIN_EVENTS", 10**7))
+    """UNCERTAIN_LONG_EVENTS: another number, from 10^6 on."""
+    count = int(os.environ.get("UNCERTAIN_LONG_EVENTS", 10**7))
     found = lasted(count)
     bytes_, error = per_event(found, count)
     first, last = (np.interp(x, *found.memory.T) / 2**20 for x in (WARM, found.replies))

@@ -177,6 +177,7 @@ class RedisRuns(Runs):
         process.send_signal(signal.SIGTERM)
         said += process.communicate(timeout=60)[1]
         assert process.returncode == 0, said
+        assert b"asked to end: go on with --resume" in said
         replies = [reply for _, reply in self.here.replies("events")]
         self.out.write_text(lines(*replies))
         return said.decode()

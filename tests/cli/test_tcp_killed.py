@@ -115,6 +115,7 @@ class TcpRuns(Runs):
         process.send_signal(signal.SIGTERM)
         said += process.communicate(timeout=PATIENCE)[1]
         assert process.returncode == 0, said
+        assert b"asked to end: go on with --resume" in said
         assert self.feeder.wrong is None
         self.out.write_bytes(b"".join(reply + b"\n" for reply in self.feeder.heard))
         return said.decode()

@@ -17,7 +17,7 @@ def record(**fields):
 
 def test_arms_by_name_and_index():
     encoder = Encoder(Arms(3, 1), BINARY, ("red", "green"))
-    assert encoder.names == ("red", "green", "2")
+    assert encoder.slots.names == ["red", "green", "2"]
     assert encoder.action(record(action="green", x=[7.0])) == [1.0, 7.0]
     assert encoder.action(record(action=2, x=[7.0])) == [2.0, 7.0]
     assert encoder.action(record(action="2", x=[7.0])) == [2.0, 7.0]
