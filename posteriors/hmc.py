@@ -23,9 +23,10 @@ from .unknowns import Unknowns, fixed_continuous, uniform_draws
 
 SHORTEST = 0.5
 """Each chain's step is uniform from this share of the adapted size: no orbit is closed for all."""
-SMALL, SMALLEST = 0.125, 1e-2
-"""With this chance a chain's step is far smaller, down to this share (log-uniform): one that lies
-where the density is so steep that no usual step is accepted comes back all the same."""
+RARE, FAR = 0.125, 100.0
+"""With this chance a chain's step is up to so many times shorter or longer (log-uniform): one that
+is left where it is steep, and usual steps are refused, or flat, and they lead nowhere, comes back.
+Chains that are where the others are refuse most of the long ones, which adaptation overlooks."""
 FLOOR = 1e-3
 """Least scale of a coordinate, in prior standard deviations."""
 PAST = 20
@@ -113,7 +114,7 @@ def build(model: Model, config: HMC) -> Posterior:
 
     def refine(key: Array, state: State) -> tuple[State, Info]:
         chain_key, step_key, batch_key = jax.random.split(key, 3)
-        share = shares(step_key, count, unknowns.dtype)
+        share, usual = shares(step_key, count, unknowns.dtype)
 
         def density(u: Array) -> Array:
             return log_density(u, batch_key, state.history)
@@ -126,7 +127,9 @@ def build(model: Model, config: HMC) -> Posterior:
         end, how = jax.vmap(transition)(keys, state.chains.T, state.step_size * share)
         chains = end.position.T
         rate = (1 + jnp.maximum(state.quiet - config.settle, 0)) ** -DECAY
-        accepted = jnp.mean(how.acceptance_rate)
+        # Where no chain took a usual step there is nothing to adapt to.
+        some, mean = jnp.any(usual), jnp.mean(how.acceptance_rate, where=usual)
+        accepted = jnp.where(some, mean, state.acceptance)
         step_size = state.step_size * jnp.exp(GAIN * rate * (accepted - state.acceptance))
         mean, variance = follow(state.mean, state.variance, chains, rate * count / (count + PAST))
         log_density_now = jnp.mean(end.logdensity)
@@ -149,12 +152,14 @@ def build(model: Model, config: HMC) -> Posterior:
     return Posterior(init, absorb, refine, belief, history_fades(store))
 
 
-def shares(key: Array, count: int, dtype: Any) -> Array:
-    """Of the adapted step size, what each chain's transition takes, `[S]`."""
-    rare_key, small_key, usual_key = jax.random.split(key, 3)
+def shares(key: Array, count: int, dtype: Any) -> tuple[Array, Array]:
+    """Of the adapted step size, what each chain's transition takes, and whether that is one of the
+    usual ones, `[S]` each."""
+    rare_key, far_key, usual_key = jax.random.split(key, 3)
     usual = jax.random.uniform(usual_key, (count,), dtype, SHORTEST, 1.0)
-    small = SMALLEST ** jax.random.uniform(small_key, (count,), dtype)
-    return jnp.where(jax.random.bernoulli(rare_key, SMALL, (count,)), small, usual)
+    far = FAR ** jax.random.uniform(far_key, (count,), dtype, -1.0, 1.0)
+    rare = jax.random.bernoulli(rare_key, RARE, (count,))
+    return jnp.where(rare, far, usual), ~rare
 
 
 def follow(mean: Array, variance: Array, chains: Array, rate: Array) -> tuple[Array, Array]:
