@@ -15,8 +15,10 @@ from typing import Any
 from uncertain.cli.calibrate_table import chance, histogram
 from uncertain.decide.judge.bench import settled
 from uncertain.decide.judge.calibration import Asked, calibrated
+from uncertain.decide.judge.crew import crew
 from uncertain.decide.judge.experiment import Cell, Experiment, Row
 from uncertain.decide.judge.programs import forget
+from uncertain.decide.loop.cores import cores
 
 RUNS, STEPS, DRAWS, BINS, LEVEL = 1024, 10, 15, 16, 1e-4
 
@@ -68,24 +70,37 @@ def page(rows: list[dict[str, Any]], expected: list[dict[str, Any]]) -> str:
     return top + "\n".join(lines) + "\n"
 
 
+def one_cell(cell: Cell, asked: Asked) -> dict[str, Any]:
+    """In a worker, which keeps no programs of a cell that is done."""
+    try:
+        return calibrated(cell, asked)
+    finally:
+        forget()
+
+
 def main() -> None:
+    """Every cell that is not there yet, a worker a core."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", required=True, help="files to write, without their endings")
     out = Path(parser.parse_args().out)
     wanted = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
     file = out.with_suffix(".ndjson")
     kept = [json.loads(text) for text in file.read_text().splitlines()] if file.exists() else []
-    rows, expected = [], []
-    for cell, one in cells(wanted):
-        settle = one.get("settle", 0)
-        asked = Asked(DRAWS, BINS, settle=settle, level=LEVEL)
-        row = next((row for row in kept if same(row, cell, settle)), None)
-        row = row or calibrated(cell, asked)
-        rows.append(row)
-        expected.append(one)
-        print(line(row, one), f"{row['seconds']:.0f} s", flush=True)
-        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        forget()
+    jobs, expected, rows = list(cells(wanted)), [], []
+    with crew(cores()) as pool:
+        running: list[tuple[Any, Any]] = []
+        for cell, one in jobs:
+            settle = one.get("settle", 0)
+            asked = Asked(DRAWS, BINS, settle=settle, level=LEVEL)
+            row = next((row for row in kept if same(row, cell, settle)), None)
+            running.append((row, None if row else pool.submit(one_cell, cell, asked)))
+        for (row, future), (_, one) in zip(running, jobs, strict=True):
+            rows.append(row or future.result())
+            expected.append(one)
+            print(line(rows[-1], one), f"{rows[-1]['seconds']:.0f} s", flush=True)
+            # What was kept and is yet to come in turn stays there.
+            later = [row for row, _ in running[len(rows) :] if row]
+            file.write_text("".join(json.dumps(row) + "\n" for row in (*rows, *later)))
     out.with_suffix(".md").write_text(page(rows, expected))
 
 

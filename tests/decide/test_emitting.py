@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from console import call, lines
 from uncertain.decide.judge.experiment import Experiment, Row, check
 from uncertain.decide.judge.quality import Wanted, agent_and_world, quality
 from uncertain.decide.loop.building import agent_of, check_draws
@@ -77,6 +78,16 @@ def test_a_bench_takes_its_own_rule_and_judges_it(spec: str) -> None:
     assert np.all(np.isfinite(found["lower"]))
     assert np.all(found["lower"] <= found["upper"])
     assert "predicted" not in found
+
+
+def test_a_run_asks_the_network_and_says_of_no_draws(spec: str) -> None:
+    given = lines({"id": 1}, {"id": 1, "y": 0.5}, {"id": 2})
+    done = call("run", "--model", "location", "--posterior", spec, "--rule", "policy", stdin=given)
+    assert done.status == 0, done.err
+    asked, learnt, again = done.rows
+    assert (asked["draws"], asked["propensity"], learnt["nll"]) == (None, 1.0, None)
+    assert len(again["action"]) == 2
+    assert again["action"] != asked["action"]
 
 
 def test_another_file_is_another_agent(spec: str, tmp_path: Path) -> None:
