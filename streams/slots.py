@@ -26,7 +26,7 @@ class Slots:
         if not open:
             self.names += [str(i) for i in range(self._named, count)]
         # A name and the number it spells mean the same arm; a number works where no name is one.
-        self._places: dict[object, int] = {name: i for i, name in enumerate(self.names)}
+        self._places: dict[object, int] = {str(name): i for i, name in enumerate(self.names)}
         if not open:
             self._places |= {i: self._places.get(str(i), i) for i in range(count)}
         self._settled = len(self.names)
@@ -39,14 +39,15 @@ class Slots:
         """The place of an arm; None of a name that is not known and can have none."""
         if isinstance(name, bool):
             return None
-        found = self._places.get(name)
-        if found is not None or not self.open or not isinstance(name, str | int):
-            return found
-        if self.full:
+        if not self.open:
+            return self._places.get(name)
+        if not isinstance(name, str | int):
             return None
-        self._places[name] = len(self.names)
-        self.names.append(name)
-        return self._places[name]
+        found = self._places.get(str(name))
+        if found is None and not self.full:
+            found = self._places[str(name)] = len(self.names)
+            self.names.append(name)
+        return found
 
     def label(self, place: int) -> Name:
         """What a client calls an arm: its name, or its number where it has none."""
@@ -64,7 +65,7 @@ class Slots:
     def discard(self) -> None:
         """The line was refused: forget the names that it brought."""
         for name in self.names[self._settled :]:
-            del self._places[name]
+            del self._places[str(name)]
         del self.names[self._settled :]
 
     @property

@@ -98,8 +98,11 @@ class Runs:
     def killed_often(self, kills: int, size: int, seed: int) -> int:
         """Kill at random moments until `size` is answered; how often that was, `kills` at most."""
         rng, done, left = random.Random(seed), 0, size
-        # On a busy machine a kill comes late; the next ones are then closer together.
-        while done < kills and self.kill_at(rng.randrange(1, max(2 * left // (kills - done), 2))):
+        # On a busy machine a kill comes late; the next ones are then closer together, and each is
+        # due sooner than an even share would have it, or the last would find nothing to kill.
+        while done < kills and self.kill_at(
+            rng.randrange(1, max(3 * left // (2 * (kills - done) + 1), 2))
+        ):
             done, left = done + 1, size - self.size()
         return done
 

@@ -216,5 +216,4 @@ def test_two_hundred_kills_over_a_hundred_thousand_events(tmp_path, redis_alone)
     kills, events = asked_for()
     done, said, _ = disturbed(tmp_path, redis_alone, kills, events)
     print(f"\n{done} kills over {events} events: none lost, none twice, belief the same; {said}")
-    # On a busy machine the last kills may come too late.
-    assert done > kills / 2
+    assert done > 0.9 * kills

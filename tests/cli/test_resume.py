@@ -51,8 +51,7 @@ def test_two_hundred_kills_over_a_hundred_thousand_events(tmp_path: Path) -> Non
     runs.options = [*LINEAR, "--every", "1s"]
     compare(runs, given, undisturbed)
     print(f"\n{done} kills over {events} events: none lost, none twice, belief the same; {said}")
-    # On a busy machine the last kills may come too late.
-    assert done > kills / 2
+    assert done > 0.9 * kills
 
 
 def test_killed_between_pipes_it_goes_on_with_what_comes(tmp_path: Path) -> None:

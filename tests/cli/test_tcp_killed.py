@@ -169,5 +169,4 @@ def test_two_hundred_kills_over_a_hundred_thousand_events(tmp_path: Path) -> Non
     done, feeder, said = disturbed(tmp_path, kills, events)
     print(f"\n{done} kills over {events} events, {feeder.sent_again} lines sent again: none lost, "
           f"none twice, belief the same; {said}")  # fmt: skip
-    # On a busy machine the last kills may come too late.
-    assert done > kills / 2
+    assert done > 0.9 * kills

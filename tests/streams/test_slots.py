@@ -25,6 +25,14 @@ def test_new_names_take_places_in_turn_and_keep_them():
     assert slots.full
 
 
+def test_a_number_and_its_name_are_one_arm():
+    slots = Slots(4, ("1", "red"), open=True)
+    assert [slots.place(x) for x in (1, "1", 7, "7", 7)] == [0, 0, 2, 2, 2]
+    assert [slots.label(i) for i in range(3)] == ["1", "red", 7]
+    slots.discard()
+    assert slots.place("7") == 2
+
+
 def test_a_refused_line_brings_no_names():
     slots = Slots(4, open=True)
     slots.place("kept")
