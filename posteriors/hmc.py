@@ -25,8 +25,8 @@ SHORTEST = 0.5
 """Each chain's step is uniform from this share of the adapted size: no orbit is closed for all."""
 RARE, FAR = 0.125, 100.0
 """With this chance a chain's step is up to so many times shorter or longer (log-uniform): one that
-is left where it is steep, and usual steps are refused, or flat, and they lead nowhere, comes back.
-Chains that are where the others are refuse most of the long ones, which adaptation overlooks."""
+lags where it is steep, and usual steps are refused, or flat, and they lead nowhere, mostly comes
+back. Chains that are where the others are refuse most long ones, which adaptation overlooks."""
 FLOOR = 1e-3
 """Least scale of a coordinate, in prior standard deviations."""
 PAST = 20
