@@ -21,8 +21,8 @@ def one_thread() -> None:
 
     No use once anything was computed. Workers that compile with two threads each on two cores take
     a fifth longer in all. A call to decide then runs where it was made, without waking another
-    thread that may have to wait for a busy core: with the other core busy, one of 128 particles
-    takes .45 ms at p99.9 and 4.0 ms otherwise, and one of a few draws is a third quicker at p50.
+    thread that may have to wait for a busy core (docs/results/one-thread.txt: with the other core
+    busy, 128 particles take .43 ms at p99.9 and 3.7 ms otherwise).
     """
     if not hasattr(os, "sched_setaffinity"):
         return

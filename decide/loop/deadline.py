@@ -37,8 +37,7 @@ AGAIN = 20
 BEYOND = 3
 """Of the recent calls, how many may have been slower than what is reckoned with."""
 SPARE = 1.25
-"""Times that: a promise is of the slowest in a thousand, not of these few. Measured over 10 000
-decisions, a call at p99.9 took 1.2 to 1.4 times what it took at p95."""
+"""Times that: a promise is of the slowest in a thousand, of which the recent calls say little."""
 NANO = 1e-9
 
 
