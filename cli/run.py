@@ -18,12 +18,11 @@ from .arms import check_arms, places, with_arms
 from .environment import Environment, ExitStatus
 from .inputs import Intake, OnError
 from .keeping import LOOK, Keep, Kept, keeping
+from .tallied import summary
 
 if TYPE_CHECKING:
-    from ..decide.loop.many import Waits
-    from ..decide.loop.serve import Server, Tally
+    from ..decide.loop.serve import Server
     from ..decide.loop.step import Agent
-    from ..decide.loop.waiting import Waiting
     from ..posteriors.base import Model
     from ..streams.arriving import Arrival, Input
     from ..streams.refused import Refusals
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
 ALPHA = 1e-4
 """The chance of a false alarm in a run, however long; as in decide/loop/alarm.py, which would load
 all of JAX here."""
-MICROSECONDS = 1e-3
-"""In one nanosecond."""
 MILLISECONDS = 1e3
 """In one second."""
 
@@ -273,29 +270,6 @@ def with_batch(agent: Agent, options: Run) -> Agent:
         raise UsageError(f"--batch {count}: model {options.model} observes a vector each time")
     rule = build_batch(options.rule, model, count, options.explore, options.particles)
     return agent._replace(rule=rule)
-
-
-def summary(tally: Tally, waiting: Waiting | Waits) -> list[str]:
-    """What was done, for a person: counts, and latency in microseconds."""
-    lines = [f"{tally.decided} decisions, {tally.learnt} events learnt"]
-    for name, taken in (("decide", tally.decide), ("learn", tally.learn)):
-        if taken:
-            ordered = sorted(taken)
-            middle, high = (ordered[int(q * (len(ordered) - 1))] for q in (0.5, 0.99))
-            lines[0] += (
-                f"; {name} p50 {middle * MICROSECONDS:,.0f} µs, p99 {high * MICROSECONDS:,.0f} µs"
-            )
-    for count, what in (
-        (tally.unmatched, "observations of an id that was not waiting: not learnt"),
-        (waiting.dropped, "decisions dropped unanswered: beyond --horizon"),
-        (len(waiting), "decisions still without an observation"),
-        (tally.late, "answers after their deadline"),
-        (tally.cheaper, "decisions with fewer draws or candidates, to be in time"),
-        (tally.unhealthy, "updates not healthy (not finite or rejected)"),
-    ):
-        if count:
-            lines.append(f"{count} {what}")
-    return lines
 
 
 __all__ = ["Run", "run"]

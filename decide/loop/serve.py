@@ -7,9 +7,7 @@ learnt. Not here: bytes (streams/ndjson.py), or what a person is told (cli/run.p
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -27,30 +25,12 @@ from .scoring import belief_shape, build_foresight, told, unalarmed
 from .step import Agent
 from .stopping import Stopping
 from .stream import Stream
+from .tally import Tally
 from .thinking import Thoughts
 from .waiting import Pending, Waiting
 
-KEPT = 100_000
-"""Latencies remembered for the summary: a stream may have no end, memory has."""
 SECOND = 1e9
 """In nanoseconds; dividing by it keeps short decimals short."""
-
-
-@dataclass
-class Tally:
-    """What was done: counts, and the last latencies in nanoseconds.
-
-    late: answers after their deadline. cheaper: decisions that looked at less than they could.
-    """
-
-    decided: int = 0
-    learnt: int = 0
-    unmatched: int = 0
-    unhealthy: int = 0
-    late: int = 0
-    cheaper: int = 0
-    decide: deque[int] = field(default_factory=lambda: deque(maxlen=KEPT))
-    learn: deque[int] = field(default_factory=lambda: deque(maxlen=KEPT))
 
 
 class Server:
@@ -312,4 +292,4 @@ def reply_stopped(reason: str) -> dict[str, Any]:
     return {"stop": True, "reason": reason}
 
 
-__all__ = ["Server", "Tally"]
+__all__ = ["Server"]
