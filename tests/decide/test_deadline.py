@@ -201,6 +201,33 @@ def test_a_pace_falls_to_the_last_rung_when_late_and_never_recompiles(
 
 
 @pytest.mark.usefixtures("each_cheaper")
+def test_what_is_spent_around_a_call_counts_once_the_answer_is_there() -> None:
+    live = build_live(AGENT)
+    pace = pacing.Pace(AGENT, live, {live: 0}, 1.0, rule_of)
+    blank = jax.tree.map(np.asarray, blank_request(AGENT))
+    event = live.write_event(jax.tree.map(np.asarray, example_event(MODEL))._replace(weight=1.0))
+    packed = packed_after(live)
+    assert pace._lessons is not None
+    ladders = pace._choices[live].ladder, pace._lessons.ladder
+    for number in range(2):
+        pace.begin()
+        if number == 0:
+            pace.decide(live, packed, blank, live.write_request(blank))
+        else:
+            pace.learn(packed, event)
+        time.sleep(0.02)
+        assert ladders[number].around.high == 0.0
+        assert pace.punctual()
+        assert 0.02 <= ladders[number].around.high < 1.0
+        # Asked again, or of an input that nothing was done about, it adds nothing.
+        seen = len(ladders[number].around._values)
+        pace.punctual()
+        pace.begin()
+        pace.punctual()
+        assert len(ladders[number].around._values) == seen == 1
+
+
+@pytest.mark.usefixtures("each_cheaper")
 def test_what_the_clock_chose_before_is_followed() -> None:
     live = build_live(AGENT)
     pace = pacing.Pace(AGENT, live, {live: 0}, 1.0, rule_of)
