@@ -2,7 +2,8 @@
 
 `python benchmarks/calibration.py --out docs/results/calibration` reads calibration.toml beside this
 file, writes a row a cell to `.ndjson` and the comparison to `.md`. Cells that are in the `.ndjson`
-already are not run again. Not here: the measure (decide/judge/calibration.py).
+already are not run again. `--full` adds what is marked so there. Not here: the measure
+(decide/judge/calibration.py).
 """
 
 import argparse
@@ -82,21 +83,26 @@ def main() -> None:
     """Every cell that is not there yet, a worker a core."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", required=True, help="files to write, without their endings")
-    out = Path(parser.parse_args().out)
+    parser.add_argument("--full", action="store_true", help="every posterior in every world")
+    given = parser.parse_args()
+    out = Path(given.out)
     wanted = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
     file = out.with_suffix(".ndjson")
     kept = [json.loads(text) for text in file.read_text().splitlines()] if file.exists() else []
-    jobs, expected, rows = list(cells(wanted)), [], []
+    expected: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     with crew(cores()) as pool:
         running: list[tuple[Any, Any]] = []
-        for cell, one in jobs:
+        for cell, one in cells(wanted):
             settle = one.get("settle", 0)
             asked = Asked(DRAWS, BINS, settle=settle, level=LEVEL)
             row = next((row for row in kept if same(row, cell, settle)), None)
-            running.append((row, None if row else pool.submit(one_cell, cell, asked)))
-        for (row, future), (_, one) in zip(running, jobs, strict=True):
-            rows.append(row or future.result())
+            if row is None and one.get("full") and not given.full:
+                continue
             expected.append(one)
+            running.append((row, None if row else pool.submit(one_cell, cell, asked)))
+        for (row, future), one in zip(running, expected, strict=True):
+            rows.append(row or future.result())
             print(line(rows[-1], one), f"{rows[-1]['seconds']:.0f} s", flush=True)
             # What was kept and is yet to come in turn stays there.
             later = [row for row, _ in running[len(rows) :] if row]
