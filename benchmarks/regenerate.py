@@ -46,7 +46,9 @@ Row = dict[str, Any]
 def key(row: Row) -> tuple[Any, ...]:
     """What a row is known by."""
     config = row.get("config") or {}
-    return (*(str(row.get(name)) for name in KEY), *(str(config.get(name)) for name in CONFIG))
+    # Older rows leave out what is nought.
+    found = *(row.get(name) for name in KEY), *(config.get(name) for name in CONFIG)
+    return tuple(str(value or None) for value in found)
 
 
 def figures(part: Any, path: str = "") -> Iterator[tuple[str, float, float]]:
@@ -127,7 +129,7 @@ def regenerate(name: str, one: Row, full: bool, data: Path | None, out: Path) ->
         words = shlex.split(line.format(**places))
         # A terminal sees their tables; a pipe would get rows that are in a file already.
         rest = None if sys.stdout.isatty() else subprocess.DEVNULL
-        kept = subprocess.PIPE if "stdout" in one else rest
+        kept = rest if "{files}" in line or "stdout" not in one else subprocess.PIPE
         done = subprocess.run([program(words[0]), *words[1:]], cwd=within, stdout=kept, check=False)
         printed += done.stdout or b""
         if done.returncode:
