@@ -1,4 +1,4 @@
-"""In how many runs of hmc a chain is left behind, by how many steps are far from the usual size.
+"""In how many runs of hmc a chain is left behind, with and without bringing it back.
 
     python benchmarks/left_behind.py
 
@@ -8,32 +8,35 @@ left behind moves a run's mean by hundreds of posterior deviations; ten count. N
 (`uncertain bench posteriordb`).
 """
 
+import math
+
 import jax
 import numpy as np
 from uncertain.decide.judge.parity import Effort, estimate
+from uncertain.posteriors import hmc
 from uncertain.posteriors.target import Data
 from uncertain.posteriors.targets.blr import LinearRegression
 
 RUNS, SEEDS, OFF = 96, (0, 1), 1e-3
-SHARES = 0.0, 0.125, 0.25, 0.5
 
 
-def left_behind(target: LinearRegression, far: float, seed: int) -> int:
+def left_behind(target: LinearRegression, seed: int) -> int:
     """Of RUNS runs."""
-    found = estimate(target, f"hmc:far={far}", Effort(runs=RUNS, seed=seed), np.zeros(6))
+    found = estimate(target, "hmc", Effort(runs=RUNS, seed=seed), np.zeros(6))
     return int((np.abs(found.first[:, :5] - 1).max(1) > OFF).sum())
 
 
 def main() -> None:
-    """A line a share of far steps."""
+    """Both ways, seed by seed."""
     jax.config.update("jax_enable_x64", True)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(100, 5)) * 1000
     target = LinearRegression(Data({"X": x, "y": x @ np.ones(5) + rng.normal(size=100)}))
-    for far in SHARES:
-        counts = [left_behind(target, far, seed) for seed in SEEDS]
+    for lost in (math.inf, hmc.LOST):
+        hmc.LOST = lost
+        counts = [left_behind(target, seed) for seed in SEEDS]
         total = RUNS * len(SEEDS)
-        print(f"far={far:g}: {sum(counts)} of {total} runs, by seed {counts}", flush=True)
+        print(f"LOST = {lost:g}: {sum(counts)} of {total} runs, by seed {counts}", flush=True)
 
 
 if __name__ == "__main__":

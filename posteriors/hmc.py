@@ -3,7 +3,8 @@
 All chains take a leapfrog step together, so a gradient is one sweep over the memory with particles
 on the last axis. Step size and masses follow the chains while events arrive, ever more slowly
 while none do: the chains then keep the posterior. Not here: choosing how far to travel.
-Sources: Duane et al. (1987); Neal (2011); Andrieu and Thoms (2008) for the adaptation.
+Sources: Duane et al. (1987); Neal (2011); Andrieu and Thoms (2008) for the adaptation; Vrugt et al.
+(2009) for chains that are left behind.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from .unknowns import Unknowns, fixed_continuous, uniform_draws
 
 SHORTEST = 0.5
 """Each chain's step is uniform from this share of the adapted size: no orbit is closed for all."""
-RARE, FAR = 0.125, 100.0
-"""With this chance a chain's step is up to so many times shorter or longer (log-uniform): one that
-lags where it is steep, and usual steps are refused, or flat, and they lead nowhere, mostly comes
-back. Chains that are where the others are refuse most long ones, which adaptation overlooks."""
+LOST, PATIENCE = 20.0, 20
+"""After so many refines on no new event a chain whose log density is more than so many nats for
+each unknown below the median is left behind, and goes on from where another is (compare outlier
+chains in Vrugt et al. 2009). Of a normal posterior of one unknown one draw in 10^9 lies so low, of
+two one in 10^17."""
 FLOOR = 1e-3
 """Least scale of a coordinate, in prior standard deviations."""
 PAST = 20
@@ -114,7 +116,7 @@ def build(model: Model, config: HMC) -> Posterior:
 
     def refine(key: Array, state: State) -> tuple[State, Info]:
         chain_key, step_key, batch_key = jax.random.split(key, 3)
-        share, usual = shares(step_key, count, unknowns.dtype)
+        share = jax.random.uniform(step_key, (count,), unknowns.dtype, SHORTEST, 1.0)
 
         def density(u: Array) -> Array:
             return log_density(u, batch_key, state.history)
@@ -125,11 +127,10 @@ def build(model: Model, config: HMC) -> Posterior:
 
         keys = jax.random.split(chain_key, count)
         end, how = jax.vmap(transition)(keys, state.chains.T, state.step_size * share)
-        chains = end.position.T
+        donors = instead(end.logdensity, LOST * unknowns.size)
+        chains = jnp.where(state.quiet >= PATIENCE, end.position[donors], end.position).T
         rate = (1 + jnp.maximum(state.quiet - config.settle, 0)) ** -DECAY
-        # Where no chain took a usual step there is nothing to adapt to.
-        some, mean = jnp.any(usual), jnp.mean(how.acceptance_rate, where=usual)
-        accepted = jnp.where(some, mean, state.acceptance)
+        accepted = jnp.mean(how.acceptance_rate)
         step_size = state.step_size * jnp.exp(GAIN * rate * (accepted - state.acceptance))
         mean, variance = follow(state.mean, state.variance, chains, rate * count / (count + PAST))
         log_density_now = jnp.mean(end.logdensity)
@@ -152,14 +153,14 @@ def build(model: Model, config: HMC) -> Posterior:
     return Posterior(init, absorb, refine, belief, history_fades(store))
 
 
-def shares(key: Array, count: int, dtype: Any) -> tuple[Array, Array]:
-    """Of the adapted step size, what each chain's transition takes, and whether that is one of the
-    usual ones, `[S]` each."""
-    rare_key, far_key, usual_key = jax.random.split(key, 3)
-    usual = jax.random.uniform(usual_key, (count,), dtype, SHORTEST, 1.0)
-    far = FAR ** jax.random.uniform(far_key, (count,), dtype, -1.0, 1.0)
-    rare = jax.random.bernoulli(rare_key, RARE, (count,))
-    return jnp.where(rare, far, usual), ~rare
+def instead(log_density: Array, below: float) -> Array:
+    """Which chain `[S]` to go on from, for each: its own, unless `log_density [S]` is so far below
+    the median or no number; then the lost ones share out the others in turn, which are alike."""
+    lost = ~(log_density >= jnp.median(jnp.nan_to_num(log_density, nan=-jnp.inf)) - below)
+    lost &= ~jnp.all(lost)
+    kept = jnp.argsort(lost, stable=True)
+    turn = (jnp.cumsum(lost) - 1) % jnp.maximum(jnp.sum(~lost), 1)
+    return jnp.where(lost, kept[turn], jnp.arange(len(lost)))
 
 
 def follow(mean: Array, variance: Array, chains: Array, rate: Array) -> tuple[Array, Array]:

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from support import Z, seeded, simulate
-from uncertain.posteriors import hmc
 from uncertain.posteriors.base import UsageError
 from uncertain.posteriors.history import memory
 from uncertain.posteriors.hmc import FLOOR, follow, together
@@ -156,31 +155,3 @@ def test_minibatch_key_is_meant_to_be_used_again() -> None:
 def test_options_out_of_range_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match=text.partition(":")[2].partition("=")[0]):
         build_posterior(text, MODEL)
-
-
-def moved(step_size: float) -> np.ndarray:
-    """How far each of 512 chains went in one transition from the posterior's mean, `[S]`."""
-    posterior = build_posterior("hmc:particles=512", MODEL)
-    state = posterior.absorb(seeded(1), posterior.init(seeded(0)), EVENTS)
-    mean = jnp.asarray(closed_form()[0], state.chains.dtype)
-    state = state._replace(
-        chains=jnp.broadcast_to(mean[:, None], state.chains.shape),
-        step_size=jnp.asarray(step_size, state.step_size.dtype),
-    )
-    # A function of its own, traced anew.
-    end, _ = jax.jit(lambda key, state: posterior.refine(key, state))(seeded(2), state)
-    return np.abs(np.asarray(end.chains) - np.asarray(state.chains)).max(0)
-
-
-def test_where_usual_steps_are_refused_or_lead_nowhere_a_few_chains_move_on(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """At a rate of 1/32, none of 512 would be by chance once in 10 million."""
-    steep, flat = moved(4.0), moved(1e-4)
-    assert 0 < (steep > 0).mean() < hmc.RARE
-    ordinary = np.median(flat)
-    assert 0 < (flat > 10 * ordinary).mean() < hmc.RARE
-    # Negative control: only usual steps.
-    monkeypatch.setattr(hmc, "RARE", 0.0)
-    assert not moved(4.0).any()
-    assert moved(1e-4).max() < 10 * ordinary
