@@ -4,9 +4,9 @@
     python benchmarks/break_even.py amortised.ndjson
 
 Decisions = seconds of training / (seconds of one decision and its learning, less the policy's), at
-p50, for every other row of the same world. Training may have been done on another machine than
-deciding, which the file says and the table shows. Relative paths of policies are from this folder.
-Not here: what the decisions were worth, which stands beside it.
+p50, for every other row of the same world that infers anything. Training may have been done on
+another machine than deciding, which the file says and the table shows. Relative paths of policies
+are from this folder. Not here: what the decisions were worth, which stands beside it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def table(rows: list[Row]) -> list[str]:
         cells += [f"{total[q] * 1e6:.0f}" if total else "–" for q in ("p50", "p99")]
         said = []
         for policy, made in trained:
-            if policy is row or not (total and policy["total"]) or policy["world"] != row["world"]:
+            timed = total and policy["total"] and row["rule"] != "random"
+            if policy is row or not timed or policy["world"] != row["world"]:
                 continue
             count = pays_after(made.trained["seconds"], policy["total"]["p50"], total["p50"])
             said.append("never" if count is None else f"{count:,.0f}")
