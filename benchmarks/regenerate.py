@@ -176,7 +176,8 @@ def page(tables: dict[str, Row], times: dict[str, Row]) -> str:
         "|---|---|---|---|---|",
     ]
     for name, one in tables.items():
-        smaller = f" [`{one['size']}`]" if "full" in one else ""
+        instead = f"`{one['size']}`" if one.get("size") else "nothing"
+        smaller = f" [{instead}]" if "full" in one else ""
         shown = "<br>".join(f"`{line.replace(' {files}', '')}`" for line in commands(one, True))
         row = times.get(name)
         cells = [f"`{name}`", shown + smaller, took(row) if row else "–"]
