@@ -168,10 +168,10 @@ def page(tables: dict[str, Row], times: dict[str, Row]) -> str:
         "`python benchmarks/regenerate.py NAME --data FOLDER --out FOLDER` runs the commands "
         "below, with what stands in [brackets] in place of the size of the stored table unless "
         "`--full` is said, and compares what comes out with what is stored. `took` is how long "
-        "that was, one after the other on two cores, programs compiled on the way. `apart` is the "
-        "largest distance of a figure from the stored one, in standard errors, of how many "
-        "figures; of a hundred figures one is 2.6 apart by chance. Latencies and what has no "
-        "standard error are not compared.\n",
+        "that was on two cores, mostly with another table made beside it, programs compiled on "
+        "the way. `apart` is the largest distance of a figure from the stored one, in standard "
+        "errors, of how many figures; of a hundred figures one is 2.6 apart by chance. Latencies "
+        "and what has no standard error are not compared.\n",
         "| name | commands | took | apart | read |",
         "|---|---|---|---|---|",
     ]
