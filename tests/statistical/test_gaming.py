@@ -144,7 +144,9 @@ def test_work_hidden_in_learn_counts() -> None:
     )  # fmt: skip
     assert result.status == 0, result.err
     honest, hides = result.rows
-    assert hides["decide"]["p50"] < 3 * honest["decide"]["p50"]
+    # Of one run, whose decisions and updates take turns: what slows one slows the other.
+    assert hides["learn"]["p50"] > 10 * hides["decide"]["p50"]
+    assert honest["learn"]["p50"] < 10 * honest["decide"]["p50"]
     assert hides["learn"]["p50"] > 10 * honest["learn"]["p50"]
     assert hides["total"]["p50"] > 5 * honest["total"]["p50"]
     gains = [row["gain"]["above_random"]["mean"] for row in (honest, hides)]
