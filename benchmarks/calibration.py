@@ -72,9 +72,11 @@ def page(rows: list[dict[str, Any]], expected: list[dict[str, Any]]) -> str:
 
 
 def one_cell(cell: Cell, asked: Asked) -> dict[str, Any]:
-    """In a worker, which keeps no programs of a cell that is done."""
+    """In a worker, which keeps no programs of a cell that is done. Of single unknowns there are up
+    to 26 a cell: only the worst, which the row names, is kept."""
     try:
-        return calibrated(cell, asked)
+        row = calibrated(cell, asked)
+        return {name: part for name, part in row.items() if name != "quantities"}
     finally:
         forget()
 

@@ -1,12 +1,13 @@
 """Make tables of docs/results again, smaller unless `--full`, and compare them with the stored.
 
     python benchmarks/regenerate.py --list
-    python benchmarks/regenerate.py wheel testbed --data FOLDER --out again
-    python benchmarks/regenerate.py location --full
+    python benchmarks/regenerate.py location mushroom --data FOLDER --out again
+    python benchmarks/regenerate.py wheel --full
 
 regenerate.toml beside this file says how each is made. Without names all are made, one after the
 other; each is written to `--out`, and how long it took and how far its figures are from the stored
-ones is added to `regenerated.ndjson` there. `--page` writes docs/results/commands.md from what is
+ones is added to `regenerated.ndjson` there. A sweep whose store is there already goes on, and then
+takes less. `--page` writes docs/results/commands.md from what is
 known of them. Not here: what the tables say (docs/results/README.md).
 """
 
@@ -213,7 +214,7 @@ def main() -> None:
         times = {row["name"]: row for row in rows_of(file)} if file.exists() else {}
         (RESULTS / "commands.md").write_text(page(tables, times))
         return
-    out, data = given.out.absolute(), given.data and Path(given.data).absolute()
+    out, data = given.out.absolute(), given.data and given.data.absolute()
     out.mkdir(parents=True, exist_ok=True)
     failed = False
     for name in given.names or tables:

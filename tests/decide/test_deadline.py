@@ -5,6 +5,7 @@ Not here: gain and misses over many events, which a bench measures.
 
 import time
 from itertools import count, pairwise
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -200,12 +201,18 @@ def test_a_pace_falls_to_the_last_rung_when_late_and_never_recompiles(
     assert pace.traces() == before
 
 
-@pytest.mark.usefixtures("each_cheaper")
-def test_what_is_spent_around_a_call_counts_once_the_answer_is_there() -> None:
+def paced() -> tuple[Any, pacing.Pace, Any, Any]:
+    """A live agent, its pace by the second, and a request and an event as both take them."""
     live = build_live(AGENT)
     pace = pacing.Pace(AGENT, live, {live: 0}, 1.0, rule_of)
     blank = jax.tree.map(np.asarray, blank_request(AGENT))
-    event = live.write_event(jax.tree.map(np.asarray, example_event(MODEL))._replace(weight=1.0))
+    event = jax.tree.map(np.asarray, example_event(MODEL))._replace(weight=1.0)
+    return live, pace, blank, live.write_event(event)
+
+
+@pytest.mark.usefixtures("each_cheaper")
+def test_what_is_spent_around_a_call_counts_once_the_answer_is_there() -> None:
+    live, pace, blank, event = paced()
     packed = packed_after(live)
     assert pace._lessons is not None
     ladders = pace._choices[live].ladder, pace._lessons.ladder
@@ -229,10 +236,7 @@ def test_what_is_spent_around_a_call_counts_once_the_answer_is_there() -> None:
 
 @pytest.mark.usefixtures("each_cheaper")
 def test_what_the_clock_chose_before_is_followed() -> None:
-    live = build_live(AGENT)
-    pace = pacing.Pace(AGENT, live, {live: 0}, 1.0, rule_of)
-    blank = jax.tree.map(np.asarray, blank_request(AGENT))
-    event = live.write_event(jax.tree.map(np.asarray, example_event(MODEL))._replace(weight=1.0))
+    live, pace, blank, event = paced()
     late = time.perf_counter_ns() - 2 * 10**9
     # In full although there is no time, and on a low rung although there is plenty.
     pace.begin(arrived=late)
