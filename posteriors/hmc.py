@@ -127,12 +127,8 @@ def build(model: Model, config: HMC) -> Posterior:
 
         keys = jax.random.split(chain_key, count)
         end, how = jax.vmap(transition)(keys, state.chains.T, state.step_size * share)
-        # Where one agent lives, this costs nothing while events keep coming.
-        chains = jax.lax.cond(
-            state.quiet >= PATIENCE,
-            lambda: end.position[instead(end.logdensity, LOST * unknowns.size)],
-            lambda: end.position,
-        ).T
+        donors = instead(end.logdensity, LOST * unknowns.size)
+        chains = jnp.where(state.quiet >= PATIENCE, end.position[donors], end.position).T
         rate = (1 + jnp.maximum(state.quiet - config.settle, 0)) ** -DECAY
         accepted = jnp.mean(how.acceptance_rate)
         step_size = state.step_size * jnp.exp(GAIN * rate * (accepted - state.acceptance))
