@@ -75,6 +75,8 @@ def of_file(place: str, environment: Environment) -> list[Result]:
 
     from ..posteriors.base import UsageError
     from ..streams.files import Source
+    from ..streams.ndjson import looked
+    from ..streams.record import Where
 
     source = Source(place, environment.stdin)
     found = []
@@ -83,8 +85,10 @@ def of_file(place: str, environment: Environment) -> list[Result]:
             continue
         try:
             row = msgspec.json.decode(line)
-        except msgspec.DecodeError as error:
-            raise UsageError(f"{source.name}:{number}: not JSON ({error})") from error
+        except Exception as error:  # that it refuses is all that is read from it
+            found = looked(line, Where(source.name, number))
+            flaw = found.flaw or "cannot be read"
+            raise UsageError(f"{source.name}:{number}: not JSON ({flaw})") from error
         if not isinstance(row, dict) or not isinstance(row.get("config"), dict):
             raise UsageError(
                 f"{source.name}:{number}: no result of bench or sweep; write them with "

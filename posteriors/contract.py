@@ -34,7 +34,7 @@ def _attempt(kind: str, target: str, what: str, function: Callable[..., Any], *a
     try:
         return function(*args)
     except UsageError as error:
-        if target in str(error):
+        if str(error).startswith(f"{kind} {target}"):
             raise
         raise UsageError(f"{kind} {target}: {error}") from error
     except Exception as error:  # a user's code may fail in any way at all

@@ -114,6 +114,11 @@ def load_module(kind: str, path: str) -> ModuleType:
     return module
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, or its type where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def describe(error: BaseException) -> str:
     """Type and first line of an error."""
     if isinstance(error, SyntaxError):

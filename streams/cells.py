@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from .looking import look
 from .record import Where
 
 WHOLE = re.compile(r"0|-?[1-9]\d{0,300}", re.ASCII)
@@ -48,13 +49,20 @@ def value(where: Where, field: str, text: str) -> str | int | list[Any]:
         return text
     try:
         return msgspec.json.decode(text, type=str)
-    except msgspec.DecodeError as error:
-        raise where.error(field, f"{text} is no text in quotes ({error})", REMEDY) from error
+    except Exception as error:  # that it refuses is all that is read from it
+        what = f"{text} is no text in quotes{because(text)}"
+        raise where.error(field, what, REMEDY) from error
 
 
 def items(where: Where, field: str, text: str) -> list[Any]:
     """A list, or LineError."""
     try:
         return msgspec.json.decode(text, type=list)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise where.error(field, f"{text!r} is no list ({error})", REMEDY) from error
+    except Exception as error:  # that it refuses is all that is read from it
+        raise where.error(field, f"{text!r} is no list{because(text)}", REMEDY) from error
+
+
+def because(text: str) -> str:
+    """The flaw of a text that is not JSON, in brackets; nothing if it is."""
+    flaw = look(text).flaw
+    return f" ({flaw})" if flaw else ""

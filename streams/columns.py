@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..posteriors.base import UsageError
+from ..posteriors.loading import first_line
 from .csvrows import rows
 from .files import Source
 from .record import Where
@@ -72,8 +73,8 @@ def parquet(path: str) -> Columns:
         ) from error
     try:
         table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        reason = str(error).strip().splitlines()[0]
+    except Exception as error:  # a damaged file fails in any way at all
+        reason = first_line(error)
         raise UsageError(f"{path}: cannot be read ({reason}); check the path") from error
 
     def where(row: int) -> Where:

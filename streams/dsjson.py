@@ -15,14 +15,18 @@ from typing import Any
 
 import msgspec
 
+from . import looking
 from .dslabel import REMEDY, Pairs, answer, labels, real
 from .examples import Action, Example, Sparse, log_of
 from .features import Features, add
 from .files import Source
 from .log import Log
 from .moments import moment
-from .ndjson import NOT_JSON
+from .ndjson import NOT_JSON, looked, not_json
 from .record import Errors, LineError, Where, stop
+
+DEEPEST = 100
+"""Levels of nesting that every decoder takes."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +77,14 @@ def decode(line: bytes, where: Where) -> Pairs:
             # Half a surrogate pair is no text, but Python's decoder takes it.
             msgspec.json.decode(line)
         return _decoder.decode(line.decode())
-    except UnicodeDecodeError as error:
-        remedy = "write the file as UTF-8"
-        raise where.error("", "not UTF-8 text", remedy, "not UTF-8") from error
-    except RecursionError as error:
-        raise where.error("", "nested too deeply", REMEDY, NOT_JSON) from error
-    except (ValueError, msgspec.DecodeError) as error:
-        what = f"not JSON ({error})"
-        raise where.error("", what, "write one JSON object a line", NOT_JSON) from error
+    except Exception as error:  # that it refuses is all that is read from it
+        found = looked(line, where)
+        if not found.flaw and (none := looking.no_number(found.value)):
+            raise not_json(f"{none[1]} is no number", where) from error
+        if found.flaw:
+            raise not_json(found.flaw, where) from error
+        what = "nested too deeply" if found.depth > DEEPEST else "cannot be read"
+        raise where.error("", what, REMEDY, NOT_JSON) from error
 
 
 def passed_over(fields: Pairs) -> str:

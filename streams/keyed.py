@@ -49,14 +49,14 @@ def decoder(field: str | None) -> Callable[[bytes, Where], Record]:
     if field is None:
         return decode
     check_field(field)
-    kind = msgspec.defstruct(
+    kind: Any = msgspec.defstruct(
         "Keyed", [("key", Key, msgspec.field(name=field))], bases=(Line,), kw_only=True,
         forbid_unknown_fields=True, gc=False,
     )  # fmt: skip
     known: Any = msgspec.json.Decoder(kind)
 
     def keyed(line: bytes, where: Where) -> Record:
-        found: Any = decoded(known, line, where, field)
+        found: Any = decoded(known, line, where, kind)
         made = record(found, where)
         made.key = found.key
         return made
@@ -69,7 +69,7 @@ def key_of(line: bytes, field: str) -> str | int | None:
     try:
         found = msgspec.json.decode(line, type=dict[str, msgspec.Raw]).get(field)
         return None if found is None else msgspec.json.decode(found, type=Key)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except Exception:  # whatever is wrong with it, it has no key that can be read
         return None
 
 

@@ -6,7 +6,6 @@ Not here: joining late observations to their decisions (log.py), or arrays (enco
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, BinaryIO
@@ -16,7 +15,9 @@ import numpy as np
 
 from ..posteriors.loading import nearest
 from .files import Source
+from .fitting import MISSING, TOO_LARGE, UNKNOWN, Misfit, misfit
 from .log import Log, infer
+from .looking import Look, inner, look, no_number
 from .record import Errors, LineError, Offer, Positive, Record, Where, stop
 
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
@@ -43,14 +44,10 @@ class Native:
     """No options: the format says everything itself."""
 
 
-NOT_JSON = "not JSON"
+NOT_JSON, NOT_UTF8, NOT_A_NUMBER = "not JSON", "not UTF-8", "not a number"
 ABSENT = "leave the event out, or the field if optional"
 """What to do about a number that is none."""
 FIELDS = list(Line.__struct_fields__)
-NOT_A_NUMBER = re.compile(rb'"(\w+)"\s*:\s*\[?[^"\]}]*?(-?(?:NaN|Infinity|nan|inf)\b)')
-UNKNOWN = re.compile(r"unknown field `(.*)`", re.DOTALL)
-MISSING = re.compile(r"required field `(.*)`", re.DOTALL)
-PLACE = re.compile(r" - at `\$\.?(.*)`$")
 
 _decoder = msgspec.json.Decoder(Line)
 
@@ -60,12 +57,14 @@ def decode(line: bytes, where: Where) -> Record:
     return record(decoded(_decoder, line, where), where)
 
 
-def decoded(decoder: msgspec.json.Decoder[Line], line: bytes, where: Where, *more: str) -> Line:
-    """The fields of a line. more: those that its decoder knows besides `FIELDS`."""
+def decoded(
+    decoder: msgspec.json.Decoder[Line], line: bytes, where: Where, kind: type[Line] = Line
+) -> Line:
+    """The fields of a line. kind: the class that `decoder` makes."""
     try:
         return decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise explain(error, line, where, *more) from error
+    except Exception as error:  # that it refuses is all that is read from it
+        raise explain(line, where, kind) from error
 
 
 def record(f: Line, where: Where) -> Record:
@@ -89,11 +88,12 @@ def checked(fields: dict[str, Any], where: Where) -> Record:
     for name, value in fields.items():
         for number in flat(value):
             if isinstance(number, float) and not math.isfinite(number):
-                raise where.error(name, f"{number} is no number", ABSENT, "not a number")
+                raise where.error(name, f"{number} is no number", ABSENT, NOT_A_NUMBER)
     try:
-        return record(msgspec.convert(fields, Line), where)
-    except msgspec.ValidationError as error:
-        raise explain(error, b"", where) from error
+        line = msgspec.convert(fields, Line)
+    except Exception as error:  # that it refuses is all that is read from it
+        raise unfit(misfit(fields, Line), where) from error
+    return record(line, where)
 
 
 def flat(value: Any) -> Iterator[Any]:
@@ -105,29 +105,54 @@ def flat(value: Any) -> Iterator[Any]:
         yield value
 
 
-def explain(error: Exception, line: bytes, where: Where, *more: str) -> LineError:
-    """What msgspec found wrong, as one line about the user's own words. more: as in `decoded`."""
-    if not isinstance(error, msgspec.ValidationError):
-        if isinstance(error, UnicodeDecodeError):
-            return where.error("", "not UTF-8 text", "write the file as UTF-8", "not UTF-8")
-        if found := NOT_A_NUMBER.search(line):
-            field, value = found[1].decode(), found[2].decode()
-            return where.error(field, f"{value} is no number", ABSENT, "not a number")
-        return where.error("", f"not JSON ({error})", "write one JSON object a line", NOT_JSON)
-    message = str(error)
-    place = PLACE.search(message)
-    field = place[1] if place else ""
-    message = PLACE.sub("", message)
-    if unknown := UNKNOWN.search(message):
-        known = ["id", "x", "cost"] if field.startswith("actions") else [*FIELDS, *more]
-        what = f'no field called "{unknown[1]}"'
-        return where.error(field, what, nearest(unknown[1], known)[2:], "unknown field")
-    if missing := MISSING.search(message):
-        return where.error(missing[1], "missing", "every line needs it", "missing field")
-    if "out of range" in message:
-        return where.error(field, "too large for a number", "keep it finite", "too large")
-    wanted = message[0].lower() + message[1:].replace("`", "")
-    return where.error(field, wanted, "correct the line")
+def explain(line: bytes, where: Where, kind: type[Line] = Line) -> LineError:
+    """The error of a line that no `kind` can be made of, by a look of our own at its bytes.
+
+    line: as it came.
+    where: its place.
+    kind: the fields it should have.
+    """
+    try:
+        found = looked(line, where)
+    except LineError as error:
+        return error
+    if found.flaw:
+        return not_json(found.flaw, where)
+    if none := no_number(found.value):
+        field, value = none
+        return where.error(field, f"{value} is no number", ABSENT, NOT_A_NUMBER)
+    return unfit(misfit(found.value, kind), where)
+
+
+def looked(line: bytes, where: Where) -> Look:
+    """The look at a line. Raises LineError where it is not UTF-8."""
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        remedy = "write the file as UTF-8"
+        raise where.error("", "not UTF-8 text", remedy, NOT_UTF8) from error
+    return look(text)
+
+
+def not_json(flaw: str, where: Where) -> LineError:
+    """The error of a line that is not JSON."""
+    return where.error("", f"not JSON ({flaw})", "write one JSON object a line", NOT_JSON)
+
+
+def unfit(wrong: Misfit | None, where: Where) -> LineError:
+    """The error of a value that does not fit its field."""
+    if wrong is None:
+        return where.error("", "cannot be read", "correct the line")
+    if wrong.reason == UNKNOWN:
+        what, remedy = f'no field called "{wrong.name}"', nearest(wrong.name, [*wrong.known])[2:]
+        return where.error(wrong.field, what, remedy, UNKNOWN)
+    if wrong.reason == MISSING:
+        return where.error(
+            inner(wrong.field, wrong.name), "missing", "every line needs it", MISSING
+        )
+    if wrong.reason == TOO_LARGE:
+        return where.error(wrong.field, "too large for a number", "keep it finite", TOO_LARGE)
+    return where.error(wrong.field, wrong.wanted, "correct the line")
 
 
 def read(source: Source, config: Native, errors: Errors = stop) -> Log:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import io
 import warnings
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -18,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ..posteriors.base import UsageError
-from ..posteriors.loading import nearest
+from ..posteriors.loading import first_line, nearest
 from . import cells
 from .files import Source
 from .log import Log, each, infer
@@ -29,11 +27,6 @@ from .shape import ELEMENTS, NUMBER, TEXT, VECTOR, Shape, misfit
 LISTS = ("actions", "cost")
 WHOLE = ("id", "action")
 ABSENT = -1
-BROKEN = (
-    OSError, ValueError, EOFError, KeyError, MemoryError, NotImplementedError, OverflowError,
-    RuntimeError, SyntaxError, TypeError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
-"""What reading an archive of any bytes at all may raise."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +63,10 @@ def load(source: Source) -> dict[str, np.ndarray]:
             np.load(file, allow_pickle=False) as archive,
         ):
             arrays = dict(archive)
-    except BROKEN as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    except UsageError:
+        raise
+    except Exception as error:  # a damaged archive fails in any way at all
+        reason = first_line(error)
         raise UsageError(f"{source.name}: no npz archive ({reason}); check the file") from error
     for name, array in arrays.items():
         if name not in FIELDS:

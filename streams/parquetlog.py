@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..posteriors.base import UsageError
-from ..posteriors.loading import nearest
+from ..posteriors.loading import first_line, nearest
 from . import cells
 from .files import Source
 from .log import LOOKAHEAD, Log, each, infer, peek
@@ -79,8 +79,10 @@ def batches(source: Source) -> Iterator[Any]:
             yield parquet.schema_arrow.names
             for batch in parquet.iter_batches(BATCH, use_threads=False):
                 yield from zip(*(listed(pa, column) for column in batch.columns), strict=True)
-    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    except UsageError:
+        raise
+    except Exception as error:  # a damaged file fails in any way at all
+        reason = first_line(error)
         raise UsageError(f"{source.name}: cannot be read ({reason}); check the file") from error
 
 

@@ -188,7 +188,7 @@ def read_json(path: Path) -> Any:
                 body = packed.read(packed.namelist()[0])
         try:
             return msgspec.json.decode(body)
-        except msgspec.DecodeError:
+        except Exception:  # NaN among others; the slower one says what is wrong
             return json.loads(body)
     except (OSError, ValueError, IndexError, zipfile.BadZipFile) as error:
         raise UsageError(f"{path}: cannot be read as JSON: {error}") from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 import random
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -27,18 +28,34 @@ SPREAD = 0.5
 LOOKS, LOOK = 10, 0.1
 """Looks for another process of the same name, and seconds between them: the connection of one that
 was just killed may take a moment to go."""
-PASSING = ("BUSY ", "MISCONF", "NOREPLICAS")
-"""What an error without a class of its own says that is the server's trouble and not ours."""
-CODES = ("NOGROUP", "UNBLOCKED", "WRONGTYPE", "BUSYGROUP", "NOPERM")
+PASSING = (
+    "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY",
+    "TRYAGAIN",
+)  # fmt: skip
+"""The protocol's codes for trouble that is the server's and not ours."""
+CODE = re.compile(r"[A-Z]+(?= |$)")
+SCRIPT = re.compile(r"(?:user_script|f_[0-9a-f]{40}): ?\d+: -?([A-Z]+) ")
+"""The code within the error of a script; servers before version 7 put their own before it."""
+
+
+def code_of(error: Exception) -> str:
+    """The protocol's code of an answer that is an error: its first word, empty if it has none."""
+    text = str(error)
+    if found := SCRIPT.search(text):
+        return found[1]
+    # The package takes codes that it knows off the text.
+    if known := getattr(error, "status_code", None):
+        return str(known)
+    found = CODE.match(text)
+    return found[0] if found else ""
 
 
 class Refused(Exception):
-    """The server says no to what was asked. code: one of CODES, or empty."""
+    """The server says no to what was asked. code: the protocol's, or empty."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, code: str = "") -> None:
         super().__init__(message)
-        # The error of a script has it in its middle.
-        self.code = next((code for code in CODES if code in message), "")
+        self.code = code
 
 
 class Away(Exception):
@@ -118,7 +135,7 @@ class Link:
             except self._error as error:
                 if not self._passes(error):
                     self._back()
-                    raise Refused(why(error)) from error
+                    raise Refused(why(error), code_of(error)) from error
                 # What the server refused it has not done.
                 unsure |= within is not None and not isinstance(error, self._says_no)
                 self._lost(error)
@@ -201,7 +218,9 @@ class Link:
 
     def _passes(self, error: Exception) -> bool:
         """Whether to wait for better times."""
-        return isinstance(error, self._passing) or any(word in str(error) for word in PASSING)
+        if isinstance(error, self._passing):
+            return True
+        return isinstance(error, self._says_no) and code_of(error) in PASSING
 
     def _unreachable(self, error: Exception) -> UsageError:
         return UsageError(

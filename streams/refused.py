@@ -41,12 +41,12 @@ def id_of(line: bytes) -> str | int | None:
     try:
         if len(line) <= QUOTED:
             return _named.decode(line).id
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except Exception:  # whatever is wrong with the line, its id may still be read
         pass
     found = ID.match(line[:LOOKED_AT])
     try:
         return msgspec.json.decode(found[1], type=str | int) if found else None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except Exception:  # an id that cannot be read is none
         return None
 
 

@@ -109,7 +109,7 @@ class Spilled:
         failed: UsageError | None = None
         for done in self._dropping:
             # What cannot be removed takes room, no more.
-            with suppress(OSError, ValueError):
+            with suppress(Exception):
                 done.result()
         for path in list(self._flying):
             try:
@@ -159,7 +159,7 @@ class Spilled:
     def _told(self, what: str) -> Iterator[None]:
         try:
             yield
-        except (OSError, ValueError) as error:  # TensorStore raises ValueError for all outside it
+        except Exception as error:  # which classes TensorStore raises is its own affair
             raise UsageError(
                 f"{self.folder}: streams cannot be {what} ({error}); check rights and space"
             ) from error

@@ -154,7 +154,7 @@ class Store:
     def _intact(self, prefix: str, key: str, attempt: str) -> Entry | None:
         try:
             done = msgspec.json.decode(self._values([prefix + DONE])[0] or b"", type=Done)
-        except msgspec.DecodeError:
+        except Exception:  # that it refuses is all that is read from it
             return None
         read = self._values([prefix + name for name in done.keys])
         values = dict(zip(done.keys, read, strict=True))
@@ -186,7 +186,7 @@ class Store:
     def _told(self, what: str, remedy: str) -> Iterator[None]:
         try:
             yield
-        except ValueError as error:  # what TensorStore raises for all that fails outside it
+        except Exception as error:  # which classes TensorStore raises is its own affair
             raise UsageError(f"{self.place}: cannot be {what} ({error}); {remedy}") from error
 
 

@@ -15,7 +15,9 @@ import msgspec
 
 from ...posteriors.base import UsageError
 from ...posteriors.loading import nearest
-from .experiment import Experiment, Grid, Row, check
+from ...streams.fitting import MISSING, UNKNOWN, Misfit, misfit
+from ...streams.looking import inner
+from .experiment import Experiment, check
 
 
 def built_in() -> dict[str, Any]:
@@ -48,16 +50,17 @@ def decode(text: str, where: str) -> Experiment:
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{where}: not TOML: {error}") from error
     try:
-        return check(msgspec.convert(data, Experiment), where)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"{where}{explain(str(error), text)}") from error
+        made = msgspec.convert(data, Experiment)
+    except Exception as error:  # that it refuses is all that is read from it
+        raise UsageError(f"{where}{explain(misfit(data, Experiment), text)}") from error
+    return check(made, where)
 
 
-def explain(message: str, text: str) -> str:
-    """A validation error with its line, and the nearest valid key for an unknown one."""
-    unknown = re.search(r"unknown field `([^`]+)`", message)
-    place = re.search(r"at `\$\.?([^`]*)`", message)
-    field = unknown[1] if unknown else (place[1] if place else "")
+def explain(wrong: Misfit | None, text: str) -> str:
+    """A misfit with its line, and the nearest valid key for an unknown one."""
+    if wrong is None:
+        return ": is no experiment"
+    field = wrong.name or wrong.field
     leaf = re.sub(r"\[[^\]]*\]", "", field).split(".")[-1]
     lines = [
         n
@@ -65,13 +68,11 @@ def explain(message: str, text: str) -> str:
         if re.match(rf"\s*{re.escape(leaf)}\s*=", line)
     ]
     line = f":{lines[0]}" if leaf and lines else ""
-    if unknown:
-        inside = place[1] if place else ""
-        kinds = {"cells": Row, "grid": Grid}
-        kind = next((k for name, k in kinds.items() if inside.startswith(name)), Experiment)
-        hint = nearest(unknown[1], [f.name for f in msgspec.structs.fields(kind)])
-        return f'{line}: no key "{unknown[1]}"{hint}'
-    return f"{line}: {message}"
+    if wrong.reason == UNKNOWN:
+        return f'{line}: no key "{wrong.name}"{nearest(wrong.name, list(wrong.known))}'
+    if wrong.reason == MISSING:
+        return f"{line}: {inner(wrong.field, wrong.name)}: missing"
+    return f"{line}: {wrong.field}: {wrong.wanted or wrong.reason}"
 
 
 def toml(experiment: Experiment) -> str:

@@ -5,14 +5,13 @@ Not here: what a choice pays (payoff.py), or in which order rows come (labelled.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from ...posteriors.base import UsageError
-from ...posteriors.loading import nearest
+from ...posteriors.loading import first_line, nearest
 from ..columns import Columns, read_columns
 from ..record import Where
 
@@ -116,8 +115,8 @@ def arrays(path: str, label: str) -> Rows:
     try:
         with np.load(path, allow_pickle=False) as file:
             found = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    except Exception as error:  # a damaged archive fails in any way at all
+        reason = getattr(error, "strerror", None) or first_line(error)
         raise UsageError(f"{path}: cannot be read as npz ({reason}); check the path") from error
 
     def one(names: Sequence[str], rank: int) -> np.ndarray:
