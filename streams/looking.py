@@ -22,6 +22,7 @@ UNFINISHED = re.compile(
     r"|-?(?:[0-9]++\.?|[0-9]++(?:\.[0-9]++)?[eE][+-]?)?\Z"
     r"|(?:t(?:ru?)?|f(?:a(?:ls?)?)?|n(?:ul?)?)\Z"
 )
+PLACES = re.compile(r"(?:\[\d+\])+$")
 BLANK = re.compile(r"[ \t\n\r]*+")
 ESCAPE = re.compile(r"\\(?:u([dD][89abAB]..)\\u([dD][c-fC-F]..)|u(....)|(.))")
 PLAIN = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
@@ -201,12 +202,12 @@ def number(text: str, fraction: bool) -> int | float:
 
 
 def no_number(value: Any, place: str = "") -> tuple[str, str] | None:
-    """Field and spelling of the first NaN or infinity."""
+    """Field, without places in its own list, and spelling of the first NaN or infinity."""
     waiting = [(place, value)]
     while waiting:
         place, value = waiting.pop()
         if isinstance(value, NoNumber):
-            return place, str(value)
+            return PLACES.sub("", place), str(value)
         if isinstance(value, Pairs):
             waiting += [(inner(place, name), one) for name, one in reversed(value)]
         elif isinstance(value, list):

@@ -32,7 +32,7 @@ LINES = [
     (b'{"id":"\xff"}', "not UTF-8", "log:3: not UTF-8 text; write the file as UTF-8"),
     (b'{"id":1,"t":"\xff"}', "not UTF-8", "log:3: not UTF-8 text; write the file as UTF-8"),
     (b'{"id":1,"y":NaN}', "not a number", "log:3: y: NaN is no number"),
-    (b'{"id":1,"x":[1,-Infinity]}', "not a number", "log:3: x[1]: -Infinity is no number"),
+    (b'{"id":1,"x":[1,-Infinity]}', "not a number", "log:3: x: -Infinity is no number"),
     (b'{"id":1,"x":[1e999]}', "too large", "log:3: x[0]: too large for a number"),
     (b'{"id":1,"y":1' + b"0" * 400 + b"}", "too large", "log:3: y: too large for a number"),
     (b'{"id":1,"propensty":1}', "unknown field", 'log:3: no field called "propensty"; did you'),
