@@ -217,8 +217,13 @@ def test_one_client_asks_and_another_observes(started, tmp_path) -> None:
     host, port = said(process, "listening at").rpartition("tcp:")[2].split(":")
     said(process, "ready after")
     place = (host, int(port))
-    with socket.create_connection(place, 20) as one, socket.create_connection(place, 20) as two:
-        asking, watching = one.makefile("rwb", 0), two.makefile("rwb", 0)
+    # The files are closed too: what a failure leaves open would be found in a later test.
+    with (
+        socket.create_connection(place, 20) as one,
+        socket.create_connection(place, 20) as two,
+        one.makefile("rwb", 0) as asking,
+        two.makefile("rwb", 0) as watching,
+    ):
 
         def ask(file, text: bytes):
             file.write(text + b"\n")
