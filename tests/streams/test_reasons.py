@@ -115,10 +115,10 @@ def test_lines(other: None, line: bytes, reason: str, words: str) -> None:
             continue
         assert found == reason
         assert "sixpence" not in message
-    nobody: Any = None
+    sink: Any = None
     refusals = Refusals()
     error = LineError("why", reason)
-    reply = refusals.refuse(Arrival(HERE, 0, line, len(line), True, 0, nobody), error)
+    reply = refusals.refuse(Arrival(HERE, 0, line, len(line), True, 0, sink), error)
     assert refusals.reasons == {reason: 1}
     assert "id" in reply
 
