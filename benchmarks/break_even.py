@@ -16,17 +16,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from uncertain.posteriors.artefact import Artefact, load
-from uncertain.posteriors.loading import parse
+from uncertain.posteriors.parts.policy_file import Artefact, load_policy
+from uncertain.posteriors.specs import parse_spec
 
 Row = dict[str, Any]
 
 
 def policy_of(row: Row) -> Artefact | None:
     """The trained policy that a record was made with."""
-    spec = parse(row["posterior"])
+    spec = parse_spec(row["posterior"])
     path = dict(spec.settings).get("file")
-    return load(str(path)) if spec.target == "amortised" and path else None
+    return load_policy(str(path)) if spec.target == "amortised" and path else None
 
 
 def pays_after(training: float, own: float, other: float) -> float | None:

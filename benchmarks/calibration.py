@@ -3,7 +3,7 @@
 `python benchmarks/calibration.py --out docs/results/calibration` reads calibration.toml beside this
 file, writes a row a cell to `.ndjson` and the comparison to `.md`. Cells that are in the `.ndjson`
 already are not run again. `--full` adds what is marked so there. Not here: the measure
-(decide/judge/calibration.py).
+(decide/judge/measures/gain_calibration.py).
 """
 
 import argparse
@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from uncertain.cli.calibrate_table import chance, histogram
-from uncertain.decide.judge.bench import settled
-from uncertain.decide.judge.calibration import Asked, calibrated
-from uncertain.decide.judge.crew import crew
-from uncertain.decide.judge.experiment import Cell, Experiment, Row
-from uncertain.decide.judge.programs import forget
-from uncertain.decide.loop.cores import cores
+from uncertain.cli.tables.calibrate_table import chance, histogram
+from uncertain.decide.judge.engine.bench import resolve_cells
+from uncertain.decide.judge.engine.program_memory import forget_programs
+from uncertain.decide.judge.engine.worker_process import start_processes
+from uncertain.decide.judge.measures.experiment import Cell, Experiment, Row
+from uncertain.decide.judge.measures.gain_calibration import Asked, calibrated
+from uncertain.decide.loop.core.cores import count_cores
 
 RUNS, STEPS, DRAWS, BINS, LEVEL = 1024, 10, 15, 16, 1e-4
 
@@ -32,7 +32,7 @@ def cells(wanted: dict[str, Any]) -> Iterator[tuple[Cell, dict[str, Any]]]:
                 world=world, steps=STEPS, seeds=RUNS, rule="random", candidates=1,
                 cells=[Row(one["posterior"])],
             )  # fmt: skip
-            yield settled(experiment)[0], one
+            yield resolve_cells(experiment)[0], one
 
 
 def same(row: dict[str, Any], cell: Cell, settle: int) -> bool:
@@ -78,7 +78,7 @@ def one_cell(cell: Cell, asked: Asked) -> dict[str, Any]:
         row = calibrated(cell, asked)
         return {name: part for name, part in row.items() if name != "quantities"}
     finally:
-        forget()
+        forget_programs()
 
 
 def main() -> None:
@@ -93,7 +93,7 @@ def main() -> None:
     kept = [json.loads(text) for text in file.read_text().splitlines()] if file.exists() else []
     expected: list[dict[str, Any]] = []
     rows: list[dict[str, Any]] = []
-    with crew(cores()) as pool:
+    with start_processes(count_cores()) as pool:
         running: list[tuple[Any, Any]] = []
         for cell, one in cells(wanted):
             settle = one.get("settle", 0)

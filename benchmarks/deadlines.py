@@ -28,16 +28,16 @@ from typing import Any
 import jax
 import msgspec
 import numpy as np
-from uncertain.decide.judge.experiment import Cell
-from uncertain.decide.judge.frontier import Option, choose, p99_here
-from uncertain.decide.judge.latency import live_runs
-from uncertain.decide.judge.punctual import Driver
-from uncertain.decide.judge.quality import Wanted, agent_and_world, measured, quality
-from uncertain.decide.judge.record import mean_se
-from uncertain.decide.loop.cores import cores, one_thread
-from uncertain.decide.loop.live import build_live, quiet
-from uncertain.decide.loop.pacing import Pace
-from uncertain.decide.loop.rollout import Trace
+from uncertain.decide.judge.measures.build_record import mean_se
+from uncertain.decide.judge.measures.deadline_runs import Driver
+from uncertain.decide.judge.measures.experiment import Cell
+from uncertain.decide.judge.measures.frontier import Option, choose, p99_here
+from uncertain.decide.judge.measures.latency import live_runs
+from uncertain.decide.judge.measures.quality import Wanted, agent_and_world, measured, quality
+from uncertain.decide.loop.core.compiled import build_live, pause_gc
+from uncertain.decide.loop.core.cores import count_cores, use_one_thread
+from uncertain.decide.loop.core.rollout import Trace
+from uncertain.decide.loop.server.deadline import DeadlineControl
 from uncertain.decide.rules.registry import build_rule
 
 GOALS = (0.5e-3, 1e-3, 5e-3, 20e-3)
@@ -136,7 +136,7 @@ def fixed(events: int, judged: int, most: int, wanted: Wanted) -> dict[Option, d
         timing = live_runs(agent, world, STEPS, SEED, runs).timing
         both = timing.decide + timing.learn
         stalls = Stalls()
-        with quiet():
+        with pause_gc():
             for seconds in both:
                 stalls.look(seconds * 1e9)
         p99 = float(np.quantile(both, 0.99))
@@ -156,7 +156,9 @@ def kept(option: Option, goal: float, events: int, judged: int, wanted: Wanted) 
     cell = cell_of(option.posterior, option.particles, option.refine, judged)
     agent, world = agent_and_world(cell)
     live = build_live(agent)
-    pace = Pace(agent, live, {live: 0}, goal, lambda n: build_rule("eig", agent.model, 0.0, n))
+    pace = DeadlineControl(
+        agent, live, {live: 0}, goal, lambda n: build_rule("eig", agent.model, 0.0, n)
+    )
     traces = pace.traces()
     driver = Driver(agent, world, pace, goal, None)
     stalls, waits = Stalls(), Waits()
@@ -174,7 +176,7 @@ def kept(option: Option, goal: float, events: int, judged: int, wanted: Wanted) 
         return answer(*words)
 
     driver.calls = begin, stalling, answering
-    with quiet():
+    with pause_gc():
         driver.run(SEED, 0, STEPS)
         driver.forget()
         for kept_before in (stalls.beyond, stalls.spent, waits.taken):
@@ -283,9 +285,11 @@ def main() -> None:
         return
     goals = [float(text) / 1e3 for text in options.goals.split(",")]
     jax.config.update("jax_cpu_enable_async_dispatch", False)
-    one_thread()  # as `uncertain run --deadline` does
+    use_one_thread()  # as `uncertain run --deadline` does
     wanted = Wanted(samples=options.samples, reference=options.reference)
-    busy = [subprocess.Popen([sys.executable, "-c", SPIN]) for _ in range(max(cores() - 1, 1))]
+    busy = [
+        subprocess.Popen([sys.executable, "-c", SPIN]) for _ in range(max(count_cores() - 1, 1))
+    ]
     try:
         known = fixed(options.events, options.judged, options.most, wanted)
         rows = []
@@ -309,7 +313,7 @@ def main() -> None:
     command += f" --reference {options.reference} --most {options.most}"
     command += " --dearest" * options.dearest + f" --out {options.out}"
     about = {
-        "kind": "about", "command": command, "seed": SEED, "steps": STEPS, "cores": cores(),
+        "kind": "about", "command": command, "seed": SEED, "steps": STEPS, "cores": count_cores(),
         "busy": len(busy),
         "versions": {name: version(name) for name in ("uncertain", "jax", "numpy")},
     }  # fmt: skip

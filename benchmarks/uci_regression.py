@@ -35,7 +35,7 @@ import numpy as np
 from uncertain.decide.rules.base import as_draws
 from uncertain.posteriors import Event, Vector, build_posterior, dist
 from uncertain.posteriors.models.mlp import MLP
-from uncertain.posteriors.unknowns import unknowns_of
+from uncertain.posteriors.parts.unknowns import unknowns_of
 
 SPLITS = 20
 PUBLISHED = {"concrete": (4.83, -2.94), "wine-quality-red": (0.62, -0.93), "yacht": (0.67, -1.25)}

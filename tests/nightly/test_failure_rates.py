@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 from scipy.stats import binom
-from uncertain.decide.judge.calibration import Asked, calibrated
-from uncertain.decide.judge.experiment import Cell
+from uncertain.decide.judge.measures.experiment import Cell
+from uncertain.decide.judge.measures.gain_calibration import Asked, calibrated
 
 pytestmark = pytest.mark.nightly
 SEEDS = int(os.environ.get("UNCERTAIN_NIGHTLY_SEEDS", "200"))

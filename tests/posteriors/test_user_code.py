@@ -9,10 +9,10 @@ from pathlib import Path
 import contract_checks as checks
 import pytest
 from contract_checks import bind
-from uncertain.posteriors.base import UsageError
 from uncertain.posteriors.contract import check_model, check_posterior
-from uncertain.posteriors.loading import parse
+from uncertain.posteriors.errors import UsageError
 from uncertain.posteriors.registry import build_model, build_posterior
+from uncertain.posteriors.specs import parse_spec
 
 MODEL = '''
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from uncertain.posteriors import Draws, Info, Posterior
-from uncertain.posteriors.unknowns import likelihood, unknowns_of
+from uncertain.posteriors.parts.unknowns import likelihood, unknowns_of
 
 
 class State(NamedTuple):
@@ -286,7 +286,7 @@ def test_checks_accept_what_is_right(files: tuple[str, str]) -> None:
     ],
 )
 def test_parse(text: str, target: str, settings: dict) -> None:
-    spec = parse(text)
+    spec = parse_spec(text)
     assert spec.target == target
     assert dict(spec.settings) == settings
-    assert parse(str(spec)) == spec
+    assert parse_spec(str(spec)) == spec

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from support import SHIFT
-from uncertain.decide.judge.calibration import Asked, calibrated
-from uncertain.decide.judge.experiment import Cell
+from uncertain.decide.judge.measures.experiment import Cell
+from uncertain.decide.judge.measures.gain_calibration import Asked, calibrated
 
 CHEATS = Path(__file__).parents[1] / "cheats.py"
 LINEAR = "linear:arms=0:features=3"

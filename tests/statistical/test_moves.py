@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 from support import Z, seeded
-from uncertain.posteriors.moves import MOVES, Moved
+from uncertain.posteriors.parts.mcmc_moves import MOVES, Moved
+from uncertain.posteriors.parts.unknowns import unknowns_of
 from uncertain.posteriors.registry import build_model
-from uncertain.posteriors.unknowns import unknowns_of
 
 POPULATIONS = 4000
 MOVES_EACH = 8

@@ -6,14 +6,14 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from uncertain.decide.judge import longrun
-from uncertain.decide.judge.longrun import Settings
-from uncertain.decide.judge.problem import Problem, of_target
-from uncertain.decide.judge.subjects import own_moments, subject_of, target_of
-from uncertain.decide.judge.tempered import effective, tempered
+from uncertain.decide.judge.parity.problems import own_moments, subject_of, target_of
+from uncertain.decide.judge.reference import reference_draws
+from uncertain.decide.judge.reference.batch_posterior import Problem, of_target
+from uncertain.decide.judge.reference.reference_draws import Settings
+from uncertain.decide.judge.reference.tempered_smc import effective, tempered
 from uncertain.posteriors.models.linear import Linear
 from uncertain.posteriors.models.location import Location
-from uncertain.streams.posteriordb import sources
+from uncertain.streams.formats.posteriordb import find_posteriors
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -43,7 +43,7 @@ def test_both_labellings_have_the_same_weight() -> None:
 
 def test_chains_that_keep_their_labels_are_not_a_reference() -> None:
     problem = located()
-    _, said = longrun.made(problem, Settings(method="nuts", longer=0, draws=500, warm=500))
+    _, said = reference_draws.made(problem, Settings(method="nuts", longer=0, draws=500, warm=500))
     assert said["kind"] == "none"
     assert "R-hat" in said["why"]
 
@@ -52,10 +52,10 @@ def test_chains_and_particles_find_what_algebra_finds() -> None:
     rng = np.random.default_rng(1)
     actions, seen = rng.normal(size=(12, 3)), rng.normal(size=12)
     problem = Problem(Linear(arms=0, features=3), actions, seen)
-    exact, said = longrun.made(problem, Settings(method="exact"))
+    exact, said = reference_draws.made(problem, Settings(method="exact"))
     assert said["kind"] == "exact"
     for method in ("nuts", "smc"):
-        draws, said = longrun.made(problem, Settings(method=method))
+        draws, said = reference_draws.made(problem, Settings(method=method))
         assert said["kind"] == method
         error = exact.std(0) / np.sqrt(said["ess"])
         # Three means and three variances at 1e-5 each; a variance's error is sqrt(2) times that.
@@ -78,7 +78,7 @@ def test_chains_and_particles_find_what_algebra_finds() -> None:
     ],
 )
 def test_every_target_has_the_density_of_its_draws(data: Path, collection: str, name: str) -> None:
-    source = sources(data / collection)[name]
+    source = find_posteriors(data / collection)[name]
     subject = subject_of(source, target_of(source, None, None))
     assert subject.stein is not None
     # Twice the unknowns at 1e-5 each: some 1e-3 for all targets together.
@@ -95,9 +95,9 @@ def test_every_target_has_the_density_of_its_draws(data: Path, collection: str, 
 def test_own_draws_meet_told_moments_and_steins_identities(
     data: Path, name: str, kind: str
 ) -> None:
-    source = sources(data / "inference_gym")[name]
+    source = find_posteriors(data / "inference_gym")[name]
     target = target_of(source, None, None)
-    draws, said = longrun.made(of_target(target), Settings())
+    draws, said = reference_draws.made(of_target(target), Settings())
     assert said["kind"] == kind
     subject = subject_of(source, target, lambda _: (draws, said))
     assert subject.stein is not None

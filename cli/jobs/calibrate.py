@@ -1,0 +1,105 @@
+"""The body of `uncertain calibrate`: simulation-based calibration of each posterior.
+
+See also: decide/judge/measures/ranks.py for the ranks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...decide.judge.engine.bench import resolve_cells
+from ...decide.judge.engine.program_memory import forget_programs
+from ...decide.judge.measures.experiment import Cell, Experiment, Row, check
+from ...decide.judge.measures.gain_calibration import Asked, calibrated, prepared
+from ...decide.judge.measures.gain_calibration import check as check_runs
+from ...decide.rules.registry import rule_entry
+from ...streams.formats.files import open_output
+from ..commands.calibrate import CalibrateOptions
+from ..environment import Environment, ExitStatus
+from ..report.calibrate_picture import picture
+from ..report.report import ending_of, needs_plots
+from ..tables.calibrate_table import chance, note, table
+from ..tables.exports import ndjson
+from .bench import progress
+from .experiment_options import usual
+from .tune import check_writable
+
+ENDINGS = (".png", ".svg")
+
+
+def calibrate(options: CalibrateOptions, environment: Environment) -> ExitStatus:
+    """Rank the truths of every posterior and show the verdicts.
+
+    options: of the command.
+    environment: streams, terminal and clock.
+    Returns: exit status; GATE_FAILED under --gate if a posterior is not calibrated.
+    Raises: UsageError for wrong options or input.
+    """
+    asked = Asked(options.draws, options.bins, options.thin, options.settle, options.level)
+    ending = ending_of(options.output, ENDINGS) if options.output else None
+    if ending:
+        needs_plots(ending, "leave --output out")
+        check_writable(options.output)
+    check_runs(asked, options.runs)
+    cells = _cells_of(options)
+    for cell in cells:
+        prepared(cell)
+    console = environment.console()
+    rows: list[dict[str, Any]] = []
+    try:
+        with progress(environment) as report:
+            for done, cell in enumerate(cells):
+
+                def tick(share: float, name: str = cell.posterior, done: int = done) -> None:
+                    report(name, (done + share) / len(cells))
+
+                tick(0.0)
+                rows.append(calibrated(cell, asked, tick))
+                forget_programs()
+                if console is None:
+                    environment.data.write(ndjson(rows[-1:]))
+                    environment.data.flush()
+    finally:
+        # Whatever ended it, what was found until then is shown.
+        if rows and console is not None:
+            console.print(table(rows))
+        if rows:
+            environment.messages().print(note(rows), style="dim", highlight=False)
+    if options.output and ending:
+        _draw(options.output, ending, rows)
+    return _gate(rows, environment) if options.gate else ExitStatus.DONE
+
+
+def _cells_of(options: CalibrateOptions) -> list[Cell]:
+    """Return a cell of `runs` runs for each posterior."""
+
+    # Where nothing is scored, one candidate is as random as many.
+    few = 32 if rule_entry(options.rule).reads else 1
+    rows = [
+        Row(name, particles=options.particles, refine=options.refine)
+        for name in dict.fromkeys(options.posterior or usual(options.world, options.model))
+    ]
+    experiment = Experiment(
+        world=options.world, model=options.model, steps=options.steps, seeds=options.runs,
+        seed=options.seed, rule=options.rule, proposer=options.proposer,
+        candidates=options.candidates or few, cells=rows,
+    )  # fmt: skip
+    return resolve_cells(check(experiment, "calibrate"))
+
+
+def _draw(path: str, ending: str, rows: list[dict[str, Any]]) -> None:
+    """Draw the ranks of every row."""
+    with open_output(path) as file:
+        file.write(picture(rows, ending))
+
+
+def _gate(rows: list[dict[str, Any]], environment: Environment) -> ExitStatus:
+    """Return GATE_FAILED if a belief is not calibrated."""
+    wrong = [row for row in rows if not row["calibrated"]]
+    for row in wrong:
+        least = min(row["quantities"], key=lambda one: one["p"])
+        environment.say(
+            f"{row['posterior']}: not calibrated, p = {chance(row['p'])} < {row['level']:g} by the "
+            f"ranks of {least['name']}" + (f": {row['shape']}" if row["shape"] else "")
+        )
+    return ExitStatus.GATE_FAILED if wrong else ExitStatus.DONE

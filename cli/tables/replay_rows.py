@@ -1,0 +1,149 @@
+"""The rows of a replay as records for files and as a table for a person.
+
+Not here: making them (replay.py).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from rich.table import Table as Grid
+
+from ...decide.judge.measures.prequential import Report
+from ...decide.loop.core.chunks import TAU
+from ...posteriors.units import MICROSECOND
+
+
+def scores_of(report: Report) -> dict[str, Any]:
+    """A report as plain fields; nats, units of reward."""
+
+    def plain(measure: Any) -> dict[str, Any] | None:
+        return {"mean": measure.mean, "se": measure.se} if measure and measure.n else None
+
+    value = report.value
+    judged = None
+    if value is not None:
+        judged = {
+            name: None if estimate is None else estimate._asdict()
+            for name, estimate in (
+                ("ips", value.ips), ("snips", value.snips), ("dr", value.dr),
+                ("logged", value.logged), ("weight", value.weight),
+            )
+        }  # fmt: skip
+        judged |= {"ess": value.ess, "heaviest": value.heaviest, **value.verdict._asdict()}
+    return {
+        "events": report.events,
+        "nll": plain(report.nll),
+        "accuracy": plain(report.accuracy),
+        "joint": {"tau": TAU, "nll": plain(report.joint), "dyadic": plain(report.dyadic)},
+        "gain": {"total": report.total_gain, **(plain(report.gain) or {})},
+        "reward": plain(report.reward),
+        "work": report.work,
+        "failures": report.failures,
+        "alarm": report.doubt._asdict() if report.doubt else None,
+        "value": judged,
+    }
+
+
+def percentiles(taken: Any) -> dict[str, float]:
+    """p50, p95, p99 and the largest of latencies in seconds, and their number."""
+
+    middle, high, higher = np.percentile(taken, [50, 95, 99])
+    return {
+        "p50": float(middle), "p95": float(high), "p99": float(higher),
+        "max": float(np.max(taken)), "n": len(taken),
+    }  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """What produced the numbers."""
+
+    names = ("uncertain", "jax", "numpy", "numpyro")
+    return {"python": sys.version.split()[0], **{name: version(name) for name in names}}
+
+
+def table(rows: list[dict[str, Any]]) -> Grid:
+    """The rows for a person: log losses in nats, latency in microseconds."""
+    grid = Grid(box=None, pad_edge=False)
+    for name in ("log", "model", "posterior", "k", "events"):
+        grid.add_column(name, overflow="fold")
+    ordered = any(row["order"] for row in rows)
+    for name in (
+        "log loss", "accuracy", f"joint ({rows[0]['joint']['tau']})", "dyadic", "gain nats",
+        "alarm", "learn p50", "p99", "events/s", *(["order"] if ordered else []),
+    ):  # fmt: skip
+        grid.add_column(name, justify="right")
+    for row in rows:
+        joint, learn = row["joint"], row["learn"]
+        grid.add_row(
+            row["log"], row["model"].partition(":")[0], row["posterior"], str(row["refine"]),
+            str(row["events"]), _number(row["nll"], 4), _number(row["accuracy"], 4),
+            _number(joint["nll"], 3), _number(joint["dyadic"], 3), f"{row['gain']['total']:.1f}",
+            _alarmed(row["alarm"]),
+            _micro(learn, "p50"), _micro(learn, "p99"), f"{row['events'] / row['seconds']:,.0f}",
+            *([_apart(row["order"])] if ordered else []),
+        )  # fmt: skip
+    return grid
+
+
+def _number(measure: dict[str, Any] | None, digits: int) -> str:
+    """A mean, or a dash where there is none."""
+    return "-" if measure is None else f"{measure['mean']:.{digits}f}"
+
+
+def _apart(order: dict[str, Any] | None) -> str:
+    """How far beliefs learnt in other orders lie apart, nats, or a dash."""
+    return "-" if order is None else f"{order['spread']:.1g}"
+
+
+def _alarmed(found: dict[str, Any] | None) -> str:
+    """The event at which the model was found wrong; `no` where it was not."""
+    if found is None:
+        return "-"
+    return "no" if found["at"] is None else f"at {found['at']:,}"
+
+
+def _micro(learn: dict[str, float] | None, name: str) -> str:
+    """A latency in microseconds."""
+    return "-" if learn is None else f"{learn[name] / MICROSECOND:,.0f} µs"
+
+
+def remarks(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """What was found wrong with the model, the value of the judged rule, what was left out, and
+    what failed."""
+    for row in rows:
+        name = f"{row['log']} {row['posterior']}"
+        if (found := row["alarm"]) and found["at"] is not None:
+            half, most = found["within"]
+            yield (
+                f"{name}: model or posterior wrong from event {found['at']} on, evidence "
+                f"e^{found['highest']:.1f}"
+                + (f" ({found['leading']})" if found["leading"] else "")
+                + f"; 50 % intervals held {half:.0%}, 90 % intervals {most:.0%}"
+            )
+        if value := row["value"]:
+            logged = value["logged"]["value"]
+            yield f"{name}: a decision of rule {row['rule']} is worth (95 %; logged {logged:.5f})"
+            for estimate in ("ips", "snips", "dr"):
+                if found := value[estimate]:
+                    yield (
+                        f"  {estimate:5} {found['value']:.5f}  "
+                        f"[{found['low']:.5f}, {found['high']:.5f}]"
+                    )
+            yield f"  {'believe it' if value['believe'] else 'do not believe it'}: {value['why']}"
+        if order := row["order"]:
+            late = order["late"]
+            yield (
+                f"{name}: {order['orders']} other orders of {order['events']} events give "
+                f"predictions that lie {order['spread']:.2g} nats apart, other seeds "
+                f"{order['chance']:.2g}"
+                + ("" if late is None else f"; the order of their times {late:.2g}")
+            )
+        for what, count in row["left_out"].items():
+            yield f"{name}: left out {count} {what}"
+        if row["failures"]:
+            yield f"{name}: {row['failures']} updates were not healthy (not finite or rejected)"

@@ -1,0 +1,189 @@
+"""Results wherever they lie, a store or NDJSON, as rows to pick, order and name columns of.
+
+Not here: how they are shown (show.py), or compared (compare.py).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from ...decide.judge.engine.result_index import CELLS
+from ...decide.judge.measures.read_record import record_of
+from ...decide.judge.measures.record import Record
+from ...posteriors.errors import UsageError
+from ...posteriors.specs import nearest
+from ...streams.formats.files import Source
+from ...streams.formats.ndjson import check_line
+from ...streams.formats.record import Where
+from ...streams.storage.results import Store
+from ..environment import Environment
+from .exports import flat
+
+Row = Any
+"""A `Record`, or a row with dotted columns."""
+CONDITION = re.compile(r"\s*([\w.]+)\s*(!=|>=|<=|=|>|<)\s*(.*?)\s*")
+REQUIRED = ("world", "model", "posterior", "rule", "steps", "seeds")
+MEASURES = ("gain", "total", "work")
+"""Every record of a bench has at least one of these fields, though its value may be null."""
+NOTHING = ("", "none", "null")
+"""How a missing value is spelt in a condition."""
+
+
+def _no_arrays() -> dict[str, np.ndarray]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Result:
+    """A cell's record, with its arrays and identity where it comes from a store."""
+
+    record: Record
+    arrays: Callable[[], dict[str, np.ndarray]] = _no_arrays
+    identity: Row = field(default_factory=dict)
+
+
+def load(place: str, environment: Environment) -> list[Result]:
+    """All results in a store (a folder or URL) or an NDJSON file, `-` being standard input."""
+
+    stored = "://" in place or os.path.isdir(place)
+    results = _of_store(place, environment) if stored else _of_file(place, environment)
+    if not results:
+        raise UsageError(
+            f"{place}: no finished cell in it; fill it with uncertain sweep … --out {place}"
+            if stored
+            else f"{place}: no result in it; uncertain bench … --export-json {place} writes some"
+        )
+    return results
+
+
+def _of_store(place: str, environment: Environment) -> list[Result]:
+
+    store = Store(place)
+    entries = [entry for _, entry in store.entries(CELLS)]
+    if damaged := len(store.attempts(CELLS)) - len(entries):
+        environment.say(f"{place}: left out {damaged} damaged cells; uncertain sweep mends them")
+    entries.sort(key=lambda entry: (_place_of(entry.record), entry.attempt))
+    return [
+        Result(record_of(entry.record, place), entry.arrays, entry.identity) for entry in entries
+    ]
+
+
+def _place_of(record: Row) -> list[tuple[bool, Any]]:
+    """What cells are ordered by: a store knows no order of its own."""
+    names = ("world", "model", "steps", "seeds", "posterior", "rule", "particles", "refine")
+    sizes = [(record[name] is not None, record[name]) for name in names]
+    return [*sizes, (True, record.get("think") or 0)]
+
+
+def _of_file(place: str, environment: Environment) -> list[Result]:
+
+    source = Source(place, environment.stdin)
+    found = []
+    for number, line in enumerate(source, 1):
+        if not line.strip():
+            continue
+        try:
+            row = msgspec.json.decode(line)
+        except Exception as error:  # that it refuses is all that is read from it
+            found = check_line(line, Where(source.name, number))
+            flaw = found.flaw or "cannot be read"
+            raise UsageError(f"{source.name}:{number}: not JSON ({flaw})") from error
+        if (lacking := _lacking(row)) is not None:
+            raise UsageError(
+                f"{source.name}:{number}: no result of bench or sweep ({lacking} is missing); "
+                "write them with uncertain bench --export-json or show --format ndjson"
+            )
+        found.append(Result(record_of(row, f"{source.name}:{number}")))
+    return found
+
+
+def _lacking(row: Any) -> str | None:
+    """The field without which a row of a file is no result record; None where it has all."""
+    if not isinstance(row, dict) or not isinstance(row.get("config"), dict):
+        return "config"
+    missing = [name for name in REQUIRED if row.get(name) is None]
+    if not missing and not any(name in row for name in MEASURES):
+        return " or ".join(MEASURES)
+    return missing[0] if missing else None
+
+
+def columns_of(rows: Iterable[Row]) -> list[str]:
+    """Dotted columns of all rows; what is null here and has parts there is only its parts."""
+    seen: dict[str, bool] = {}
+    for row in rows:
+        for name, value in flat(row).items():
+            seen[name] = seen.get(name, False) or value is not None
+    parents = {name[:at] for name in seen for at, character in enumerate(name) if character == "."}
+    return [name for name, said in seen.items() if said or name not in parents]
+
+
+def known(name: str, columns: list[str]) -> str:
+    """A column's name, or UsageError with the nearest."""
+
+    if name not in columns:
+        raise UsageError(f'no column "{name}"{nearest(name, columns)}')
+    return name
+
+
+def where(rows: list[Row], conditions: Iterable[str]) -> list[Row]:
+    """The rows that meet all conditions, `posterior=smc`, `particles>=32`."""
+    columns = columns_of(rows)
+    for text in conditions:
+        found = CONDITION.fullmatch(text)
+        if not found:
+            raise UsageError(f"--where {text!r}: write column=value, or one of != >= <= > <")
+        name = known(found[1], columns)
+        rows = [row for row in rows if _holds(name, flat(row).get(name), found[2], found[3])]
+    return rows
+
+
+def _holds(name: str, value: Any, operator: str, text: str) -> bool:
+    """Whether a value meets a condition; a spec equals its name alone, too."""
+
+    if operator in ("=", "!="):
+        return _equal(name, value, text) == (operator == "=")
+    if value is None:
+        return False
+    if isinstance(value, str | bool | list):
+        raise UsageError(f"--where {name}{operator}{text}: {name} is no number; use = or !=")
+    bound = _number(name, text)
+    return {">=": value >= bound, "<=": value <= bound, ">": value > bound, "<": value < bound}[
+        operator
+    ]
+
+
+def _equal(name: str, value: Any, text: str) -> bool:
+    if value is None or text.lower() in NOTHING:
+        return value is None and text.lower() in NOTHING
+    if isinstance(value, bool):
+        return str(value).lower() == text.lower()
+    if isinstance(value, int | float):
+        return value == _number(name, text)
+    return text in (str(value), str(value).partition(":")[0])
+
+
+def _number(name: str, text: str) -> float:
+
+    try:
+        return float(text)
+    except ValueError as error:
+        raise UsageError(f"--where: {name} is a number, {text!r} is none") from error
+
+
+def ordered(rows: list[Row], names: Iterable[str]) -> list[Row]:
+    """Rows by columns, the first foremost; `-name` is descending, and what is missing is last."""
+    columns = columns_of(rows)
+    for name in reversed(list(names)):
+        column = known(name.removeprefix("-"), columns)
+        filled = [row for row in rows if flat(row).get(column) is not None]
+        empty = [row for row in rows if flat(row).get(column) is None]
+        filled.sort(key=lambda row, column=column: flat(row)[column], reverse=name[0] == "-")
+        rows = filled + empty
+    return rows

@@ -1,0 +1,136 @@
+"""A posterior of a collection made ready to be judged by: target, reference moments, Stein's check.
+
+And the record of one backend on it. Not here: reading files (streams/formats/posteriordb.py),
+running a backend (parity.py), or references of the judge's own (longrun.py).
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ....posteriors.errors import UsageError
+from ....posteriors.parts.unknowns import unknowns_of
+from ....posteriors.targets.base import Target, target_events
+from ....posteriors.targets.registry import build_target, find_target
+from ....streams.formats.posteriordb import PosteriorFiles, read_data, read_draws, read_moments
+from ..measures.machine import device_kind, package_versions
+from .estimate import Effort, estimate
+from .moments import FALSE_ALARM, Moments, labels, moments_of, shapes, told, verdict
+from .stein import coordinates, stein
+
+Own = Callable[[Target], tuple[Any, dict[str, Any]]]
+"""Draws `[n, D]` of the judge's own in unconstrained coordinates, and what to say of them."""
+
+
+class Subject(NamedTuple):
+    """reference: None where there is none. kind: "draws", "moments", or how the judge got them.
+
+    stein: the worst of Stein's identities in standard errors, None without draws; why: what is
+    wrong with the reference, if anything.
+    """
+
+    name: str
+    model: str
+    target: Target
+    reference: Moments | None
+    kind: str
+    stein: float | None
+    why: str | None
+
+
+def target_of(source: PosteriorFiles, models: Path | None, spec: str | None) -> Target:
+    """The target of a posterior in a collection; raises UsageError where its model is not there."""
+    made = find_target(source.name, source.model, models, spec)
+    data = read_data(source, getattr(made, "file", ""))
+    return build_target(source.name, made, data)
+
+
+def subject_of(source: PosteriorFiles, target: Target, own: Own | None = None) -> Subject:
+    """With reference draws if the collection has some, else its moments, else draws by `own`.
+
+    own: asked for draws to test Stein's identities on where the collection has moments alone, too.
+    """
+    u, said, why = None, {}, None
+    names = labels(target)
+    if source.draws is not None:
+        draws = read_draws(source.draws)
+        u, kind = coordinates(target, draws), "draws"
+        flat = [np.asarray(draws[name]).reshape(len(u), -1) for name in shapes(target)]
+        reference = moments_of(np.hstack(flat), names)
+    else:
+        if own is not None:
+            u, said = own(target)
+            why = said.get("why")
+        kind = said.get("kind", "none")
+        reference = own_moments(target, u, said) if u is not None and why is None else None
+        if source.truth is not None:
+            reference, kind = (
+                told(read_moments(source.truth, tuple(shapes(target))), names),
+                "moments",
+            )
+    if reference is not None and len(reference.mean) != len(names):
+        raise UsageError(
+            f"{source.name}: {len(reference.mean)} reference numbers for the {len(names)} "
+            f"quantities of its model"
+        )
+    worst = stein(target, u).worst if u is not None and len(u) > 1 else None
+    return Subject(source.name, type(target).__name__, target, reference, kind, worst, why)
+
+
+def own_moments(target: Target, u: Any, said: dict[str, Any]) -> Moments:
+    """Moments of the judge's own draws `[n, D]`, as certain as their effective number is."""
+    from .moments import numbers_of
+
+    values = jax.jit(jax.vmap(lambda v: numbers_of(target, v)))(u)
+    return moments_of(values, labels(target), said.get("ess"))
+
+
+def judged(subject: Subject, text: str, refine: int | None, effort: Effort) -> dict[str, Any]:
+    """The record of one backend on one target. refine: what the row is called by."""
+    reference = subject.reference
+    count = len(labels(subject.target))
+    centre = reference.mean if reference is not None else np.zeros(count)
+    found = estimate(subject.target, text, effort, centre)
+    how = None if reference is None else verdict(reference, found.first, found.second)
+    return {
+        "schema": 1,
+        "target": subject.name,
+        "model": subject.model,
+        "posterior": text,
+        "particles": effort.particles,
+        "refine": effort.refine,
+        "warm": effort.warm,
+        "runs": effort.runs,
+        "seed": effort.seed,
+        "unknowns": unknowns_of(subject.target).size,
+        "events": len(target_events(subject.target)[0]),
+        "whole": subject.target.whole,
+        "reference": subject.kind,
+        "why": subject.why,
+        "stein": subject.stein,
+        "worst": how and how.worst,
+        "worst_of": how and how.label,
+        "median": how and how.median,
+        "sd_ratio": how and how.sd_ratio,
+        "noise": how and how.noise,
+        "z": how and how.z,
+        "limit": how and how.limit,
+        "false_alarm": FALSE_ALARM,
+        "passed": how and how.passed,
+        "mean": dict(zip(labels(subject.target), found.first.mean(0).tolist(), strict=True)),
+        "work": found.work,
+        "refines": found.refines,
+        "unhealthy": found.unhealthy,
+        "seconds": found.seconds,
+        "compile": found.compile,
+        "x64": bool(jax.config.read("jax_enable_x64")),
+        "versions": package_versions("blackjax"),
+        "device": device_kind(),
+        "host": platform.node(),
+    }

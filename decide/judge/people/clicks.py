@@ -1,0 +1,293 @@
+"""What clicks on devices in continuous time were worth, and what rules make of the same moments.
+
+The gain of a click is what is expected to be learnt about the graph in the next `HORIZON` seconds,
+by what was clicked before as well; clicking nothing has a gain too. It is a mean over futures drawn
+from the belief, each absorbed exactly. The same futures show which click is best and what it is
+worth, but never the same half of them, or the best would be flattered by its luck. Going its own
+way, a rule clicks when the person did. Not here: the belief (posteriors/models/delays.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ....posteriors.base import Array
+from ....posteriors.models.delays import RELIABLE, STRENGTH, UNRELIABLE, Belief, Devices
+from ....posteriors.models.published_delays import (
+    Clicks,
+    all_graphs,
+    entropy_bits,
+    graph_log_posterior,
+    most_causes,
+)
+from ....streams.people.clicks import LENGTH, Trial
+from ...loop.core.rollout import seed_key
+
+HORIZON = 5.0
+"""Seconds that a click is given: three links of a chain."""
+EVENTS = 8
+"""Effects of a future at most; one that has more ends with the last of them."""
+DRAWS = 32
+"""Futures of each click, in two halves."""
+BETWEEN = 24
+"""Effects between two clicks at most, where a rule goes its own way."""
+MOST_CLICKS = 6
+DELAYS = {"reliable": RELIABLE, "unreliable": UNRELIABLE}
+SHORTEST = {"reliable": 0.8, "unreliable": 0.0}
+"""Seconds; the published observer takes no delay for shorter than this."""
+RULES = ("eig", "random")
+
+
+class Worth(NamedTuple):
+    """One trial, nats. chosen, best, random, waiting, counted `[T]` at each activation, counted
+    where it was a click. learnt `[1 + rules]`: by the person and by each rule. known `[T]`: entropy
+    after each activation."""
+
+    chosen: Any
+    best: Any
+    random: Any
+    waiting: Any
+    counted: Any
+    learnt: Any
+    known: Any
+
+
+class Running(NamedTuple):
+    """A device at work: due `[n, K]`, when a component is yet to come on (inf where it is not)."""
+
+    belief: Belief
+    due: Array
+    time: Array
+
+
+def _started(
+    devices: Devices,
+    key: Array,
+    running: Running,
+    graph: Array,
+    node: Array,
+    time: Array,
+    slot: Any,
+) -> Running:
+    """What an activation at `node` sets off, written into column `slot`."""
+    coin_key, delay_key = jax.random.split(key)
+    works = jax.random.uniform(coin_key, (devices.nodes,)) < STRENGTH
+    delay = devices.delay.sample_beyond(
+        jax.random.uniform(delay_key, (devices.nodes,)), jnp.zeros(())
+    )
+    due = jnp.where(works & (graph[node] == 1), time + delay, jnp.inf)
+    return running._replace(due=running.due.at[:, slot].set(due))
+
+
+def _unfolded(
+    devices: Devices,
+    key: Array,
+    running: Running,
+    graph: Array,
+    end: Array,
+    first: Any,
+    events: int,
+) -> Running:
+    """The device until `end`, or until the last of `events` effects; columns from `first` on."""
+    width = running.due.shape[1]
+
+    def turn(running: Running, row: Any) -> tuple[Running, None]:
+        key, number = row
+        place = jnp.argmin(running.due)
+        node, column = place // width, place % width
+        time = running.due[node, column]
+        cleared = running._replace(due=running.due.at[node, column].set(jnp.inf))
+        belief = devices.observe(cleared.belief, time, node, jnp.ones((), bool))
+        slot = (first + number) % width
+        new = _started(devices, key, cleared._replace(belief=belief), graph, node, time, slot)
+        new = new._replace(time=time)
+        return jax.tree.map(lambda a, b: jnp.where(time < end, a, b), new, running), None
+
+    rows = jax.random.split(key, events), jnp.arange(events)
+    running, _ = jax.lax.scan(turn, running, rows)
+    over = jnp.min(running.due) >= end
+    return running._replace(time=jnp.where(over, end, running.time))
+
+
+def gains(devices: Devices, key: Array, belief: Belief, time: Array) -> Array:
+    """Gain `[2, n + 1]` of a click on each component and of none, by either half of the futures."""
+    count = devices.nodes
+    before = devices.entropy(belief, time)
+
+    def future(key: Array, node: Array) -> Array:
+        set_key, pattern_key, late_key, click_key, run_key = jax.random.split(key, 5)
+        chosen = jax.random.categorical(set_key, devices.log_parents(belief, time))
+        child = jnp.arange(count)
+        patterns = devices.pattern_weights(belief, time)[child, chosen]
+        pattern = jax.random.categorical(pattern_key, jnp.log(patterns))
+        causes = belief.causes[child, chosen]
+        elapsed = jnp.where(jnp.isfinite(causes), time - causes, 0.0)
+        unused = pattern[:, None] >> jnp.arange(devices.memory)[None] & 1 == 0
+        chance = STRENGTH * devices.delay.survival(elapsed) / devices.no_effect(elapsed)
+        uniform = jax.random.uniform(late_key, (2, *causes.shape))
+        comes = unused & jnp.isfinite(causes) & (uniform[0] < chance)
+        late = jnp.where(
+            comes, time + devices.delay.sample_beyond(uniform[1], elapsed) - elapsed, jnp.inf
+        )
+        graph = devices.graph(chosen)
+        due = jnp.concatenate([late, jnp.full((count, EVENTS + 1), jnp.inf)], 1)
+        running = Running(belief, due, time)
+        where = jnp.minimum(node, count - 1)
+        clicked = running._replace(
+            belief=devices.observe(belief, time, where, jnp.zeros((), bool))
+        )  # fmt: skip
+        clicked = _started(devices, click_key, clicked, graph, where, time, devices.memory)
+        running = jax.tree.map(lambda a, b: jnp.where(node < count, a, b), clicked, running)
+        first = devices.memory + 1
+        running = _unfolded(devices, run_key, running, graph, time + HORIZON, first, EVENTS)
+        return devices.entropy(running.belief, running.time)
+
+    def every(key: Array) -> Array:
+        # The same future for all but what is clicked: the difference is what is asked for.
+        return jax.vmap(lambda node: future(key, node))(jnp.arange(count + 1))
+
+    after = jax.vmap(every)(jax.random.split(key, DRAWS))
+    return before - after.reshape(2, DRAWS // 2, count + 1).mean(1)
+
+
+def best_of(halves: Array) -> Array:
+    """What the best click is worth `[]`: chosen by one half of the futures, valued by the other."""
+    clicks = halves[:, :-1]
+    one, other = clicks[0], clicks[1]
+    return 0.5 * (other[jnp.argmax(one)] + one[jnp.argmax(other)])
+
+
+@lru_cache(maxsize=8)
+def _build_worth(devices: Devices) -> Callable[..., Worth]:
+    """`run(seeds [N, 2], clicks [N, T], graphs [N, n, n]) -> Worth`, compiled, with an axis N."""
+
+    def watch(key: Array, clicks: Clicks) -> tuple[Belief, Any]:
+        def turn(belief: Belief, row: Any):
+            time, node, effect, valid, number = row
+
+            def asked() -> tuple[Array, ...]:
+                halves = gains(devices, jax.random.fold_in(key, number), belief, time)
+                every = halves.mean(0)
+                return every[node], best_of(halves), every[:-1].mean(), every[-1]
+
+            nothing = (jnp.zeros(()),) * 4
+            worth = jax.lax.cond(valid & ~effect, asked, lambda: nothing)
+            after = devices.observe(belief, time, node, effect)
+            belief = jax.tree.map(lambda a, b: jnp.where(valid, a, b), after, belief)
+            return belief, (*worth, devices.entropy(belief, time))
+
+        rows = (*clicks, jnp.arange(clicks.time.shape[0]))
+        return jax.lax.scan(turn, devices.init(), rows)
+
+    def alone(key: Array, informed: bool, moments: Array, graph: Array) -> Array:
+        def turn(running: Running, row: Any):
+            number, now, then = row
+            rule_key, start_key, run_key = jax.random.split(jax.random.fold_in(key, number), 3)
+
+            def chosen() -> Array:
+                if informed:
+                    return jnp.argmax(gains(devices, rule_key, running.belief, now).mean(0)[:-1])
+                return jax.random.randint(rule_key, (), 0, devices.nodes)
+
+            def clicked() -> Running:
+                node = chosen()
+                belief = devices.observe(running.belief, now, node, jnp.zeros((), bool))
+                slot = number * (BETWEEN + 1) % running.due.shape[1]
+                begun = running._replace(belief=belief, time=now)
+                begun = _started(devices, start_key, begun, graph, node, now, slot)
+                first = slot + 1
+                return _unfolded(devices, run_key, begun, graph, then, first, BETWEEN)
+
+            return jax.lax.cond(now < LENGTH, clicked, lambda: running), None
+
+        due = jnp.full((devices.nodes, 2 * (BETWEEN + 1)), jnp.inf)
+        running = Running(devices.init(), due, jnp.zeros(()))
+        after = jnp.append(moments[1:], LENGTH)
+        rows = jnp.arange(len(moments)), moments, jnp.minimum(after, LENGTH)
+        running, _ = jax.lax.scan(turn, running, rows)
+        return devices.entropy(running.belief, jnp.asarray(LENGTH))
+
+    def one(seed: Array, clicks: Clicks, graph: Array) -> Worth:
+        watch_key, *keys = jax.random.split(seed_key(seed[0], seed[1]), 1 + len(RULES))
+        belief, (chosen, best, random, waiting, known) = watch(watch_key, clicks)
+        counted = clicks.valid & ~clicks.effect
+        moments = jnp.sort(jnp.where(counted, clicks.time, jnp.inf))[:MOST_CLICKS]
+        left = [devices.entropy(belief, jnp.asarray(LENGTH))]
+        for key, rule in zip(keys, RULES, strict=True):
+            left.append(alone(key, rule == "eig", moments, graph))
+        start = devices.entropy(devices.init(), jnp.zeros(()))
+        return Worth(chosen, best, random, waiting, counted, start - jnp.stack(left), known)
+
+    return jax.jit(lambda *given: jax.lax.map(lambda row: one(*row), given))
+
+
+def _arrays(trial: Trial, length: int) -> Clicks:
+    """A trial's records as arrays padded to `length`."""
+    time, node = np.zeros(length, np.float32), np.zeros(length, np.int32)
+    effect, valid = np.zeros((2, length), bool)
+    for i, record in enumerate(trial.records):
+        came = record.action if record.y is None else record.y
+        assert isinstance(came, int | float)
+        time[i], node[i] = record.t or 0.0, int(came)
+        effect[i], valid[i] = record.y is not None, True
+    return Clicks(time, node, effect, valid)
+
+
+def worth(trials: Sequence[Trial], seed: int, memory: int = 6) -> list[Worth]:
+    """Each trial's worth as host arrays, in the order given."""
+    alike: dict[tuple[str, int], list[int]] = {}
+    for place, trial in enumerate(trials):
+        alike.setdefault((trial.delays, trial.nodes), []).append(place)
+    found: dict[int, Worth] = {}
+    for (delays, nodes), places in alike.items():
+        length = max(1, *(len(trials[place].records) for place in places))
+        given = [_arrays(trials[place], length) for place in places]
+        seeds = np.array([(seed, place) for place in places], np.uint32)
+        graphs = np.stack([np.asarray(trials[place].graph, np.int32) for place in places])
+        run = _build_worth(Devices(nodes, DELAYS[delays], memory))
+        out = run(seeds, Clicks(*map(np.stack, zip(*given, strict=True))), graphs)
+        out = jax.tree.map(np.asarray, out)
+        for row, place in enumerate(places):
+            found[place] = jax.tree.map(lambda x, row=row: x[row], out)
+    return [found[place] for place in range(len(trials))]
+
+
+class Compared(NamedTuple):
+    """The published observer against its authors' own figures. trial: which. apart: bits, the
+    largest difference over the trial's reference times; None where more causes were possible at
+    once than are worth remembering."""
+
+    trial: Trial
+    apart: float | None
+
+
+def compared(trials: Sequence[Trial], most: int = 5, longest: int = 20) -> list[Compared]:
+    """Trials of at most `longest` activations that have reference entropies, by all assignments.
+
+    most: causes possible at once; a trial costs n^of them for each graph.
+    """
+    made = []
+    for trial in trials:
+        if not trial.reference or len(trial.records) > longest:
+            continue
+        clicks, delay = _arrays(trial, longest), DELAYS[trial.delays]
+        memory = max(1, most_causes(clicks, delay.window))
+        if memory > most:
+            made.append(Compared(trial, None))
+            continue
+        logs = graph_log_posterior(trial.nodes, delay, SHORTEST[trial.delays], memory, clicks)
+        uniform = np.log2(len(all_graphs(trial.nodes)))
+        after = np.append(uniform, entropy_bits(np.asarray(logs)))
+        times = clicks.time[clicks.valid]
+        apart = [
+            abs(float(after[np.searchsorted(times, time, "right")]) - entropy)
+            for time, entropy in trial.reference
+        ]
+        made.append(Compared(trial, max(apart)))
+    return made

@@ -1,0 +1,104 @@
+"""Histories that every backend is judged on, with the reference gain of every candidate.
+
+They come from random actions, so that no backend is judged on the problems it made for itself, and
+are logged once a world: in blocks of runs, by the digest of all that determines them, whoever asks.
+What is damaged or lies under another's key is made again. A world or model with the user's code or
+data in it has no name, and is rolled out in each process. Not here: what a backend chooses.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import jax
+import numpy as np
+
+from ....streams.storage.results import result_key
+from ....streams.worlds.base import World
+from ...loop.core.agent import build_agent
+from ...loop.core.program_cache import SETTINGS, model_name, source_stamp
+from ...loop.core.rollout import Trace, roll_out
+from .online import PARTICLES, reference
+from .reference_draws import reference_store
+
+HISTORIES = "histories"
+"""Kind of entry in the store of references."""
+BLOCK = 4
+"""Runs an entry: pieces of a bench then share entries however it is cut up."""
+IDLE = "smc"
+
+
+def shared_histories(
+    world: World,
+    steps: int,
+    candidates: int,
+    seed: int,
+    first: int,
+    count: int,
+    particles: int = PARTICLES,
+) -> tuple[Trace, np.ndarray]:
+    """Runs `first` to `first + count`: random histories with their candidates, and the reference
+    gains `[N, T, A]`. particles: of the reference, where it is sampled."""
+    blocks = range(first // BLOCK, -(-(first + count) // BLOCK))
+    parts = [_block(world, steps, candidates, seed, b, particles) for b in blocks]
+    start = first - blocks[0] * BLOCK
+    return jax.tree.map(lambda *x: np.concatenate(x)[start : start + count], *parts)
+
+
+@lru_cache(maxsize=512)
+def _block(
+    world: World, steps: int, candidates: int, seed: int, block: int, particles: int
+) -> tuple[Trace, np.ndarray]:
+    store = reference_store()
+    known = _identity(world, steps, candidates, seed, block, particles)
+    if store is None or known is None:
+        return made(world, steps, candidates, seed, block, particles)
+    entry = store.read(HISTORIES, result_key(known))
+    if entry is None:
+        trace, gains = made(world, steps, candidates, seed, block, particles)
+        arrays = {**trace._asdict(), "gains": gains}
+        layout = {name: (list(x.shape), x.dtype.name) for name, x in arrays.items()}
+        store.commit(HISTORIES, known, {"arrays": layout}, arrays)
+        return trace, gains
+    arrays = entry.arrays()
+    for name, (shape, dtype) in entry.record["arrays"].items():
+        # Zarr has no chunks of size 0, so these were left out.
+        arrays.setdefault(name, np.zeros(shape, dtype))
+    return Trace(**{name: arrays[name] for name in Trace._fields}), arrays["gains"]
+
+
+def _identity(
+    world: World, steps: int, candidates: int, seed: int, block: int, particles: int
+) -> dict[str, Any] | None:
+    """All that determines a block; None for a world or model without a name."""
+    name = model_name(world.model) if world.model is not None else None
+    if name is None or world.name is None:
+        return None
+    config = (jax.default_backend(), *(getattr(jax.config, name) for name in SETTINGS))
+    return {
+        "world": world.name,
+        "model": name,
+        "steps": steps,
+        "candidates": candidates,
+        "seed": seed,
+        "runs": [block * BLOCK, BLOCK],
+        "particles": particles,
+        "stamp": source_stamp(config),
+    }
+
+
+def made(
+    world: World, steps: int, candidates: int, seed: int, block: int, particles: int
+) -> tuple[Trace, np.ndarray]:
+    """A block, rolled out and judged now."""
+    model = world.model
+    assert model is not None
+    # Any backend will do for an agent that never looks at its belief; the prior costs least.
+    idle, _ = build_agent(model, IDLE, "random", 1, 0, None, candidates)
+    _, trace = roll_out(idle, world, steps, seed, BLOCK, block * BLOCK)
+    trace = jax.tree.map(np.asarray, trace)
+    past = trace.action, trace.observation, trace.probe_action, trace.probe_observation
+    key = jax.random.fold_in(jax.random.key(seed), block * BLOCK)
+    ref = reference(model, key, *past, trace.features, particles=particles)
+    return trace, np.asarray(ref.gains, float)

@@ -1,0 +1,230 @@
+"""Search one backend's own options within a wall-clock budget, its defaults first.
+
+Random options follow; successive halving gives up early on those that others beat on as many runs.
+Not here: what may be tried (space.py) or what a trial scores (trials.py).
+Sources: Bergstra and Bengio (2012), random search; Jamieson and Talwalkar (2016) and Li et al.
+(2020), successive halving; both by way of Optuna (Akiba et al. 2019).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ....posteriors.errors import UsageError
+from .space import chosen, distributions, space, with_defaults, written
+
+CHUNK = 8
+"""Runs scored between two looks at the clock; the first rung of successive halving."""
+REDUCTION = 2
+"""One in so many goes on from each rung, to so many times as many runs."""
+DULL = 100
+"""Draws in a row that are old or refused before there is nothing left to try."""
+
+
+class Outcome(StrEnum):
+    """How a trial ended. Only one that is done can be the best, one that is late does not count."""
+
+    DONE = "done"
+    PRUNED = "pruned"
+    SLOW = "slow"
+    FAILED = "failed"
+    LATE = "late"
+
+
+class Trial(NamedTuple):
+    """One try of `spec`, which says every option that was searched.
+
+    scores `[N]`: a number a run, as far as it got. p99: seconds of decide + learn, None where
+    nobody asked. seconds: what the trial took.
+    """
+
+    spec: str
+    outcome: Outcome
+    scores: np.ndarray
+    p99: float | None
+    seconds: float
+
+    @property
+    def mean(self) -> float:
+        return float(self.scores.mean()) if len(self.scores) else math.nan
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the searches of all backends have in common.
+
+    scores(spec, first, count) -> `[count]`, of tuning runs `first` on; it raises UsageError for
+    options that cannot be. runs: of a whole trial. budget: seconds a backend. latency(spec) ->
+    seconds of decide + learn at p99, at most `max_p99`. forget(): let go of what a trial compiled.
+    """
+
+    scores: Callable[[str, int, int], np.ndarray]
+    runs: int
+    budget: float
+    maximise: bool = True
+    halving: bool = False
+    max_p99: float | None = None
+    latency: Callable[[str], float] | None = None
+    seed: int = 0
+    forget: Callable[[], None] = lambda: None
+    clock: Callable[[], float] = time.perf_counter
+
+
+def library() -> Any:
+    """Optuna, which speaks up only when something is wrong."""
+    try:
+        import optuna
+    except ImportError as error:
+        raise UsageError("tuning needs Optuna: pip install 'uncertain[tune]'") from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def _state_of(outcome: Outcome) -> Any:
+    """The same in Optuna's words."""
+    from optuna.trial import TrialState
+
+    states = {Outcome.DONE: TrialState.COMPLETE, Outcome.PRUNED: TrialState.PRUNED}
+    return states.get(outcome, TrialState.FAIL)
+
+
+class Search:
+    """One backend's search: `first` tries its defaults, `go` spends the rest of its budget.
+
+    space: what may be tried. trials: all so far. seconds: spent so far, compiling included.
+    """
+
+    def __init__(self, posterior: str, task: Task) -> None:
+        optuna = library()
+        self.posterior, self.task = posterior, task
+        self.trials: list[Trial] = []
+        self.seconds = 0.0
+        self._since: float | None = None
+        self.space, self._distributions = space(posterior), distributions(posterior)
+        pruners = optuna.pruners
+        self._study = optuna.create_study(
+            direction="maximize" if task.maximise else "minimize",
+            sampler=optuna.samplers.RandomSampler(task.seed),
+            pruner=pruners.SuccessiveHalvingPruner(CHUNK, REDUCTION)
+            if task.halving
+            else pruners.NopPruner(),
+        )
+
+    @property
+    def default(self) -> Trial:
+        return self.trials[0]
+
+    @property
+    def best(self) -> Trial | None:
+        """The best trial that is done: the defaults unless something is strictly better."""
+        done = [trial for trial in self.trials if trial.outcome is Outcome.DONE]
+        sign = 1 if self.task.maximise else -1
+        return max(done, key=lambda trial: sign * trial.mean) if done else None
+
+    def count(self, *outcomes: Outcome) -> int:
+        """Trials that ended in one of these ways."""
+        return sum(trial.outcome in outcomes for trial in self.trials)
+
+    def first(self) -> None:
+        """Try the defaults. Raises UsageError where not even they fit into the budget."""
+        with self._timed():
+            trial = self._try(with_defaults(self.posterior), self._study.ask())
+        if trial.outcome is Outcome.LATE:
+            ran, runs = len(trial.scores), self.task.runs
+            whole = trial.seconds * runs / ran
+            took = "took" if ran == runs else "was going to take about"
+            raise UsageError(
+                f"a budget of {self.task.budget:.3g} s is too small: the first trial of "
+                f"{self.posterior}, its defaults, {took} {whole:.3g} s with compiling; give "
+                "several times as much, or fewer seeds or steps"
+            )
+
+    def go(self, tick: Callable[[], None] = lambda: None) -> None:
+        """Try random options until the budget is spent or nothing new is left to try."""
+        seen = {trial.spec for trial in self.trials}
+        dull = 0
+        with self._timed():
+            while self.space and dull < DULL and self._left() > 0:
+                handle = self._study.ask(self._distributions)
+                drawn = {name: chosen(self.space[name], x) for name, x in handle.params.items()}
+                spec = written(self.posterior, drawn)
+                dull += 1
+                if spec in seen:
+                    self._study.tell(handle, state=_state_of(Outcome.FAILED))
+                    continue
+                seen.add(spec)
+                if self._try(spec, handle).outcome is not Outcome.FAILED:
+                    dull = 0
+                tick()
+
+    def _try(self, spec: str, handle: Any) -> Trial:
+        """One trial to its end; the defaults are scored even where they are too slow."""
+        task, first = self.task, not self.trials
+        begin = task.clock()
+        scores, p99, slow = np.zeros(0), None, False
+        try:
+            if task.latency is not None and task.max_p99 is not None:
+                p99 = task.latency(spec)
+                slow = p99 > task.max_p99
+            outcome = Outcome.SLOW
+            if not slow or first:
+                scores, outcome = self._score(spec, handle)
+            if slow and outcome is Outcome.DONE:
+                outcome = Outcome.SLOW
+        except UsageError:
+            # The defaults' refusal is the user's news, that of a random combination nobody's.
+            if first:
+                raise
+            outcome = Outcome.FAILED
+        if self._left() < 0:
+            outcome = Outcome.LATE
+        trial = Trial(spec, outcome, scores, p99, task.clock() - begin)
+        self.trials.append(trial)
+        done = outcome is Outcome.DONE
+        self._study.tell(handle, trial.mean if done else None, state=_state_of(outcome))
+        task.forget()
+        return trial
+
+    def _score(self, spec: str, handle: Any) -> tuple[np.ndarray, Outcome]:
+        """Scores `[N]` a chunk at a time until all runs are done or the trial ends otherwise."""
+        task, scores = self.task, np.zeros(0)
+        while len(scores) < task.runs:
+            # Even a hopeless first trial gets far enough to say how long it would have taken.
+            if self._left() < 0 and len(scores):
+                return scores, Outcome.LATE
+            more = task.scores(spec, len(scores), min(CHUNK, task.runs - len(scores)))
+            scores = np.concatenate([scores, np.asarray(more, float)])
+            if not np.isfinite(scores).all():
+                return scores, Outcome.FAILED
+            handle.report(float(scores.mean()), len(scores))
+            # The defaults, first to come, have nobody to lose against.
+            if len(scores) < task.runs and handle.should_prune():
+                return scores, Outcome.PRUNED
+        return scores, Outcome.DONE
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        self._since = self.task.clock()
+        try:
+            yield
+        finally:
+            # After an interrupt too: what was found until then is kept, with what it took.
+            self.seconds += self.task.clock() - self._since
+            self._since = None
+
+    @property
+    def spent(self) -> float:
+        """Seconds of the budget, those of a trial under way included."""
+        now = 0.0 if self._since is None else self.task.clock() - self._since
+        return self.seconds + now
+
+    def _left(self) -> float:
+        return self.task.budget - self.spent

@@ -1,0 +1,95 @@
+"""What there is to tune about a posterior: its own options that a spec does not pin.
+
+Every backend says in `Options.search` what is worth trying, so nothing here knows one by name. Not
+here: the search itself (tuning.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING
+from typing import Any
+
+from ....posteriors.base import Span
+from ....posteriors.errors import UsageError
+from ....posteriors.registry import option_default, options_class
+from ....posteriors.specs import Spec, parse_spec
+
+REFINE = (1, 2, 5, 10)
+"""Refine steps an event to choose from, beside the backend's usual number."""
+DIGITS = 3
+"""Significant digits of what is drawn from a span: nobody types more."""
+
+Values = Span | tuple[Any, ...]
+
+
+def space(text: str) -> dict[str, Values]:
+    """What may be tried for each option, by name; empty where there is nothing to tune.
+
+    Refine steps are among them where the backend usually takes any.
+    """
+    spec = parse_spec(text)
+    options = options_class(spec.target)
+    found = dict(options.search)
+    if options.refine > 0:
+        found.setdefault("refine", tuple(sorted({*REFINE, options.refine})))
+    pinned = dict(spec.settings)
+    return {name: values for name, values in sorted(found.items()) if name not in pinned}
+
+
+def _default_of(text: str, name: str) -> Any:
+    """The default of one option; `MISSING` where it has none."""
+    return options_class(text).refine if name == "refine" else option_default(text, name)
+
+
+def with_defaults(text: str) -> str:
+    """The spec with the default of every option that is searched written out."""
+    found = {name: _default_of(text, name) for name in space(text)}
+    return written(text, {name: value for name, value in found.items() if value is not MISSING})
+
+
+def written(text: str, settings: Mapping[str, Any]) -> str:
+    """A spec with further settings, as one would type it."""
+    spec = parse_spec(text)
+    return str(Spec(spec.target, tuple(sorted({**dict(spec.settings), **settings}.items()))))
+
+
+def pinned(text: str, name: str, value: Any) -> str:
+    """The spec with an option pinned that it does not set itself."""
+    return text if name in dict(parse_spec(text).settings) else written(text, {name: value})
+
+
+def distributions(text: str) -> dict[str, Any]:
+    """The space as Optuna's distributions; choices stand for themselves by position."""
+    found = {}
+    for name, values in space(text).items():
+        try:
+            found[name] = _distribution(values, _default_of(text, name))
+        except ValueError as error:
+            raise UsageError(f"posterior {text}: {name} cannot be searched: {error}") from error
+    return found
+
+
+def _distribution(values: Values, default: Any) -> Any:
+    """Whole numbers where the default is one, real numbers in other spans, else positions."""
+    from optuna.distributions import (
+        CategoricalDistribution,
+        FloatDistribution,
+        IntDistribution,
+    )
+
+    if not isinstance(values, Span):
+        # By position, because Optuna would only take choices that JSON knows.
+        return CategoricalDistribution(tuple(range(len(values))))
+    if isinstance(default, int) and not isinstance(default, bool):
+        return IntDistribution(int(values.low), int(values.high), log=values.log)
+    return FloatDistribution(values.low, values.high, log=values.log)
+
+
+def chosen(values: Values, drawn: Any) -> Any:
+    """What a draw from such a distribution stands for."""
+    if not isinstance(values, Span):
+        return values[drawn]
+    if isinstance(drawn, int):
+        return drawn
+    return min(max(float(f"{drawn:.{DIGITS}g}"), values.low), values.high)
