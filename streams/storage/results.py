@@ -191,8 +191,9 @@ class Store:
                 yield key, entry
 
     def _intact(self, prefix: str, key: str, attempt: str) -> Entry | None:
+        written = self._values([prefix + DONE])[0] or b""
         try:
-            done = msgspec.json.decode(self._values([prefix + DONE])[0] or b"", type=Done)
+            done = msgspec.json.decode(written, type=Done)
         except Exception:  # that it refuses is all that is read from it
             return None
         read = self._values([prefix + name for name in done.keys])

@@ -118,10 +118,10 @@ def test_lines(other: None, line: bytes, reason: str, words: str) -> None:
             continue
         assert found == reason
         assert "sixpence" not in message
-    nobody: Any = None
+    sink: Any = None
     refusals = RejectedLines()
     error = LineError("why", reason)
-    reply = refusals.reject(Arrival(HERE, 0, line, len(line), True, 0, nobody), error)
+    reply = refusals.reject(Arrival(HERE, 0, line, len(line), True, 0, sink), error)
     assert refusals.reasons == {reason: 1}
     assert "id" in reply
 

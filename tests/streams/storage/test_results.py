@@ -115,6 +115,19 @@ def test_two_writers_of_one_entry_share_no_key(tmp_path: Path) -> None:
     assert len(list(other.entries("cells"))) == 1
 
 
+def test_a_store_that_cannot_be_read_is_not_taken_for_an_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, _ = committed(tmp_path)
+
+    def refuse(names: list[str]) -> list[bytes | None]:
+        raise UsageError(f"{names[0]}: cannot be read")
+
+    monkeypatch.setattr(store, "_values", refuse)
+    with pytest.raises(UsageError, match="cannot be read"):
+        list(store.entries("cells"))
+
+
 def test_an_entry_under_anothers_key_is_not_there(tmp_path: Path) -> None:
     store, folder = committed(tmp_path)
     other = result_key({"posterior": "point"})
