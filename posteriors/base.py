@@ -117,6 +117,7 @@ class Span(NamedTuple):
     log: bool = True
 
 
+@dataclass(frozen=True)
 class Options:
     """Base of a method's options: subclass it as a frozen dataclass.
 

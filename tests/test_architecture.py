@@ -17,6 +17,7 @@ FLOORS = (
     ("decide.training", "decide.rules", "decide.loop", "decide.judge"),
     ("decide.loop.core", "decide.loop.server", "decide.loop.durable"),
     (
+        "decide.judge.records",
         "decide.judge.reference",
         "decide.judge.measures",
         "decide.judge.engine",

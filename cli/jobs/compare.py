@@ -13,6 +13,7 @@ from typing import Any
 from rich.table import Table
 
 from ...decide.judge.measures.paired import Change, apart, difference, quantile_ratio
+from ...decide.judge.records.record import Record
 from ...posteriors.errors import UsageError
 from ..commands.compare import CompareOptions, Limit
 from ..environment import Environment, ExitStatus
@@ -100,7 +101,7 @@ def _changed(before: Result, after: Result) -> dict[str, Change]:
     return found
 
 
-def _row(record: dict[str, Any], changes: dict[str, Change]) -> dict[str, Any]:
+def _row(record: Record, changes: dict[str, Change]) -> dict[str, Any]:
     """A cell's changes as data: differences of gain, ratios of latency."""
     return {
         "config": record["config"],
@@ -108,7 +109,7 @@ def _row(record: dict[str, Any], changes: dict[str, Change]) -> dict[str, Any]:
     }
 
 
-def _table(changes: list[tuple[dict[str, Any], dict[str, Change]]]) -> Table:
+def _table(changes: list[tuple[Record, dict[str, Change]]]) -> Table:
     """The changes for a terminal; columns that are the same everywhere are left out."""
     grid = Table(box=None, pad_edge=False, header_style="bold")
     configs = [record["config"] for record, _ in changes]
@@ -147,7 +148,7 @@ def _worse(change: Change, limit: Limit) -> float:
 
 def _gate(
     options: CompareOptions,
-    changes: list[tuple[dict[str, Any], dict[str, Change]]],
+    changes: list[tuple[Record, dict[str, Change]]],
     environment: Environment,
 ) -> ExitStatus:
     """Whether no cell got worse by more than a limit; the change itself counts, not its interval.

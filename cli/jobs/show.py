@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ...decide.judge.measures.record import mark_frontier
+from ...decide.judge.records.record import mark_frontier
 from ...posteriors.errors import UsageError
 from ...streams.formats.files import STANDARD, open_output
 from ..commands.show import ShowOptions

@@ -22,8 +22,8 @@ from ...decide.judge.measures.frontier import (
     same_model,
 )
 from ...decide.judge.measures.quality import agent_and_world
-from ...decide.judge.measures.read_record import record_of
-from ...decide.judge.measures.record import Record
+from ...decide.judge.records.read_record import record_of
+from ...decide.judge.records.record import Record
 from ...decide.loop.core.step import Agent
 from ...posteriors.base import Arms
 from ...posteriors.errors import UsageError

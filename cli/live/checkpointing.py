@@ -44,7 +44,9 @@ CHOICE = ("posterior", "particles", "refine")
 
 def _interval_of(every: int | float) -> CheckpointInterval:
     """Checkpoint after so many lines (an integer) or seconds."""
-    return CheckpointInterval(**{"lines" if isinstance(every, int) else "seconds": every})
+    if isinstance(every, int):
+        return CheckpointInterval(lines=every)
+    return CheckpointInterval(seconds=every)
 
 
 def _identity_of(options: RunOptions) -> dict[str, Any]:
@@ -53,7 +55,7 @@ def _identity_of(options: RunOptions) -> dict[str, Any]:
     # Runs without a checkpoint are spared the import of the judge.
     from ...decide.judge.engine.result_index import digest_sources
     from ...decide.judge.engine.worker_process import jax_setting
-    from ...decide.judge.measures.machine import computing_versions
+    from ...decide.judge.records.machine import computing_versions
 
     named = ("model", "posterior", "rule", "proposer")
     half_life = options.half_life

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...decide.judge.measures.record import mark_frontier, worth
+from ...decide.judge.records.record import mark_frontier, worth
 from ..tables.bench_table import RANDOM
 from ..tables.results import Result, Row
 from .cell import Cell

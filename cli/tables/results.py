@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 
 from ...decide.judge.engine.result_index import CELLS
-from ...decide.judge.measures.read_record import record_of
-from ...decide.judge.measures.record import Record
+from ...decide.judge.records.read_record import record_of
+from ...decide.judge.records.record import Record
 from ...posteriors.errors import UsageError
 from ...posteriors.specs import nearest
 from ...streams.formats.files import Source

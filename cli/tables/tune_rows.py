@@ -18,7 +18,7 @@ from rich.table import Table
 from ...decide.judge.measures.build_record import mean_se
 from ...decide.judge.measures.experiment import Experiment, Row
 from ...decide.judge.measures.experiment_toml import toml
-from ...decide.judge.measures.machine import package_versions
+from ...decide.judge.records.machine import package_versions
 from ...decide.judge.tuning.search import Outcome, Search
 from ...decide.judge.tuning.trials import TUNING, Trials
 from ...posteriors.specs import parse_spec

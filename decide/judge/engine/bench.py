@@ -18,7 +18,7 @@ from ..measures.deadline_runs import punctual
 from ..measures.experiment import Cell, Experiment
 from ..measures.latency import Lived, live_runs
 from ..measures.quality import Wanted, agent_and_world, quality
-from ..measures.record import Record, mark_frontier
+from ..records.record import Record, mark_frontier
 from ..reference.online import kind
 from .failures import Failure
 from .local_pool import QUALITY_SHARE, Measure, Runs, describe_cell, judge_cells, sort_dearest_first

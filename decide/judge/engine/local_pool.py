@@ -142,16 +142,16 @@ class LocalExecutor:
         others = [shape for n, shape in enumerate(self._shapes) if n != number]
         return pick_piece(queue, self._shapes[number], others)
 
-    def submit(self, piece: Piece) -> None:
+    def submit(self, task: Piece) -> None:
         """Give a piece to the first free worker.
 
-        piece: the piece picked.
+        task: the piece picked.
         """
         number = self._free_worker()
         assert number is not None
-        job = self._measure, piece.cell, piece.first, piece.runs, self._wanted
-        self._running[self._pool.submit(number, *job)] = number, piece
-        self._shapes[number] = piece.shape
+        job = self._measure, task.cell, task.first, task.runs, self._wanted
+        self._running[self._pool.submit(number, *job)] = number, task
+        self._shapes[number] = task.shape
 
     def running(self) -> int:
         """Return the number of pieces at workers."""

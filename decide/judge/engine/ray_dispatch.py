@@ -62,13 +62,13 @@ class RayExecutor:
             self._room = self._wave
         return None if self._room == 0 else 0
 
-    def submit(self, job: Job) -> None:
+    def submit(self, task: Job) -> None:
         """Hand a job to Ray.
 
-        job: the job picked.
+        task: the job picked.
         """
-        identity = self._index.identity(job.cell, job.is_baseline)
-        self._running[self._submit(job.cell, identity, job.is_baseline)] = job
+        identity = self._index.identity(task.cell, task.is_baseline)
+        self._running[self._submit(task.cell, identity, task.is_baseline)] = task
         if self._room is not None:
             self._room -= 1
 

@@ -21,7 +21,7 @@ from ....posteriors.errors import UsageError
 from ....streams.storage.results import Store
 from ..measures.experiment import Cell, Experiment
 from ..measures.quality import quality
-from ..measures.record import Record
+from ..records.record import Record
 from .batches import live_arrays
 from .bench import baseline_of, time_cell, wanted_by
 from .failures import Failure, explain_failure

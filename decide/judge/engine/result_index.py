@@ -20,9 +20,9 @@ from ....posteriors.specs import parse_spec
 from ....streams.storage import results as storing
 from ....streams.storage.results import Store
 from ..measures.experiment import Cell, Experiment
-from ..measures.machine import computing_versions
-from ..measures.read_record import to_dict
-from ..measures.record import SCHEMA, Record
+from ..records.machine import computing_versions
+from ..records.read_record import to_dict
+from ..records.record import SCHEMA, Record
 from .failures import NAMED
 from .worker_process import jax_setting
 

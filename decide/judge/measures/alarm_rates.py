@@ -12,7 +12,7 @@ import numpy as np
 
 from ...loop.core.e_process import ALPHA, first_crossing, scan_runs
 from ...loop.core.rollout import Trace
-from .record import Alarm
+from ..records.record import Alarm
 
 
 def measure_alarms(trace: Trace) -> dict[str, Any]:

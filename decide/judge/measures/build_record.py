@@ -12,11 +12,20 @@ from typing import Any
 import numpy as np
 
 from ...loop.core.agent import half_life_of
+from ..records.machine import device_kind, package_versions
+from ..records.record import (
+    Calibration,
+    Gain,
+    JointPrediction,
+    Mean,
+    Quantiles,
+    Record,
+    Regret,
+    Slope,
+)
 from .alarm_rates import summarise_alarms
 from .experiment import Cell
 from .latency import Timing
-from .machine import device_kind, package_versions
-from .record import Calibration, Gain, JointPrediction, Mean, Quantiles, Record, Regret, Slope
 
 
 def mean_se(values: Any) -> Mean:

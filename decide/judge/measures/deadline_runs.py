@@ -25,10 +25,10 @@ from ...loop.core.step import Agent, blank_request
 from ...loop.server.background_refine import BackgroundRefine
 from ...loop.server.deadline import DeadlineControl
 from ...rules.registry import build_rule
+from ..records.record import RungShare
 from .experiment import Cell
 from .latency import Timing, calls
 from .quality import PROMISES, Wanted, agent_and_world, measured
-from .record import RungShare
 
 SPIN = 300_000
 """Nanoseconds before an arrival from which the clock is watched: sleep wakes up late."""

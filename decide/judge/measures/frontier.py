@@ -23,7 +23,7 @@ from ....posteriors.specs import parse_spec
 from ....posteriors.units import NANOSECOND
 from ...loop.core.compiled import build_live, pause_gc, timed_decide, timed_learn
 from ...loop.core.step import Agent, blank_request
-from .record import Record, worth
+from ..records.record import Record, worth
 
 TRIED = 5
 """Configurations timed here, at most, but for the cheapest."""

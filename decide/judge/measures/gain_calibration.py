@@ -28,9 +28,9 @@ from ...loop.core.program_cache import cached_program
 from ...loop.core.rollout import build_rollout, seed_key
 from ...loop.core.step import Agent
 from ...rules.base import as_draws
+from ..records.machine import device_kind, package_versions
 from ..reference.likelihood import history_log_likelihood
 from .experiment import Cell
-from .machine import device_kind, package_versions
 from .quality import JUDGE, agent_and_world
 from .ranks import ranked, taken, verdict
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from .record import Mean
+from ..records.record import Mean
 
 LEVEL = 0.95
 DRAWS = 1000

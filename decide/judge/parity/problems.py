@@ -19,7 +19,7 @@ from ....posteriors.parts.unknowns import unknowns_of
 from ....posteriors.targets.base import Target, target_events
 from ....posteriors.targets.registry import build_target, find_target
 from ....streams.formats.posteriordb import PosteriorFiles, read_data, read_draws, read_moments
-from ..measures.machine import device_kind, package_versions
+from ..records.machine import device_kind, package_versions
 from .estimate import Effort, estimate
 from .moments import FALSE_ALARM, Moments, labels, moments_of, shapes, told, verdict
 from .stein import coordinates, stein

@@ -12,7 +12,7 @@ import pytest
 from console import call, lines
 from uncertain.cli.live.auto_posterior import SHIPPED
 from uncertain.decide.judge.measures.frontier import Asked, comparable
-from uncertain.decide.judge.measures.read_record import record_of
+from uncertain.decide.judge.records.read_record import record_of
 
 RUN = ("run", "--model", "finite", "--rule", "eig", "--posterior", "auto")
 ASK = lines({"id": 1}, {"id": 2})

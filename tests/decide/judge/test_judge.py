@@ -19,8 +19,8 @@ from uncertain.decide.judge.measures.experiment import Cell
 from uncertain.decide.judge.measures.gain import Bounds, bounds, contrastive, exact_gain
 from uncertain.decide.judge.measures.joint import anchor_actions, joint_divergence, running
 from uncertain.decide.judge.measures.quality import Wanted, agent_and_world, quality
-from uncertain.decide.judge.measures.read_record import to_dict
 from uncertain.decide.judge.measures.regret import regrets
+from uncertain.decide.judge.records.read_record import to_dict
 from uncertain.decide.judge.reference.likelihood import history_log_likelihood
 from uncertain.decide.judge.reference.online import Reference, kind, reference
 from uncertain.decide.loop.core.rollout import Trace, roll_out

@@ -27,8 +27,8 @@ from uncertain.decide.judge.engine import bench as benching
 from uncertain.decide.judge.engine import worker_process
 from uncertain.decide.judge.measures.build_record import mean_se, quantiles, ratio
 from uncertain.decide.judge.measures.experiment import Experiment, Row
-from uncertain.decide.judge.measures.read_record import record_of, to_dict
-from uncertain.decide.judge.measures.record import (
+from uncertain.decide.judge.records.read_record import record_of, to_dict
+from uncertain.decide.judge.records.record import (
     Gain,
     Mean,
     Quantiles,
@@ -36,7 +36,7 @@ from uncertain.decide.judge.measures.record import (
     Regret,
     mark_frontier,
 )
-from uncertain.decide.judge.measures.record_schema import record_schema
+from uncertain.decide.judge.records.record_schema import record_schema
 from uncertain.posteriors.errors import UsageError
 
 EXPERIMENT = Experiment(

@@ -24,7 +24,7 @@ from uncertain.decide.judge.engine.result_index import (
 from uncertain.decide.judge.engine.sweep import WHOLE, Shard, plan_sweep, run_sweep
 from uncertain.decide.judge.measures.build_record import mean_se, quantiles
 from uncertain.decide.judge.measures.experiment import Cell, Experiment, Row
-from uncertain.decide.judge.measures.read_record import record_of
+from uncertain.decide.judge.records.read_record import record_of
 from uncertain.posteriors.errors import UsageError
 from uncertain.streams.storage.results import Store, result_key
 

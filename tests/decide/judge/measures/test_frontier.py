@@ -17,8 +17,8 @@ from uncertain.decide.judge.measures.frontier import (
     p99_here,
     same_model,
 )
-from uncertain.decide.judge.measures.read_record import record_of
-from uncertain.decide.judge.measures.record import Record
+from uncertain.decide.judge.records.read_record import record_of
+from uncertain.decide.judge.records.record import Record
 from uncertain.decide.loop.core.agent import build_agent
 from uncertain.posteriors.errors import UsageError
 from uncertain.posteriors.registry import build_model

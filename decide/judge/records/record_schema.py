@@ -1,6 +1,6 @@
 """The JSON schema of result records, generated from their fields.
 
-`python -m uncertain.decide.judge.measures.record_schema > docs/record.schema.json` writes it.
+`python -m uncertain.decide.judge.records.record_schema > docs/record.schema.json` writes it.
 """
 
 from __future__ import annotations
