@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from uncertain.cli.tables.calibrate_table import chance, histogram
+from uncertain.cli.tables.calibrate_table import draw_histogram, format_p_value
 from uncertain.decide.judge.engine.bench import resolve_cells
 from uncertain.decide.judge.engine.program_memory import forget_programs
 from uncertain.decide.judge.engine.worker_process import start_processes
@@ -49,8 +49,8 @@ def line(row: dict[str, Any], one: dict[str, Any]) -> str:
     unknown, likelihood = row["unknown"], row["likelihood"]
     parts = (
         f"`{row['posterior']}`", f"`{row['world']}`", row["particles"] or "–", row["refine"],
-        row["settle"], f"`{histogram(unknown['counts'])}` {chance(unknown['p'])}",
-        f"`{histogram(likelihood['counts'])}` {chance(likelihood['p'])}",
+        row["settle"], f"`{draw_histogram(unknown['counts'])}` {format_p_value(unknown['p'])}",
+        f"`{draw_histogram(likelihood['counts'])}` {format_p_value(likelihood['p'])}",
         word[one["calibrated"]], seen, one["why"],
     )  # fmt: skip
     return "| " + " | ".join(str(part) for part in parts) + " |"

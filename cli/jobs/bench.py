@@ -18,8 +18,10 @@ from ..commands.bench import BenchOptions
 from ..environment import Environment, ExitStatus
 from ..live.auto_posterior import settled
 from ..runtime import hurry
-from ..tables.bench_table import frontier_plot, lines, moves, table
-from ..tables.exports import Records, finish_exports, ndjson, open_exports, write_exports
+from ..tables.bench_table import bench_table, list_bench_remarks
+from ..tables.exports import encode_ndjson, finish_exports, open_exports, write_exports
+from ..tables.format_values import Records, format_refine
+from ..tables.frontier_plot import draw_frontier
 from .experiment_options import chosen
 
 
@@ -55,17 +57,17 @@ def bench(options: BenchOptions, environment: Environment) -> ExitStatus:
             if file is not environment.data:
                 file.close()
     if console is not None:
-        console.print(table(records, console.width))
+        console.print(bench_table(records, console.width))
     elif (
         options.export_json != "-" and options.export_csv != "-" and options.export_markdown != "-"
     ):
-        environment.data.write(ndjson(records))
+        environment.data.write(encode_ndjson(records))
     messages = environment.messages()
     if options.plot and (console or environment.stderr_is_terminal):
-        picture = frontier_plot(records)
+        picture = draw_frontier(records)
         if picture:
             (console or messages).print(picture, highlight=False)
-    for text in lines(records):
+    for text in list_bench_remarks(records):
         messages.print(text, style="dim", highlight=False)
     return _gates(options, records, environment)
 
@@ -109,7 +111,7 @@ def _gates(options: BenchOptions, records: Records, environment: Environment) ->
     for row in records:
         if row["rule"] == "random":
             continue
-        name = f"{row['posterior']} S={row['particles']} k={moves(row)}"
+        name = f"{row['posterior']} S={row['particles']} k={format_refine(row)}"
         if options.max_p99 is not None:
             spent = row["total"]["p99"] if row["total"] else float("inf")
             if spent > options.max_p99:

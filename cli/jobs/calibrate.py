@@ -16,10 +16,10 @@ from ...decide.rules.registry import rule_entry
 from ...streams.formats.files import open_output
 from ..commands.calibrate import CalibrateOptions
 from ..environment import Environment, ExitStatus
-from ..report.calibrate_picture import picture
-from ..report.report import ending_of, needs_plots
-from ..tables.calibrate_table import chance, note, table
-from ..tables.exports import ndjson
+from ..report.calibrate_picture import render_calibration_picture
+from ..report.report import file_ending, require_plots
+from ..tables.calibrate_table import calibration_table, describe_calibration, format_p_value
+from ..tables.exports import encode_ndjson
 from .bench import progress
 from .experiment_options import usual
 from .tune import check_writable
@@ -36,9 +36,9 @@ def calibrate(options: CalibrateOptions, environment: Environment) -> ExitStatus
     Raises: UsageError for wrong options or input.
     """
     asked = Asked(options.draws, options.bins, options.thin, options.settle, options.level)
-    ending = ending_of(options.output, ENDINGS) if options.output else None
+    ending = file_ending(options.output, ENDINGS) if options.output else None
     if ending:
-        needs_plots(ending, "leave --output out")
+        require_plots(ending, "leave --output out")
         check_writable(options.output)
     check_runs(asked, options.runs)
     cells = _cells_of(options)
@@ -57,14 +57,14 @@ def calibrate(options: CalibrateOptions, environment: Environment) -> ExitStatus
                 rows.append(calibrated(cell, asked, tick))
                 forget_programs()
                 if console is None:
-                    environment.data.write(ndjson(rows[-1:]))
+                    environment.data.write(encode_ndjson(rows[-1:]))
                     environment.data.flush()
     finally:
         # Whatever ended it, what was found until then is shown.
         if rows and console is not None:
-            console.print(table(rows))
+            console.print(calibration_table(rows))
         if rows:
-            environment.messages().print(note(rows), style="dim", highlight=False)
+            environment.messages().print(describe_calibration(rows), style="dim", highlight=False)
     if options.output and ending:
         _draw(options.output, ending, rows)
     return _gate(rows, environment) if options.gate else ExitStatus.DONE
@@ -90,7 +90,7 @@ def _cells_of(options: CalibrateOptions) -> list[Cell]:
 def _draw(path: str, ending: str, rows: list[dict[str, Any]]) -> None:
     """Draw the ranks of every row."""
     with open_output(path) as file:
-        file.write(picture(rows, ending))
+        file.write(render_calibration_picture(rows, ending))
 
 
 def _gate(rows: list[dict[str, Any]], environment: Environment) -> ExitStatus:
@@ -99,7 +99,8 @@ def _gate(rows: list[dict[str, Any]], environment: Environment) -> ExitStatus:
     for row in wrong:
         least = min(row["quantities"], key=lambda one: one["p"])
         environment.say(
-            f"{row['posterior']}: not calibrated, p = {chance(row['p'])} < {row['level']:g} by the "
-            f"ranks of {least['name']}" + (f": {row['shape']}" if row["shape"] else "")
+            f"{row['posterior']}: not calibrated, p = {format_p_value(row['p'])} < "
+            f"{row['level']:g} by the ranks of {least['name']}"
+            + (f": {row['shape']}" if row["shape"] else "")
         )
     return ExitStatus.GATE_FAILED if wrong else ExitStatus.DONE

@@ -1,6 +1,6 @@
-"""The body of `uncertain compare`: what changed between two sets of results, cell by cell.
+"""The body of `uncertain compare`: changes between two sets of results, cell by cell.
 
-Not here: intervals (decide/judge/measures/paired.py), or reading results (results.py).
+See also: decide/judge/measures/paired.py for intervals, ../tables/results.py for reading results.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from ...decide.judge.records.record import Record
 from ...posteriors.errors import UsageError
 from ..commands.compare import CompareOptions, Limit
 from ..environment import Environment, ExitStatus
-from ..tables.bench_table import duration, moves
-from ..tables.exports import ndjson
-from ..tables.results import Result, load
+from ..tables.exports import encode_ndjson
+from ..tables.format_values import format_duration, format_refine
+from ..tables.results import Result, load_results
 
 GAIN, QUANTILES = "gain", {"p50": 0.5, "p99": 0.99}
 MEASURES = (GAIN, *QUANTILES)
@@ -27,14 +27,20 @@ MEASURES = (GAIN, *QUANTILES)
 
 
 def compare(options: CompareOptions, environment: Environment) -> ExitStatus:
-    """Show every matched cell's changes; GATE_FAILED if one is worse than a limit allows."""
+    """Show the changes of every matched cell and check them against the limits.
+
+    options: of the command.
+    environment: streams, terminal and clock.
+    Returns: exit status; GATE_FAILED if a cell is worse than a limit allows.
+    Raises: UsageError for wrong options, or results without a common cell.
+    """
     pairs = _matched(options, environment)
     changes = [(before.record, _changed(before, after)) for before, after in pairs]
     console = environment.console()
     if console is not None:
         console.print(_table(changes))
     else:
-        environment.data.write(ndjson([_row(record, found) for record, found in changes]))
+        environment.data.write(encode_ndjson([_row(record, found) for record, found in changes]))
     environment.messages().print(
         f"{len(pairs)} cells, A {options.before}, B {options.after}; in brackets 95% intervals: "
         "gain run by run where both are stores, latency by runs drawn again.",
@@ -45,8 +51,7 @@ def compare(options: CompareOptions, environment: Environment) -> ExitStatus:
 
 
 def _matched(options: CompareOptions, environment: Environment) -> list[tuple[Result, Result]]:
-    """Results of the same configuration, those without a counterpart counted."""
-
+    """Return pairs of results of the same configuration; report how many have no counterpart."""
     before, after = (_keyed(p, environment) for p in (options.before, options.after))
     both = [key for key in before if key in after]
     if not both:
@@ -63,11 +68,11 @@ def _matched(options: CompareOptions, environment: Environment) -> list[tuple[Re
 
 
 def _keyed(place: str, environment: Environment) -> dict[str, Result]:
-    """Results by their configuration; of several with the same, the last."""
+    """Return results by their configuration; of several with the same, the last."""
     found: dict[str, Result] = {}
-    results = load(place, environment)
+    results = load_results(place, environment)
     for result in results:
-        # What is off was not always a field.
+        # Earlier records have no field `think`; 0 means the same.
         config = {n: v for n, v in result.record["config"].items() if n != "think" or v}
         found[json.dumps(config, sort_keys=True)] = result
     if repeated := len(results) - len(found):
@@ -79,8 +84,7 @@ def _keyed(place: str, environment: Environment) -> dict[str, Result]:
 
 
 def _changed(before: Result, after: Result) -> dict[str, Change]:
-    """The changes of what both results have."""
-
+    """Return the changes of the measures that both results have."""
     found: dict[str, Change] = {}
     a, b = before.record, after.record
     raw = before.arrays(), after.arrays()
@@ -102,7 +106,7 @@ def _changed(before: Result, after: Result) -> dict[str, Change]:
 
 
 def _row(record: Record, changes: dict[str, Change]) -> dict[str, Any]:
-    """A cell's changes as data: differences of gain, ratios of latency."""
+    """Return the changes of a cell as data: differences of gain, ratios of latency."""
     return {
         "config": record["config"],
         **{name: asdict(changes[name]) if name in changes else None for name in MEASURES},
@@ -110,7 +114,7 @@ def _row(record: Record, changes: dict[str, Change]) -> dict[str, Any]:
 
 
 def _table(changes: list[tuple[Record, dict[str, Change]]]) -> Table:
-    """The changes for a terminal; columns that are the same everywhere are left out."""
+    """Return the changes as a table for a terminal, without settings that all cells share."""
     grid = Table(box=None, pad_edge=False, header_style="bold")
     configs = [record["config"] for record, _ in changes]
     names = [n for n in configs[0] if len({str(c.get(n)) for c in configs}) > 1] or ["posterior"]
@@ -127,19 +131,19 @@ def _table(changes: list[tuple[Record, dict[str, Change]]]) -> Table:
 
 
 def _shown(change: Change | None, measure: str) -> list[str]:
-    """What it was, and the change with its interval."""
+    """Return the value before, and the change with its interval."""
     if change is None:
         return ["–", "–"]
     if measure == GAIN:
         before, form = f"{change.before:.2f}", "+.2f"
     else:
-        before, form = duration(change.before), ".2f"
+        before, form = format_duration(change.before), ".2f"
     inside = "" if change.low is None else f" [{change.low:{form}}, {change.high:{form}}]"
     return [before, f"{change.value:{form}}{inside}"]
 
 
 def _worse(change: Change, limit: Limit) -> float:
-    """By how much it got worse, in the limit's own terms; negative where better."""
+    """Return the loss in the units of the limit; negative for a gain."""
     loss = change.before - change.after if limit.measure == GAIN else change.after - change.before
     if not limit.relative:
         return loss
@@ -151,11 +155,10 @@ def _gate(
     changes: list[tuple[Record, dict[str, Change]]],
     environment: Environment,
 ) -> ExitStatus:
-    """Whether no cell got worse by more than a limit; the change itself counts, not its interval.
+    """Check that no cell got worse by more than a limit; the change counts, not its interval.
 
-    A limit that nothing can be held against is wrong usage: it would pass whatever happened.
+    A limit on a measure that no cell has is wrong usage: it could never fail.
     """
-
     status = ExitStatus.DONE
     for limit in options.limits:
         held = [(record, c[limit.measure]) for record, c in changes if limit.measure in c]
@@ -166,28 +169,30 @@ def _gate(
             )
         for record, change in held:
             by = _worse(change, limit)
-            # A value that is no number passes no gate.
+            # NaN fails the gate.
             if not by <= limit.amount:
-                environment.say(f"{_cell_name(record)}: {_said(by, limit)}, past {limit.text}")
+                environment.say(f"{_cell_name(record)}: {_loss_text(by, limit)}, past {limit.text}")
                 status = ExitStatus.GATE_FAILED
     return status
 
 
 def _cell_name(record: dict[str, Any]) -> str:
+    """Return a short name of a cell."""
     return " ".join(_words(record))
 
 
 def _words(record: dict[str, Any]) -> Iterator[str]:
+    """Yield the words of the name of a cell."""
     yield from (record["world"], record["posterior"])
     if record["particles"]:
         yield f"S={record['particles']}"
-    yield from (f"k={moves(record)}", record["rule"])
+    yield from (f"k={format_refine(record)}", record["rule"])
 
 
-def _said(by: float, limit: Limit) -> str:
-    """How much worse, for people."""
+def _loss_text(by: float, limit: Limit) -> str:
+    """Return a loss as text."""
     if limit.relative:
         return f"{limit.measure} worse by {100 * by:.3g}%"
     return f"{limit.measure} worse by " + (
-        f"{by:.3g} nats" if limit.measure == GAIN else duration(by)
+        f"{by:.3g} nats" if limit.measure == GAIN else format_duration(by)
     )

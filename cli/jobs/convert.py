@@ -20,7 +20,7 @@ from ...streams.formats.registry import (
 )
 from ..commands.convert import ConvertOptions
 from ..environment import Environment, ExitStatus
-from ..tables.progress import ticking
+from ..tables.progress import show_event_count
 
 One = TypeVar("One")
 SHOWN = 12
@@ -45,7 +45,7 @@ def convert(options: ConvertOptions, environment: Environment) -> int:
     title = f"{options.source} → {name}"
     with (
         open_output_atomically(options.output, environment.data) as file,
-        ticking(title, environment) as tick,
+        show_event_count(title, environment) as tick,
     ):
         write_log(name, _counted(log, tick), file, dropped)
     for what, count in log.left_out.items():

@@ -20,8 +20,9 @@ from ...posteriors.specs import nearest, parse_spec
 from ...streams.formats.posteriordb import find_posteriors, select_posteriors
 from ..commands.parity import ParityOptions
 from ..environment import Environment, ExitStatus
-from ..tables.exports import Records, finish_exports, ndjson, open_exports, write_exports
-from ..tables.parity_table import lines, markdown, table
+from ..tables.exports import encode_ndjson, finish_exports, open_exports, write_exports
+from ..tables.format_values import Records
+from ..tables.parity_table import list_parity_remarks, parity_table, render_parity_markdown
 from .bench import progress
 
 COLLECTIONS = ("posteriordb", "inference_gym")
@@ -40,7 +41,7 @@ def parity(options: ParityOptions, environment: Environment) -> ExitStatus:
     Raises: UsageError for wrong options or input.
     """
     _check(options)
-    exports = open_exports(options, environment, markdown)
+    exports = open_exports(options, environment, render_parity_markdown)
     console = environment.console()
     rows: Records = []
     try:
@@ -55,10 +56,10 @@ def parity(options: ParityOptions, environment: Environment) -> ExitStatus:
             if file is not environment.data:
                 file.close()
     if console is not None:
-        console.print(table(rows))
+        console.print(parity_table(rows))
     elif "-" not in (options.export_json, options.export_csv, options.export_markdown):
-        environment.data.write(ndjson(rows))
-    for text in lines(rows):
+        environment.data.write(encode_ndjson(rows))
+    for text in list_parity_remarks(rows):
         environment.messages().print(text, style="dim", highlight=False)
     return _gate(options, rows, environment)
 

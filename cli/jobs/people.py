@@ -23,10 +23,15 @@ from ...streams.people.clicks import read_clicks
 from ...streams.people.registry import STUDIES, read_study
 from ..commands.people import PeopleOptions
 from ..environment import Environment, ExitStatus, standard
-from ..report.people_picture import picture
-from ..tables.people_table import cells, grid, markdown, remarks
-from ..tables.progress import ticking
-from ..tables.replay_rows import versions
+from ..report.people_picture import render_people_picture
+from ..tables.people_table import (
+    list_people_remarks,
+    people_cells,
+    people_table,
+    render_people_markdown,
+)
+from ..tables.progress import show_event_count
+from ..tables.replay_rows import replay_versions
 
 SCHEMA = 1
 PICTURES = (".svg", ".png")
@@ -58,23 +63,29 @@ def people(options: PeopleOptions, environment: Environment | None = None) -> in
         rows_file, table_file, drawing = map(
             opened, (options.export_json, options.export_markdown, options.picture)
         )
-        with ticking(f"replaying {options.study}", environment):
+        with show_event_count(f"replaying {options.study}", environment):
             rows, unit, notes = _measure(options)
         for note in notes:
             environment.say(note)
         standard_taken = environment.data in (rows_file, table_file, drawing)
         console = environment.console()
         if console is not None and not standard_taken:
-            console.print(grid(cells(rows, unit)))
-            for line in remarks(rows):
+            console.print(people_table(people_cells(rows, unit)))
+            for line in list_people_remarks(rows):
                 console.print(line, highlight=False)
         for file in (rows_file, None if console or standard_taken else environment.data):
             if file is not None:
                 _write_rows(rows, file)
         if table_file is not None:
-            table_file.write(markdown(cells(rows, unit), list(remarks(rows))).encode())
+            table_file.write(
+                render_people_markdown(
+                    people_cells(rows, unit), list(list_people_remarks(rows))
+                ).encode()
+            )
         if drawing is not None and options.picture is not None:
-            drawing.write(picture(options.study, rows, unit, options.picture[-4:].lower()))
+            drawing.write(
+                render_people_picture(options.study, rows, unit, options.picture[-4:].lower())
+            )
     return ExitStatus.DONE
 
 
@@ -109,7 +120,7 @@ def _measure(options: PeopleOptions) -> tuple[list[Row], tuple[float, str], list
     for name in ("export_json", "export_markdown", "picture", "folder"):
         del config[name]
     head = {"schema": SCHEMA, "study": options.study}
-    tail = {"config": config, "seed": options.seed, "versions": versions()}
+    tail = {"config": config, "seed": options.seed, "versions": replay_versions()}
     return [{**head, **row, **tail} for row in found], unit, notes
 
 

@@ -31,8 +31,14 @@ from ...streams.formats.registry import open_log
 from ..commands.replay import ReplayOptions
 from ..environment import Environment, ExitStatus, standard
 from ..parameter import split_commas
-from ..tables.progress import ticking
-from ..tables.replay_rows import percentiles, remarks, scores_of, table, versions
+from ..tables.progress import show_event_count
+from ..tables.replay_rows import (
+    latency_percentiles,
+    list_replay_remarks,
+    replay_table,
+    replay_versions,
+    report_fields,
+)
 
 SCHEMA = 1
 
@@ -68,8 +74,8 @@ def replay(options: ReplayOptions, environment: Environment | None = None) -> in
         finally:
             # What was finished is shown even when the rest is interrupted or refused.
             if console is not None and rows:
-                console.print(table(rows))
-                for line in remarks(rows):
+                console.print(replay_table(rows))
+                for line in list_replay_remarks(rows):
                     console.print(line, highlight=False)
     return ExitStatus.DONE
 
@@ -143,7 +149,7 @@ def _one(
     key = jax.random.key(options.seed)
     compiled = compile_replay(agent, encoder(), key, evaluate)
     begin = time.perf_counter()
-    with ticking(f"{path} {spec}", environment) as tick:
+    with show_event_count(f"{path} {spec}", environment) as tick:
         for scored in scores(agent, encoder(), log.records, key, evaluate):
             judge.add(scored)
             tick(judge.nll.n)
@@ -157,10 +163,10 @@ def _one(
         taken, seconds_live = learn_latency(
             agent, encoder(), islice(again.records, options.latency), key
         )
-        latency, compiled = percentiles(taken), compiled + seconds_live
+        latency, compiled = latency_percentiles(taken), compiled + seconds_live
     order = None
     if options.orders:
-        with ticking(f"{path} {spec} in other orders", environment):
+        with show_event_count(f"{path} {spec} in other orders", environment):
             order = disagreement(agent, encoder(), opener().records, key, options.orders)
     return {
         "schema": SCHEMA,
@@ -170,14 +176,14 @@ def _one(
         "rule": options.rule,
         "refine": agent.refine,
         "half_life": half_life_of(spec),
-        **scores_of(report),
+        **report_fields(report),
         "order": None if order is None else asdict(order),
         "learn": latency,
         "compile": compiled,
         "seconds": seconds,
         "left_out": dict(log.left_out),
         "config": asdict(options),
-        "versions": versions(),
+        "versions": replay_versions(),
         "device": str(jax.devices()[0]),
         "seed": options.seed,
     }

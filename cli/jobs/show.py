@@ -1,6 +1,6 @@
 """The body of `uncertain show`: results in, a table, CSV, Parquet, NDJSON or Markdown out.
 
-Not here: finding and choosing rows (results.py).
+See also: ../tables/results.py for reading and choosing rows.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ...posteriors.errors import UsageError
 from ...streams.formats.files import STANDARD, open_output
 from ..commands.show import ShowOptions
 from ..environment import Environment, ExitStatus
-from ..tables import bench_table
-from ..tables.exports import comma_separated, flat, ndjson
-from ..tables.results import Row, columns_of, known, load, ordered, where
+from ..tables.bench_table import bench_table, list_bench_remarks, render_bench_markdown
+from ..tables.exports import encode_csv, encode_ndjson, flatten_record
+from ..tables.results import Row, filter_rows, list_columns, load_results, match_column, sort_rows
 
 WIDTH = 200
-"""Characters of a table that is no terminal's."""
+"""Characters of a line of a table in a file."""
 ENDINGS = {
     "csv": "csv", "parquet": "parquet", "ndjson": "ndjson", "jsonl": "ndjson", "json": "ndjson",
     "md": "markdown", "txt": "table",
@@ -30,24 +30,29 @@ ENDINGS = {
 
 
 def show(options: ShowOptions, environment: Environment) -> ExitStatus:
-    """Write the rows chosen; the frontier is that of the rows shown."""
+    """Write the rows chosen; the frontier is that of the rows shown.
 
-    rows = [result.record for result in load(options.place, environment)]
-    rows = where(rows, options.where)
+    options: of the command.
+    environment: streams, terminal and clock.
+    Returns: exit status.
+    Raises: UsageError for wrong options or results.
+    """
+    rows = [result.record for result in load_results(options.place, environment)]
+    rows = filter_rows(rows, options.where)
     if not rows:
         environment.say("no row meets all conditions")
     mark_frontier(rows)
-    every = columns_of(rows)
-    rows = ordered(rows, options.sort) if rows else rows
-    names = [known(name, every) for name in options.columns] if rows else []
+    every = list_columns(rows)
+    rows = sort_rows(rows, options.sort) if rows else rows
+    names = [match_column(name, every) for name in options.columns] if rows else []
     console = environment.console()
     to_file = options.output not in (None, STANDARD)
     kind = _format_of(options, "table" if console is not None and not to_file else "ndjson")
     if kind == "table" and console is not None and not to_file:
         console.print(_table(rows, names, console.width))
-        # What is said of all rows is read off the first.
+        # The remarks take the setting of all rows from the first.
         alike = len({(row["world"], row["steps"], row["seeds"]) for row in rows}) == 1
-        for line in bench_table.lines(rows) if alike and not names else ():
+        for line in list_bench_remarks(rows) if alike and not names else ():
             environment.messages().print(line, style="dim", highlight=False)
         return ExitStatus.DONE
     text = WRITERS[kind](rows, names)
@@ -62,7 +67,7 @@ def show(options: ShowOptions, environment: Environment) -> ExitStatus:
 
 
 def _format_of(options: ShowOptions, usual: str) -> str:
-    """The format asked for, else what the file's name says."""
+    """Return the format asked for, else that of the file's ending."""
     if options.format:
         return options.format
     ending = (options.output or "").removesuffix(".gz").rpartition(".")[2].lower()
@@ -70,16 +75,16 @@ def _format_of(options: ShowOptions, usual: str) -> str:
 
 
 def _cut(rows: list[Row], names: list[str]) -> list[Row]:
-    """Rows flat, with the columns named or all."""
-    names = names or columns_of(rows)
-    flattened = [flat(row) for row in rows]
+    """Return flat rows with the columns named, or all."""
+    names = names or list_columns(rows)
+    flattened = [flatten_record(row) for row in rows]
     return [{name: row.get(name) for name in names} for row in flattened]
 
 
 def _table(rows: list[Row], names: list[str], width: int) -> Table:
-    """Bench's own table, or one of the columns named."""
+    """Return the table of a bench, or one of the columns named."""
     if not names:
-        return bench_table.table(rows, width)
+        return bench_table(rows, width)
     grid = Table(box=None, pad_edge=False, header_style="bold")
     chosen = _cut(rows, names)
     for name in names:
@@ -91,29 +96,30 @@ def _table(rows: list[Row], names: list[str], width: int) -> Table:
 
 
 def _text(value: Any) -> str:
-    """A value for people."""
+    """Return a value as text."""
     if value is None:
         return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _plain_table(rows: list[Row], names: list[str]) -> bytes:
+    """Return the table as text."""
     out = io.StringIO()
     Console(file=out, width=WIDTH, no_color=True).print(_table(rows, names, WIDTH))
     return out.getvalue().encode()
 
 
 def _markdown(rows: list[Row], names: list[str]) -> bytes:
+    """Return the rows as Markdown."""
     if not names:
-        return bench_table.markdown(rows).encode()
+        return render_bench_markdown(rows).encode()
     lines = [names, ["---"] * len(names)]
     lines += [[_text(value) for value in row.values()] for row in _cut(rows, names)]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines).encode()
 
 
 def _parquet(rows: list[Row], names: list[str]) -> bytes:
-    """Dotted columns, zstd; needs pyarrow."""
-
+    """Encode Parquet with dotted columns and zstd; needs pyarrow."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -128,8 +134,8 @@ def _parquet(rows: list[Row], names: list[str]) -> bytes:
 
 WRITERS: dict[str, Callable[[list[Row], list[str]], bytes]] = {
     "table": _plain_table,
-    "csv": lambda rows, names: comma_separated(_cut(rows, names)),
+    "csv": lambda rows, names: encode_csv(_cut(rows, names)),
     "parquet": _parquet,
-    "ndjson": lambda rows, names: ndjson(_cut(rows, names) if names else rows),
+    "ndjson": lambda rows, names: encode_ndjson(_cut(rows, names) if names else rows),
     "markdown": _markdown,
 }

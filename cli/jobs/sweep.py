@@ -27,8 +27,8 @@ from ...streams.storage.results import Store
 from ...streams.worlds.registry import WORLDS
 from ..commands.sweep import EngineName, SweepOptions
 from ..environment import Environment, ExitStatus
-from ..tables.bench_table import duration, moves
-from ..tables.exports import ndjson
+from ..tables.exports import encode_ndjson
+from ..tables.format_values import format_duration, format_refine
 from .experiment_options import chosen
 
 Tell = Callable[[str], None]
@@ -99,7 +99,7 @@ def _told(one: Finished | Failure) -> str:
         return f"{one.cell.world} {describe_cell(one.cell)} failed: {one.error}"
     gain, total = one.record["gain"], one.record["total"]
     found = [f"gain {gain['lower']['mean']:.1f} nats"] if gain else []
-    found += [f"p99 {duration(total['p99'])}"] if total else []
+    found += [f"p99 {format_duration(total['p99'])}"] if total else []
     return f"{one.cell.world} {describe_cell(one.cell)}: {', '.join(found) or 'finished'}"
 
 
@@ -138,7 +138,7 @@ def _show(planned: list[PlannedCell], environment: Environment) -> None:
     ]
     console = environment.console()
     if console is None:
-        environment.data.write(ndjson(rows))
+        environment.data.write(encode_ndjson(rows))
         return
     grid = Table(box=None, pad_edge=False, header_style="bold")
     names = {"finished": "", "particles": "S", "refine": "k"}
@@ -149,7 +149,7 @@ def _show(planned: list[PlannedCell], environment: Environment) -> None:
         grid.add_column(names.get(name, name), justify="left" if left else "right")
     for row in rows:
         text = {name: "–" if row[name] is None else str(row[name]) for name in shown}
-        text["refine"] = moves(row)
+        text["refine"] = format_refine(row)
         text["finished"] = "✓" if row["finished"] else ""
         text["seconds"] = f"{'' if row['finished'] else '~'}{row['seconds']:.0f}"
         grid.add_row(*text.values())

@@ -21,8 +21,13 @@ from ...posteriors.units import MS_PER_S
 from ...streams.formats.files import STANDARD, open_output
 from ..commands.tune import GoalName, SearchName, TuneOptions
 from ..environment import Environment, ExitStatus
-from ..tables.exports import ndjson
-from ..tables.tune_rows import configuration, remarks, row, table
+from ..tables.exports import encode_ndjson
+from ..tables.tune_rows import (
+    list_tuning_remarks,
+    render_tuned_experiment,
+    tuning_record,
+    tuning_table,
+)
 from .bench import progress
 from .experiment_options import usual
 
@@ -57,11 +62,11 @@ def tune(options: TuneOptions, environment: Environment) -> ExitStatus:
     rows: list[dict[str, Any]] = []
 
     def found(search: Search, interrupted: bool = False) -> None:
-        rows.append(row(search, trials, options, interrupted))
+        rows.append(tuning_record(search, trials, options, interrupted))
         if not to_stdout:
-            _write(options.output, configuration(rows, trials, options), environment)
+            _write(options.output, render_tuned_experiment(rows, trials, options), environment)
         if console is None and not to_stdout:
-            environment.data.write(ndjson(rows[-1:]))
+            environment.data.write(encode_ndjson(rows[-1:]))
             environment.data.flush()
 
     try:
@@ -74,10 +79,10 @@ def tune(options: TuneOptions, environment: Environment) -> ExitStatus:
         # Whatever ended it, what was found until then is shown.
         if rows:
             if to_stdout:
-                _write(options.output, configuration(rows, trials, options), environment)
+                _write(options.output, render_tuned_experiment(rows, trials, options), environment)
             if console is not None:
-                console.print(table(rows))
-            for text in remarks(rows, trials, options):
+                console.print(tuning_table(rows))
+            for text in list_tuning_remarks(rows, trials, options):
                 environment.messages().print(text, style="dim", highlight=False)
     return _gate(rows, environment)
 

@@ -33,7 +33,7 @@ from ...posteriors.units import MS_PER_S
 from ...streams.worlds.registry import agent_model_spec
 from ..commands.run import RunOptions
 from ..environment import Environment
-from ..tables.results import load
+from ..tables.results import load_results
 from .arms import agent_for, with_arms
 from .checkpointing import choice_of
 
@@ -57,7 +57,7 @@ def _wanted(text: str) -> bool:
 def _records(frontier: str | None, environment: Environment) -> tuple[str, list[Record]]:
     """Return the records and their name: a file's or store's, else the shipped ones."""
     if frontier is not None:
-        return frontier, [result.record for result in load(frontier, environment)]
+        return frontier, [result.record for result in load_results(frontier, environment)]
     text = (resources.files("uncertain.configs") / SHIPPED).read_bytes()
     rows = [record_of(msgspec.json.decode(line), SHIPPED) for line in text.splitlines()]
     return "records that come with uncertain", rows

@@ -1,6 +1,6 @@
 """Rank histograms of `uncertain calibrate` as one picture, PNG or SVG.
 
-Not here: the table (calibrate_table.py).
+See also: ../tables/calibrate_table.py for the table.
 """
 
 from __future__ import annotations
@@ -11,19 +11,24 @@ import altair as alt
 import vl_convert
 from scipy.stats import binom
 
-from ..tables.calibrate_table import chance
+from ..tables.calibrate_table import format_p_value
 from .parts import GUIDE
 from .picture import SCALE
 
 WIDE, HIGH = 260, 120
 """Pixels of one histogram."""
 BAND = 0.99
-"""Share of bins of a calibrated belief that lie within the grey band."""
+"""Probability that a bin of a calibrated belief lies within the grey band."""
 RIGHT, WRONG = "#4c78a8", "#e45756"
 
 
-def picture(rows: list[dict[str, Any]], ending: str) -> bytes:
-    """A line of two histograms a row: its worst unknown, and the log likelihood."""
+def render_calibration_picture(rows: list[dict[str, Any]], ending: str) -> bytes:
+    """Draw two histograms for each row: its worst unknown, and the log likelihood.
+
+    rows: records of `uncertain calibrate`.
+    ending: `.svg` or `.png`.
+    Returns: content of the file.
+    """
     lines = [
         alt.hconcat(*(_histogram(row, row[name]) for name in ("unknown", "likelihood"))).properties(
             title=alt.Title(_heading(row), anchor="start", fontSize=13)
@@ -42,19 +47,19 @@ def picture(rows: list[dict[str, Any]], ending: str) -> bytes:
 
 
 def _heading(row: dict[str, Any]) -> str:
-    """What the row is, and its verdict."""
+    """Return the cell of a row and its verdict."""
     size = f", S = {row['particles']}" if row["particles"] else ""
     verdict = "calibrated" if row["calibrated"] else f"not calibrated: {row['shape'] or 'uneven'}"
     return f"{row['world']}, {row['posterior']}{size}, k = {row['refine']}: {verdict}"
 
 
 def _histogram(row: dict[str, Any], quantity: dict[str, Any]) -> alt.LayerChart:
-    """Runs a bin, with the band in which those of a calibrated belief lie."""
+    """Draw runs a bin, with the band in which those of a calibrated belief lie."""
     counts = quantity["counts"]
     low, high = binom.interval(BAND, row["runs"], 1 / len(counts))
     values = [{"bin": index, "runs": count} for index, count in enumerate(counts)]
     wrong = quantity["p"] < row["level"] / len(row["quantities"])
-    x = alt.X("bin:O", title=f"rank of {quantity['name']} (p = {chance(quantity['p'])})",
+    x = alt.X("bin:O", title=f"rank of {quantity['name']} (p = {format_p_value(quantity['p'])})",
               axis=alt.Axis(labels=False, ticks=False))  # fmt: skip
     bars = alt.Chart(alt.InlineData(values=values)).mark_bar(color=WRONG if wrong else RIGHT)
     band = alt.Chart(alt.InlineData(values=[{"low": float(low), "high": float(high)}]))

@@ -1,4 +1,4 @@
-"""A result as it is drawn: its names in charts, and the lines of its tooltip.
+"""A result in charts: its names and the lines of its tooltip.
 
 See also: labels.py for how names are chosen, data.py for sections.
 """
@@ -8,16 +8,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..tables.bench_table import duration, gained, moves, plus_minus
+from ..tables.format_values import (
+    format_duration,
+    format_gain,
+    format_mean,
+    format_refine,
+)
 from ..tables.results import Result, Row
 
 
 @dataclass
 class Cell:
-    """A result as it is drawn.
+    """A result in charts.
 
-    label: its name, unique in its world. series: what its colour and shape stand for. line: the
-    label without S, and `curve` the label without k: what cells of one curve have in common.
+    result: record and arrays.
+    label: name, unique in its world.
+    series: name of its colour and shape.
+    line: label without S, shared by the cells of a curve over S.
+    curve: label without k, shared by the cells of a curve over k.
     """
 
     result: Result
@@ -36,7 +44,7 @@ class Cell:
 
     @property
     def tip(self) -> dict[str, str]:
-        """What one reads on hovering; the names are those of TIPS."""
+        """Texts of the tooltip, under the names of TIPS."""
         row = self.record
         return {
             "cell": self.label,
@@ -45,11 +53,11 @@ class Cell:
             "rule": row["rule"],
             "model": row["model"],
             "draws": str(row["particles"] or "–"),
-            "refine": moves(row),
+            "refine": format_refine(row),
             "runs": f"{row['seeds']} of {row['steps']} steps",
             "latency": _spent(row),
-            "gained": readable(lambda: gained(row, 2)),
-            "above": readable(lambda: plus_minus((row["gain"] or {}).get("above_random"))),
+            "gained": text_or_dash(lambda: format_gain(row, 2)),
+            "above": text_or_dash(lambda: format_mean((row["gain"] or {}).get("above_random"))),
         }
 
 
@@ -61,15 +69,19 @@ TIPS = {
 
 
 def _spent(row: Row) -> str:
-    """Time of a decision with its update."""
+    """Return the latency of a decision with its update."""
     found = row["total"]
-    return f"p50 {duration(found['p50'])}, p99 {duration(found['p99'])}" if found else "–"
+    return (
+        f"p50 {format_duration(found['p50'])}, p99 {format_duration(found['p99'])}"
+        if found
+        else "–"
+    )
 
 
-def readable(write: Callable[[], str]) -> str:
+def text_or_dash(write: Callable[[], str]) -> str:
     """Return a text, or a dash if a number in it is missing or NaN.
 
-    write: makes the text; a TypeError of it stands for a missing number.
+    write: makes the text; it raises TypeError if a number is missing.
     """
     try:
         text = write()

@@ -1,6 +1,6 @@
-"""Charts of what records say: the frontier, gain against S and k, and a dot for each cell.
+"""Charts of records: the frontier, gain against S and k, and a dot for each cell.
 
-Not here: charts of single runs (report_runs.py), which only a store has.
+See also: runs.py for charts of single runs, which need a store.
 """
 
 from __future__ import annotations
@@ -11,34 +11,37 @@ from typing import Any
 import altair as alt
 
 from ...posteriors.units import MS_PER_S
-from ..tables.bench_table import joint
+from ..tables.format_values import joint_predictions
 from .cell import Cell
-from .data import Section, best, estimate
+from .data import Section, read_estimate, select_best
 from .parts import (  # fmt: skip
     GUIDE,
     SIZE,
     Chart,
     Points,
-    cut,
-    length_first,
-    logarithmic,
-    looked,
-    point,
-    tall,
-    tips,
-    values,
+    chart_data,
+    chart_height,
+    chart_point,
+    cut_note,
+    encode_series,
+    list_tooltips,
+    logarithmic_axis,
+    number_order,
 )
 
 
-def charts(section: Section) -> Iterator[Chart]:
-    """Every chart for which a section has data."""
+def draw_record_charts(section: Section) -> Iterator[Chart]:
+    """Yield every chart for which a section has data.
+
+    section: cells of one world and length.
+    """
     made = [
         _frontier(section),
         _against(section, "particles", "S", lambda cell: cell.line),
         _against(section, "refine", "k", lambda cell: cell.curve),
         _dots(section, "Fidelity", "share of the best gain", 1.0,
              "Of the best action's gain on shared histories, the share that the choice has.",
-             lambda row: estimate(row["fidelity"])),
+             lambda row: read_estimate(row["fidelity"])),
         _dots(section, "Promised, less what it got", "predicted − realised, nats a decision", 0.0,
              "Right of the dashed line the belief promised more gain than there was.",
              lambda row: _optimism(row["calibration"])),
@@ -46,7 +49,7 @@ def charts(section: Section) -> Iterator[Chart]:
              "Lower is better; choosing uniformly is 100.",
              lambda row: _share(row["regret"])),
     ]  # fmt: skip
-    taus = dict.fromkeys(one["tau"] for row in section.rows for one in joint(row))
+    taus = dict.fromkeys(one["tau"] for row in section.rows for one in joint_predictions(row))
     for tau in taus:
         made.append(
             _dots(section, f"Joint prediction of {tau}", "KL, nats a block", 0.0,
@@ -59,33 +62,33 @@ def charts(section: Section) -> Iterator[Chart]:
 def _optimism(found: Any) -> tuple[float, float] | None:
     if not found or found["bias"] is None:
         return None
-    return estimate({"mean": -found["bias"], "se": found["se"]})
+    return read_estimate({"mean": -found["bias"], "se": found["se"]})
 
 
 def _divergence(row: Any, tau: int) -> tuple[float, float] | None:
-    found = next((one for one in joint(row) if one["tau"] == tau), None)
-    return estimate(found and {"mean": found["kl"], "se": found["se"]})
+    found = next((one for one in joint_predictions(row) if one["tau"] == tau), None)
+    return read_estimate(found and {"mean": found["kl"], "se": found["se"]})
 
 
 def _share(found: Any) -> tuple[float, float] | None:
     names = {"mean": "percent_of_uniform", "se": "percent_se"}
-    return estimate(found and {short: found.get(long) for short, long in names.items()})
+    return read_estimate(found and {short: found.get(long) for short, long in names.items()})
 
 
 def _above(row: Any) -> tuple[float, float] | None:
-    return estimate((row["gain"] or {}).get("above_random"))
+    return read_estimate((row["gain"] or {}).get("above_random"))
 
 
 def _total(row: Any) -> tuple[float, float] | None:
-    return estimate((row["gain"] or {}).get("lower"))
+    return read_estimate((row["gain"] or {}).get("lower"))
 
 
 def _frontier(section: Section) -> Chart | None:
-    """Latency against gain above random, or regret where no gain was measured."""
+    """Draw latency against gain above random, or regret where no gain was measured."""
     gains = any(_above(row) for row in section.rows)
     measure = _above if gains else lambda row: _share(row["regret"])
     points = [
-        point(
+        chart_point(
             cell,
             MS_PER_S * cell.record["total"]["p99"],
             found,
@@ -97,21 +100,21 @@ def _frontier(section: Section) -> Chart | None:
     if not points:
         return None
     times = [one["x"] for one in points]
-    x = logarithmic("x", "decide + learn p99, ms", min(times), max(times))
+    x = logarithmic_axis("x", "decide + learn p99, ms", min(times), max(times))
     label = "gain above random, nats" if gains else "regret, % of uniform choice's"
     y = alt.Y("y:Q", title=label)
     edge = sorted((one for one in points if one["front"]), key=lambda one: one["x"])
-    looks = looked(section, points)
-    base = alt.Chart(values(points)).encode(x=x)
+    looks = encode_series(section, points)
+    base = alt.Chart(chart_data(points)).encode(x=x)
     layers = (
-        alt.Chart(values(edge))
+        alt.Chart(chart_data(edge))
         .mark_line(interpolate="step-after", color=GUIDE, strokeDash=[5, 3])
         .encode(x=x, y=y),
         base.mark_rule(strokeWidth=1.5).encode(
             y=alt.Y("low:Q", title=label), y2="high:Q", color=looks["color"]
         ),
         base.mark_point(filled=True, size=SIZE, opacity=1).encode(
-            y=y, tooltip=tips(("value", label)), **looks
+            y=y, tooltip=list_tooltips(("value", label)), **looks
         ),
     )
     better = "up and to the left" if gains else "down and to the left"
@@ -122,7 +125,7 @@ def _frontier(section: Section) -> Chart | None:
 def _against(
     section: Section, knob: str, letter: str, line_of: Callable[[Cell], str]
 ) -> Chart | None:
-    """Gain, or regret, against S or k: a line for cells that differ in nothing else."""
+    """Draw gain, or regret, against S or k: a line for cells that differ in nothing else."""
     other, held_letter = ("refine", "k") if letter == "S" else ("particles", "S")
     gains = any(_total(row) for row in section.rows)
     measure = _total if gains else lambda row: _share(row["regret"])
@@ -134,7 +137,7 @@ def _against(
         if size is not None and found and not cell.random:
             name = line_of(cell)
             held = "–" if cell.record[other] is None else str(cell.record[other])
-            lines.setdefault(name, []).append(point(cell, size, found, line=name, held=held))
+            lines.setdefault(name, []).append(chart_point(cell, size, found, line=name, held=held))
     points = [
         one
         for line in lines.values()
@@ -151,14 +154,14 @@ def _against(
     axis = alt.Axis(values=sizes, format="d", labelOverlap="greedy", grid=False)
     x = alt.X("x:Q", title=title, scale=scale, axis=axis)
     label = "gain (lower bound unless exact), nats" if gains else "regret, % of uniform choice's"
-    looks = looked(section, points)
+    looks = encode_series(section, points)
     held = {one["held"] for one in points}
     dash = alt.StrokeDash(
-        "held:N", title=held_letter, sort=sorted(held, key=length_first),
+        "held:N", title=held_letter, sort=sorted(held, key=number_order),
         legend=alt.Legend(orient="top", columns=5, symbolStrokeColor=GUIDE, symbolType="stroke")
         if len(held) > 1 else None,
     )  # fmt: skip
-    base = alt.Chart(values(points)).encode(x=x)
+    base = alt.Chart(chart_data(points)).encode(x=x)
     y = alt.Y("y:Q", title=label).scale(zero=False)
     layers = (
         base.mark_line(opacity=0.75).encode(
@@ -168,12 +171,12 @@ def _against(
             y=alt.Y("low:Q", title=label), y2="high:Q", color=looks["color"]
         ),
         base.mark_point(filled=True, size=SIZE, opacity=1).encode(
-            y=y, tooltip=tips(("value", label)), **looks
+            y=y, tooltip=list_tooltips(("value", label)), **looks
         ),
     )
-    what = "Gain" if gains else "Regret"
+    measured = "Gain" if gains else "Regret"
     note = "A line joins cells that are otherwise alike. Bars: ± one standard error."
-    return Chart(f"{what} against {letter}", note, layers)
+    return Chart(f"{measured} against {letter}", note, layers)
 
 
 def _dots(
@@ -184,22 +187,22 @@ def _dots(
     note: str,
     measure: Callable[[Any], tuple[float, float] | None],
 ) -> Chart | None:
-    """A row a cell with its mean and error, and a line where the ideal is."""
+    """Draw a row a cell with its mean and error, and a line at the ideal."""
     found = {id(cell): value for cell in section.cells if (value := measure(cell.record))}
     if not found:
         return None
-    shown = best([cell for cell in section.cells if id(cell) in found])
-    points = [point(cell, 0, found[id(cell)]) for cell in shown]
-    looks = looked(section, points)
+    shown = select_best([cell for cell in section.cells if id(cell) in found])
+    points = [chart_point(cell, 0, found[id(cell)]) for cell in shown]
+    looks = encode_series(section, points)
     y = alt.Y("cell:N", title=None, sort=None, axis=alt.Axis(grid=True))
-    base = alt.Chart(values(points)).encode(y=y)
+    base = alt.Chart(chart_data(points)).encode(y=y)
     layers = (
-        alt.Chart(values([{"ideal": ideal}])).mark_rule(color=GUIDE, strokeDash=[5, 3])
+        alt.Chart(chart_data([{"ideal": ideal}])).mark_rule(color=GUIDE, strokeDash=[5, 3])
         .encode(x=alt.X("ideal:Q", title=label)),
         base.mark_rule(strokeWidth=1.5)
         .encode(x=alt.X("low:Q", title=label), x2="high:Q", color=looks["color"]),
         base.mark_point(filled=True, size=SIZE, opacity=1)
-        .encode(x=alt.X("y:Q", title=label), tooltip=tips(("value", label)), **looks),
+        .encode(x=alt.X("y:Q", title=label), tooltip=list_tooltips(("value", label)), **looks),
     )  # fmt: skip
-    note += " Bars: ± one standard error." + cut(len(found))
-    return Chart(title, note, layers, tall(len(points)), rows=True)
+    note += " Bars: ± one standard error." + cut_note(len(found))
+    return Chart(title, note, layers, chart_height(len(points)), rows=True)

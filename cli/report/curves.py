@@ -1,6 +1,6 @@
-"""A store's arrays made small: quantiles of latency, gain over time, binned calibration.
+"""Summaries of a store's arrays: quantiles of latency, gain over time, binned calibration.
 
-Not here: their charts (report_runs.py).
+See also: runs.py for their charts.
 """
 
 from __future__ import annotations
@@ -13,17 +13,21 @@ from .parts import Points
 
 QUANTILES = {"lowest": 0.01, "lower": 0.25, "middle": 0.5, "upper": 0.75, "highest": 0.99}
 TIMES = 100
-"""Steps of a curve that are drawn at most."""
+"""Largest number of points of a curve."""
 MARKS = 6
-"""Of them, those with a shape on them."""
+"""Number of points of a curve with a shape on them."""
 BINS = 8
+"""Largest number of bins of predicted gain."""
 LEAST = 4
-"""Decisions in a bin of predicted gain."""
+"""Smallest number of decisions in a bin."""
 
 
-def spent(cell: Cell, arrays: dict[str, np.ndarray]) -> Points:
-    """Quantiles of decide and of learn, in ms."""
+def latency_quantiles(cell: Cell, arrays: dict[str, np.ndarray]) -> Points:
+    """Return quantiles of decide and of learn, in ms.
 
+    cell: with its names.
+    arrays: `decide` and `learn` in seconds, of timed runs.
+    """
     made = []
     for part in ("decide", "learn"):
         times = MS_PER_S * arrays[part].ravel()
@@ -37,9 +41,12 @@ def spent(cell: Cell, arrays: dict[str, np.ndarray]) -> Points:
     return made
 
 
-def over_time(cell: Cell, realised: np.ndarray) -> Points:
-    """Mean and error over runs of the gain so far, from realised `[runs, steps]` nats a step."""
+def gain_over_time(cell: Cell, realised: np.ndarray) -> Points:
+    """Return mean and standard error over runs of the gain so far, in nats.
 
+    cell: with its names.
+    realised: `[runs, steps]`, nats a step.
+    """
     so_far = realised.cumsum(1)
     mean = so_far.mean(0)
     se = so_far.std(0, ddof=1) / np.sqrt(len(so_far)) if len(so_far) > 1 else 0 * mean
@@ -57,13 +64,17 @@ def over_time(cell: Cell, realised: np.ndarray) -> Points:
 
 
 def _brief(cell: Cell) -> dict[str, str]:
-    """What each of many points of a curve says of its cell."""
+    """Return the part of the tooltip that points of a curve need."""
     return {name: cell.tip[name] for name in ("cell", "series", "posterior", "rule")}
 
 
-def binned(cell: Cell, arrays: dict[str, np.ndarray]) -> Points:
-    """Mean realised against mean predicted gain, in bins of as many decisions each."""
+def bin_gains(cell: Cell, arrays: dict[str, np.ndarray]) -> Points:
+    """Return mean realised against mean predicted gain, in bins of equal numbers of decisions.
 
+    cell: with its names.
+    arrays: `predicted` and `realised`, nats a decision.
+    Returns: points; none if all predictions are equal.
+    """
     predicted, realised = (np.asarray(arrays[n], float).ravel() for n in ("predicted", "realised"))
     there = np.isfinite(predicted) & np.isfinite(realised)
     predicted, realised = predicted[there], realised[there]

@@ -1,19 +1,22 @@
 """Names of cells in charts: short, yet unique in their world.
 
-Not here: colours and shapes (report_data.py).
+See also: data.py for colours and shapes.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..tables.bench_table import RANDOM
-from ..tables.bench_table import moves as moves_of
+from ..tables.format_values import RANDOM
+from ..tables.format_values import format_refine as moves_of
 from .cell import Cell
 
 
 def label_cells(cells: list[Cell]) -> None:
-    """Label cells by what tells them apart from others of their world."""
+    """Set the names of cells to the settings in which they differ from others of their world.
+
+    cells: of one world and length; their `label`, `series`, `line` and `curve` are set.
+    """
     specs = {cell.record["posterior"] for cell in cells if not cell.random}
     bare = [spec.partition(":")[0] for spec in specs]
     rules = {cell.record["rule"] for cell in cells if not cell.random}
@@ -22,7 +25,7 @@ def label_cells(cells: list[Cell]) -> None:
         short = row["posterior"].partition(":")[0]
         named = short if bare.count(short) <= 1 else row["posterior"]
         if cell.random:
-            # Nobody looks at its belief.
+            # Its belief has no use.
             cell.series = cell.label = cell.line = cell.curve = RANDOM
             continue
         cell.series = f"{named} {row['rule']}" if len(rules) > 1 else named
@@ -40,7 +43,7 @@ def label_cells(cells: list[Cell]) -> None:
             key: _differing([cell.record["config"].get(key) for cell in others]) for key in fields
         }
         for number, cell in enumerate(others):
-            rest = "".join(f" {_said(key, some[number])}" for key, some in kept.items())
+            rest = "".join(f" {_setting_text(key, some[number])}" for key, some in kept.items())
             cell.label, cell.line, cell.curve = (
                 text + rest for text in (cell.label, cell.line, cell.curve)
             )
@@ -50,19 +53,19 @@ def label_cells(cells: list[Cell]) -> None:
 
 
 def _differing(values: list[Any]) -> list[str]:
-    """Of specs, the parts that not all have; of other values, all."""
+    """Return the parts of specs that not all have in common; other values whole."""
     parts = [str(value).split(":") for value in values]
     common = set(parts[0]).intersection(*parts[1:])
     return [":".join(part for part in some if part not in common) for some in parts]
 
 
-def _said(key: str, value: str) -> str:
-    """A setting in a label; options of a spec say themselves what they are."""
+def _setting_text(key: str, value: str) -> str:
+    """Return a setting in a label; options of a spec already hold their name."""
     return value if "=" in value else f"{key}={value or '…'}"
 
 
 def _by_label(cells: list[Cell]) -> list[list[Cell]]:
-    """Cells that share a label with others."""
+    """Group the cells that share a label with others."""
     found: dict[str, list[Cell]] = {}
     for cell in cells:
         found.setdefault(cell.label, []).append(cell)

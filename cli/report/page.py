@@ -1,6 +1,6 @@
-"""A report as one HTML file: charts, table and recipes, with all that draws them inside it.
+"""A report as one self-contained HTML file: charts, table, recipes and the scripts they need.
 
-Not here: what is in the charts (report_charts.py, report_runs.py), or the recipes (reproduce.py).
+See also: charts.py and runs.py for the charts, reproduce.py for the recipes.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from ..tables.results import Row
 from .data import Section
 from .parts import Chart
 from .reproduce import Recipe
-from .table import columns
+from .table import report_columns
 
-# Nothing is loaded, whatever a record says. Vega compiles its expressions, hence 'unsafe-eval'.
+# A record cannot make the page load anything. Vega compiles its expressions, hence 'unsafe-eval'.
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
     "img-src data: blob:"
@@ -26,8 +26,14 @@ SNIPPET = "window.vegaEmbed = vegaEmbed;"
 Drawn = list[tuple[Section, list[Chart]]]
 
 
-def page(name: str, drawn: Drawn, notes: list[str], recipes: list[Recipe]) -> str:
-    """The whole file. drawn: sections with their charts. notes: what readers should know."""
+def render_page(name: str, drawn: Drawn, notes: list[str], recipes: list[Recipe]) -> str:
+    """Return the whole page.
+
+    name: title.
+    drawn: sections with their charts.
+    notes: paragraphs above the charts.
+    recipes: how to reproduce the cells.
+    """
     from vl_convert import javascript_bundle
 
     rows = [row for section, _ in drawn for row in section.rows]
@@ -58,17 +64,17 @@ def page(name: str, drawn: Drawn, notes: list[str], recipes: list[Recipe]) -> st
 
 
 def _embedded(value: Any) -> str:
-    """JSON that can stand in a script element: no `<` ends it, or begins another."""
+    """Encode JSON for a script element, without any `<` that could end it or begin another."""
     return json.dumps(value, allow_nan=False, ensure_ascii=False).replace("<", "\\u003c")
 
 
 def _script(text: str) -> str:
-    """JavaScript that can stand in a script element: within strings `<\\/` means `</`."""
+    """Escape JavaScript for a script element: within strings `<\\/` means `</`."""
     return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
 def _figures(section: Section, charts: list[Chart], specs: dict[str, Any]) -> Iterator[str]:
-    """A section's charts; their specifications go into specs."""
+    """Yield the figures of a section and add their specifications to specs."""
     yield f"<h2>{escape(section.title)}</h2>"
     yield '<div class="charts">'
     series, label = (max(map(len, some)) for some in (section.series, section.labels))
@@ -84,15 +90,15 @@ def _figures(section: Section, charts: list[Chart], specs: dict[str, Any]) -> It
 
 
 def _responsive(chart: Chart) -> dict[str, Any]:
-    """The specification, as wide as its box; colours of text come with the reader's choice."""
-    spec = chart.sized("container").to_dict()
+    """Return a specification as wide as its box, without colours of text, which the page sets."""
+    spec = chart.with_width("container").to_dict()
     spec.pop("config", None)
     return spec | {"autosize": {"type": "fit-x", "contains": "padding"}}
 
 
 def _table(rows: list[Row]) -> Iterator[str]:
-    """Every row; a cell's `data-by` is what it sorts by."""
-    shown = columns(rows)
+    """Yield a table of all rows; the attribute `data-by` of a cell holds its sort key."""
+    shown = report_columns(rows)
     yield '<div class="scroll" tabindex="0" role="region" aria-label="Every cell">'
     yield "<table><thead><tr>"
     for column in shown:
@@ -118,7 +124,7 @@ def _table(rows: list[Row]) -> Iterator[str]:
 
 
 def _again(recipes: list[Recipe]) -> Iterator[str]:
-    """How to reproduce every cell."""
+    """Yield instructions that reproduce every cell."""
     yield "<h2>How to reproduce</h2>"
     for number, recipe in enumerate(recipes, 1):
         file = "report.toml" if len(recipes) == 1 else f"report-{number}.toml"

@@ -1,6 +1,6 @@
-"""Charts of a study of people: gain choice by choice, and what everyone learnt, a column a group.
+"""Charts of a study of people: gain by choice and information learnt, a column for each group.
 
-Not here: the rows (decide/judge/people/summaries.py), or charts of benches (report_charts.py).
+See also: decide/judge/people/summaries.py for the rows, charts.py for charts of benches.
 """
 
 from __future__ import annotations
@@ -12,20 +12,30 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-from .parts import GUIDE, values
+from .parts import GUIDE, chart_data
 
 Row = dict[str, Any]
 WIDTH, TALL, ROW = 240, 150, 17
+"""Pixels of a chart, and of a row of one."""
 LETTERS = 45
-"""Of the note, as wide as a column."""
+"""Characters of the note that fit the width of a column."""
 SCALE = 2.0
-"""Pixels of a PNG for each."""
+"""Pixels of a PNG for each pixel of the chart."""
 LINES = ("the best choice", "people", "any choice")
 COLOURS = ("#8c959f", "#cf222e", "#0969da")
 
 
-def picture(study: str, rows: Sequence[Row], unit: tuple[float, str], ending: str) -> bytes:
-    """One picture of a study, as SVG or PNG."""
+def render_people_picture(
+    study: str, rows: Sequence[Row], unit: tuple[float, str], ending: str
+) -> bytes:
+    """Draw one picture of a study.
+
+    study: name.
+    rows: of people and rules.
+    unit: size in nats, and name, of the authors' unit of information.
+    ending: `.svg` or `.png`.
+    Returns: content of the file.
+    """
     rows = [row for row in rows if "gain" in row]
     columns = [
         alt.vconcat(*_charts([row for row in rows if row["group"] == group], unit), spacing=16)
@@ -57,7 +67,7 @@ def picture(study: str, rows: Sequence[Row], unit: tuple[float, str], ending: st
 
 
 def _charts(rows: Sequence[Row], unit: tuple[float, str]) -> list[alt.LayerChart | alt.Chart]:
-    """The charts of one group."""
+    """Draw the charts of one group."""
     size, name = unit
     made: list[alt.LayerChart | alt.Chart] = [_turns(rows[0], size, name)]
     for field, label, scale in (
@@ -72,7 +82,7 @@ def _charts(rows: Sequence[Row], unit: tuple[float, str]) -> list[alt.LayerChart
 
 
 def _turns(row: Row, size: float, name: str) -> alt.Chart:
-    """Gain of people's first, second, ... choice, between the best one and any."""
+    """Draw the gain of people's first, second, ... choice, between the best one and any."""
     points = [
         {"turn": turn["turn"], "y": turn[field] / size, "line": line}
         for turn in row["by_turn"]
@@ -84,7 +94,7 @@ def _turns(row: Row, size: float, name: str) -> alt.Chart:
     most = max(point["turn"] for point in points)
     ticks = [turn for turn in (1, 2, 3, 4, 5, 6, 7, 8, 10, 15, 19) if turn <= most]
     return (
-        alt.Chart(values(points), width=WIDTH, height=TALL)
+        alt.Chart(chart_data(points), width=WIDTH, height=TALL)
         .mark_line(point=True, strokeWidth=2)
         .encode(
             x=alt.X("turn:Q", title="choice", axis=alt.Axis(values=ticks, format="d", grid=False)),
@@ -95,7 +105,7 @@ def _turns(row: Row, size: float, name: str) -> alt.Chart:
 
 
 def _dots(rows: Sequence[Row], field: str, label: str, scale: float) -> alt.LayerChart:
-    """A row for people and each rule, with its error, and a line where people are."""
+    """Draw a row for people and each rule, with its error, and a line at the value of people."""
     points = []
     for row in rows:
         mean, se = (row[field][part] * scale for part in ("mean", "se"))
@@ -110,9 +120,9 @@ def _dots(rows: Sequence[Row], field: str, label: str, scale: float) -> alt.Laye
         legend=None,
         scale=alt.Scale(domain=["people", "rule"], range=[COLOURS[1], "#24292f"]),
     )
-    base = alt.Chart(values(points)).encode(y=y)
+    base = alt.Chart(chart_data(points)).encode(y=y)
     layers = [
-        alt.Chart(values(points[:1])).mark_rule(color=GUIDE, strokeDash=[5, 3]).encode(x=x),
+        alt.Chart(chart_data(points[:1])).mark_rule(color=GUIDE, strokeDash=[5, 3]).encode(x=x),
         base.mark_rule(strokeWidth=1.5).encode(
             x=alt.X("low:Q", title=label), x2="high:Q", color=colour
         ),

@@ -1,6 +1,6 @@
 """A report as one picture: all charts beside and under each other, as PNG or SVG.
 
-Not here: the charts (report_charts.py, report_runs.py).
+See also: charts.py and runs.py for the charts.
 """
 
 from __future__ import annotations
@@ -14,18 +14,24 @@ from ...posteriors.errors import UsageError
 from .page import Drawn
 
 SIDE = 2
-"""Charts beside each other in a picture."""
+"""Number of charts beside each other in a picture."""
 WIDE = 430
 """Pixels of a chart in a picture."""
 SCALE = 2.0
-"""Pixels of a PNG for each of those."""
+"""Pixels of a PNG for each pixel of the chart."""
 
 
-def picture(drawn: Drawn, ending: str) -> bytes:
-    """All charts in one picture."""
+def render_report_picture(drawn: Drawn, ending: str) -> bytes:
+    """Draw all charts in one picture.
+
+    drawn: sections with their charts.
+    ending: `.svg` or `.png`.
+    Returns: content of the file.
+    Raises: UsageError if there is no chart.
+    """
     parts = [
         alt.concat(
-            *(chart.sized(WIDE).properties(title=_titled(chart.title, chart.note))
+            *(chart.with_width(WIDE).properties(title=_titled(chart.title, chart.note))
               for chart in charts),
             columns=SIDE, title=alt.Title(section.title, fontSize=18, anchor="start", offset=12),
         ).resolve_scale(color="independent", shape="independent", strokeDash="independent")
@@ -44,7 +50,7 @@ def picture(drawn: Drawn, ending: str) -> bytes:
 
 
 def _titled(title: str, note: str) -> alt.Title:
-    """A title with its note under it, broken into lines that fit."""
+    """Return a title with its note below, broken into lines that fit."""
     return alt.Title(
         title, subtitle=textwrap.wrap(note, WIDE // 6), anchor="start", subtitleColor="#57606a"
     )

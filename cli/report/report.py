@@ -1,7 +1,6 @@
 """The body of `uncertain report`: results in; a page, a picture or Markdown out.
 
-Not here: charts (report_charts.py, report_runs.py), the page (report_page.py), or how results are
-got again (reproduce.py).
+See also: charts.py and runs.py for charts, page.py for the page, reproduce.py for recipes.
 """
 
 from __future__ import annotations
@@ -18,27 +17,32 @@ from ...posteriors.units import KILOBYTE, MEGABYTE
 from ...streams.formats.files import open_output
 from ..commands.report import ReportOptions
 from ..environment import Environment, ExitStatus
-from ..tables import bench_table
-from ..tables.results import Result, load
-from .data import Section, sections
-from .page import Drawn, page
-from .reproduce import recipes
+from ..tables.bench_table import list_bench_remarks, render_bench_markdown
+from ..tables.results import Result, load_results
+from .data import Section, group_sections
+from .page import Drawn, render_page
+from .reproduce import list_recipes
 
 ENDINGS = (".html", ".png", ".svg", ".md")
 SLOW = 1.0
-"""Seconds without a word that are too long for somebody who waits."""
+"""Seconds without a message before one is shown."""
 Tell = Callable[[str], None]
 
 
 def report(options: ReportOptions, environment: Environment) -> ExitStatus:
-    """Write the report; the end of the file's name says which kind."""
+    """Write the report; the end of the file's name decides its kind.
 
-    ending = ending_of(options.output)
+    options: of the command.
+    environment: streams, terminal and clock.
+    Returns: exit status.
+    Raises: UsageError for wrong options or results.
+    """
+    ending = file_ending(options.output)
     if ending != ".md":
-        needs_plots(ending)
+        require_plots(ending)
     with _patiently(environment, f"reading {options.place}"):
-        results = load(options.place, environment)
-        made = sections(results)
+        results = load_results(options.place, environment)
+        made = group_sections(results)
     if ending == ".md":
         text, charts = _markdown(_shown(options.place), made, results).encode(), 0
     else:
@@ -48,9 +52,9 @@ def report(options: ReportOptions, environment: Environment) -> ExitStatus:
             if ending == ".html":
                 text = _page(options, drawn, results)
             else:
-                from .picture import picture  # it needs an extra
+                from .picture import render_report_picture  # it needs an extra
 
-                text = picture(drawn, ending)
+                text = render_report_picture(drawn, ending)
     with open_output(options.output) as file:
         file.write(text)
     size = (
@@ -60,9 +64,13 @@ def report(options: ReportOptions, environment: Environment) -> ExitStatus:
     return ExitStatus.DONE
 
 
-def ending_of(output: str, endings: tuple[str, ...] = ENDINGS) -> str:
-    """One of `endings`, or UsageError."""
+def file_ending(output: str, endings: tuple[str, ...] = ENDINGS) -> str:
+    """Return the ending of a file's name.
 
+    output: path.
+    endings: those allowed.
+    Raises: UsageError for any other.
+    """
     ending = os.path.splitext(output)[1].lower()
     if ending not in endings:
         hint = nearest(ending, list(endings)) if ending else ""
@@ -70,9 +78,13 @@ def ending_of(output: str, endings: tuple[str, ...] = ENDINGS) -> str:
     return ending
 
 
-def needs_plots(ending: str, instead: str = "write .md") -> None:
-    """Refuse a kind of file that the extra draws, where it is not installed."""
+def require_plots(ending: str, instead: str = "write .md") -> None:
+    """Check that the packages that draw charts are installed.
 
+    ending: of the file to draw.
+    instead: advice in the message.
+    Raises: UsageError if they are not.
+    """
     try:
         for name in ("altair", "vl_convert"):
             import_module(name)
@@ -85,7 +97,7 @@ def needs_plots(ending: str, instead: str = "write .md") -> None:
 
 @contextmanager
 def _patiently(environment: Environment, text: str) -> Iterator[None]:
-    """Say what is being done if it takes a while."""
+    """Show a message if the block takes over a second."""
     timer = threading.Timer(SLOW, environment.say, [text])
     timer.daemon = True
     timer.start()
@@ -96,7 +108,7 @@ def _patiently(environment: Environment, text: str) -> Iterator[None]:
 
 
 def _teller(environment: Environment) -> Tell:
-    """`tell(text)` says what is being done, where nothing was said for a while."""
+    """Return a function that shows a message, at most one a second."""
     last = environment.clock()
 
     def tell(text: str) -> None:
@@ -110,26 +122,26 @@ def _teller(environment: Environment) -> Tell:
 
 
 def _draw(made: list[Section], tell: Tell) -> Drawn:
-    """Charts of each section, those first that every kind of result has."""
-
-    from . import charts, runs  # they need an extra
+    """Draw the charts of each section, those of records first."""
+    from .charts import draw_record_charts  # they need an extra
+    from .runs import draw_run_charts
 
     drawn = []
     for section in made:
-        drawings = [*charts.charts(section), *runs.charts(section, tell)]
+        drawings = [*draw_record_charts(section), *draw_run_charts(section, tell)]
         drawn.append((section, drawings))
     return drawn
 
 
 def _shown(place: str) -> str:
-    """A store's name for a reader: a path on somebody's machine tells nobody anything."""
+    """Return the name of a store for readers, without the folders above it."""
     if place == "-":
         return "standard input"
     return place if "://" in place else os.path.basename(os.path.abspath(place))
 
 
 def _notes(results: list[Result]) -> list[str]:
-    """What readers should know before they compare."""
+    """Return warnings for readers who compare cells."""
     found = []
     rows = [result.record for result in results]
     if not any(result.identity for result in results):
@@ -147,18 +159,20 @@ def _notes(results: list[Result]) -> list[str]:
 
 
 def _page(options: ReportOptions, drawn: Drawn, results: list[Result]) -> bytes:
-    """The page as bytes."""
-    return page(_shown(options.place), drawn, _notes(results), recipes(results)).encode()
+    """Return the page as bytes."""
+    return render_page(
+        _shown(options.place), drawn, _notes(results), list_recipes(results)
+    ).encode()
 
 
 def _markdown(name: str, made: list[Section], results: list[Result]) -> str:
-    """Tables, and how to get them again."""
+    """Return the tables and recipes as Markdown."""
     lines = [f"# {name}\n"]
     for section in made:
-        lines += [f"## {section.title}\n", bench_table.markdown(section.rows)]
-        lines += [f"{line}  " for line in bench_table.lines(section.rows)] + [""]
+        lines += [f"## {section.title}\n", render_bench_markdown(section.rows)]
+        lines += [f"{line}  " for line in list_bench_remarks(section.rows)] + [""]
     lines.append("## How to reproduce\n")
-    for recipe in recipes(results):
+    for recipe in list_recipes(results):
         versions = ", ".join(f"{name} {version}" for name, version in recipe.versions.items())
         lines += [
             f"{len(recipe.cells)} cells: {versions}; {recipe.machine}. As `report.toml`, "

@@ -1,6 +1,6 @@
 """Charts of single runs, from a store's arrays: latency, gain over time, calibration.
 
-Not here: charts of what records say (report_charts.py).
+See also: charts.py for charts of records.
 """
 
 from __future__ import annotations
@@ -9,28 +9,32 @@ from collections.abc import Callable, Iterator
 
 import altair as alt
 
-from .curves import binned, over_time, spent
-from .data import MANY, Section, best
+from .curves import bin_gains, gain_over_time, latency_quantiles
+from .data import MANY, Section, select_best
 from .parts import (  # fmt: skip
     GUIDE,
     ROW,
     SIZE,
     Chart,
     Points,
-    cut,
-    logarithmic,
-    looked,
-    tall,
-    tips,
-    values,
+    chart_data,
+    chart_height,
+    cut_note,
+    encode_series,
+    list_tooltips,
+    logarithmic_axis,
 )
 
 
-def charts(section: Section, tell: Callable[[str], None]) -> Iterator[Chart]:
-    """Every chart for which a section has arrays. tell: called cell by cell, they take a while."""
-    leading = {id(cell) for cell in section.leading()}
+def draw_run_charts(section: Section, tell: Callable[[str], None]) -> Iterator[Chart]:
+    """Yield every chart for which a section has arrays.
+
+    section: cells of one world and length.
+    tell: shows a message; called after each cell, since reading arrays takes a while.
+    """
+    leading = {id(cell) for cell in section.best_of_series()}
     timed = [cell for cell in section.cells if cell.record["total"]]
-    boxed = {id(cell) for cell in best(timed)}
+    boxed = {id(cell) for cell in select_best(timed)}
     wanted = [cell for cell in section.cells if id(cell) in leading | boxed]
     latency: Points = []
     gain: Points = []
@@ -39,10 +43,10 @@ def charts(section: Section, tell: Callable[[str], None]) -> Iterator[Chart]:
         arrays = cell.result.arrays()
         tell(f"{section.title}: read {number} of {len(wanted)} cells")
         if id(cell) in boxed and "decide" in arrays:
-            latency += spent(cell, arrays)
+            latency += latency_quantiles(cell, arrays)
         if id(cell) in leading and "realised" in arrays:
-            gain += over_time(cell, arrays["realised"])
-            kept += binned(cell, arrays)
+            gain += gain_over_time(cell, arrays["realised"])
+            kept += bin_gains(cell, arrays)
     some = len(leading) < len(section.cells)
     note = " The best cell of each posterior." if some else ""
     if latency:
@@ -54,23 +58,23 @@ def charts(section: Section, tell: Callable[[str], None]) -> Iterator[Chart]:
 
 
 def _latencies(section: Section, points: Points, cells: int) -> Chart:
-    """A box of decide and one of learn each cell, side by side, on one logarithmic axis."""
+    """Draw a box of decide and one of learn for each cell, on one logarithmic axis."""
     extent = [min(one["lowest"] for one in points), max(one["longest"] for one in points)]
     label = "ms a call"
     parts = alt.Scale(domain=["decide", "learn"], range=["#0072B2", "#E69F00"])
     legend = alt.Legend(symbolType="square", symbolStrokeWidth=6, symbolOpacity=1)
-    base = alt.Chart(values(points)).encode(
+    base = alt.Chart(chart_data(points)).encode(
         y=alt.Y("cell:N", title=None, sort=None, axis=alt.Axis(grid=True)),
         yOffset=alt.YOffset("part:N", sort=["decide", "learn"]),
         color=alt.Color("part:N", title=None, scale=parts, legend=legend),
-        tooltip=tips(
+        tooltip=list_tooltips(
             ("part", "call"), ("middle_text", "p50"), ("highest_text", "p99"),
             ("longest_text", "max"),
         ),
     )  # fmt: skip
 
     def at(name: str) -> alt.X:
-        return logarithmic(name, label, *extent)
+        return logarithmic_axis(name, label, *extent)
 
     layers = (
         base.mark_rule(strokeWidth=1.5).encode(x=at("lowest"), x2="highest:Q"),
@@ -86,8 +90,8 @@ def _latencies(section: Section, points: Points, cells: int) -> Chart:
         "Live calls, one at a time: box from the 25th to the 75th percentile with the median in "
         "it, line from the 1st to the 99th, the longest call apart."
     )
-    height = tall(min(cells, MANY), ROW + 5)
-    return Chart("Latency", note + cut(cells), layers, height, rows=True)
+    height = chart_height(min(cells, MANY), ROW + 5)
+    return Chart("Latency", note + cut_note(cells), layers, height, rows=True)
 
 
 def _named(*more: tuple[str, str]) -> list[alt.Tooltip]:
@@ -96,10 +100,10 @@ def _named(*more: tuple[str, str]) -> list[alt.Tooltip]:
 
 
 def _gains(section: Section, points: Points, note: str) -> Chart:
-    looks = looked(section, points)
+    looks = encode_series(section, points)
     label = "gain so far, nats"
     x = alt.X("step:Q", title="events", axis=alt.Axis(format="d", tickMinStep=1))
-    base = alt.Chart(values(points)).encode(x=x)
+    base = alt.Chart(chart_data(points)).encode(x=x)
     shown = _named(("step", "events"), ("value", label))
     layers = (
         base.mark_area(opacity=0.15).encode(
@@ -117,16 +121,16 @@ def _gains(section: Section, points: Points, note: str) -> Chart:
 
 
 def _calibration(section: Section, points: Points, note: str) -> Chart:
-    looks = looked(section, points)
+    looks = encode_series(section, points)
     across, up = "predicted gain of a decision, nats", "realised, nats"
     limits = [min(one["x"] for one in points), max(one["x"] for one in points)]
     ideal = [{"x": limit, "y": limit} for limit in limits]
     x = alt.X("x:Q", title=across)
-    base = alt.Chart(values(points)).encode(x=x)
+    base = alt.Chart(chart_data(points)).encode(x=x)
     shown = _named(("predicted", "predicted"), ("value", "realised"), ("decisions", "decisions"))
     y = alt.Y("y:Q", title=up)
     layers = (
-        alt.Chart(values(ideal)).mark_line(color=GUIDE, strokeDash=[5, 3]).encode(x=x, y=y),
+        alt.Chart(chart_data(ideal)).mark_line(color=GUIDE, strokeDash=[5, 3]).encode(x=x, y=y),
         base.mark_rule().encode(y=alt.Y("low:Q", title=up), y2="high:Q", color=looks["color"]),
         base.mark_line(opacity=0.75).encode(y=y, color=looks["color"], detail="cell:N"),
         base.mark_point(filled=True, size=SIZE - 20, opacity=1).encode(y=y, tooltip=shown, **looks),

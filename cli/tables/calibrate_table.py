@@ -1,6 +1,6 @@
 """Verdicts of `uncertain calibrate` as a table, rank histograms drawn in text.
 
-Not here: pictures (calibrate_picture.py).
+See also: ../report/calibrate_picture.py for pictures.
 """
 
 from __future__ import annotations
@@ -12,24 +12,34 @@ from rich.table import Table
 Records = list[dict[str, Any]]
 BARS = "▁▂▃▄▅▆▇█"
 EVEN = 3
-"""Which bar an evenly filled bin has: half height."""
+"""Index of the bar of an evenly filled bin: half height."""
 
 
-def histogram(counts: list[int]) -> str:
-    """One character a bin; half height is as many runs as a calibrated belief expects."""
+def draw_histogram(counts: list[int]) -> str:
+    """Draw a histogram in text, one character a bin.
+
+    counts: runs in each bin.
+    Returns: bars; half height is the number of runs expected of a calibrated belief.
+    """
     expected = sum(counts) / len(counts)
     levels = [round((EVEN + 1) * n / expected) - 1 for n in counts]
     return "".join(" " if not n else BARS[min(max(level, 0), len(BARS) - 1)]
                    for n, level in zip(counts, levels, strict=True))  # fmt: skip
 
 
-def chance(p: float) -> str:
-    """A p-value, no finer than anybody needs."""
+def format_p_value(p: float) -> str:
+    """Return a p-value with one or two digits.
+
+    p: p-value.
+    """
     return f"{p:.2f}" if p >= 0.01 else f"{p:.0e}" if p >= 1e-99 else "0"
 
 
-def table(rows: Records) -> Table:
-    """A row a posterior: its worst unknown and the log likelihood, and what that makes."""
+def calibration_table(rows: Records) -> Table:
+    """Return a table with the worst unknown, the log likelihood and the verdict of each posterior.
+
+    rows: records of `uncertain calibrate`.
+    """
     grid = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
     grid.add_column("posterior", no_wrap=True)
     for name in ("S", "k"):
@@ -44,15 +54,18 @@ def table(rows: Records) -> Table:
         verdict = "yes" if row["calibrated"] else f"no: {row['shape'] or 'uneven'}"
         grid.add_row(
             row["posterior"], str(row["particles"] or "–"), str(row["refine"]),
-            unknown["name"], histogram(unknown["counts"]), chance(unknown["p"]),
-            histogram(likelihood["counts"]), chance(likelihood["p"]),
+            unknown["name"], draw_histogram(unknown["counts"]), format_p_value(unknown["p"]),
+            draw_histogram(likelihood["counts"]), format_p_value(likelihood["p"]),
             verdict, style=None if row["calibrated"] else "yellow",
         )  # fmt: skip
     return grid
 
 
-def note(rows: Records) -> str:
-    """What was done, once for all rows."""
+def describe_calibration(rows: Records) -> str:
+    """Describe the runs and the criterion, and name posteriors with unhealthy runs.
+
+    rows: records of `uncertain calibrate`.
+    """
     row = rows[0]
     several = max(len(one["quantities"]) for one in rows)
     text = (

@@ -1,6 +1,6 @@
 """Rows of results as NDJSON, CSV or Markdown, in files that an interrupted command leaves whole.
 
-Not here: tables for people (bench_table.py).
+See also: bench_table.py for the table of a terminal.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from ...streams.formats.files import open_output
 from ..commands.bench import BenchOptions
 from ..commands.parity import ParityOptions
 from ..environment import Environment
-from .bench_table import markdown
+from .bench_table import render_bench_markdown
+from .format_values import Records
 
-Records = list[Any]
 Exports = list[tuple[BinaryIO, Callable[[Records], bytes]]]
 
 
@@ -28,28 +28,35 @@ def open_exports(
     environment: Environment,
     table: Callable[[Records], str] | None = None,
 ) -> Exports:
-    """The files asked for, opened before any work, with what writes them.
+    """Open the files that the options name, before any work is done.
 
-    table: makes Markdown, that of a bench unless given.
+    options: of the command; `export_json`, `export_csv` and `export_markdown` are paths.
+    environment: for standard output.
+    table: renders records as Markdown; by default the table of a bench.
+    Returns: pairs of an open file and the function that encodes records for it.
+    Raises: UsageError if a file cannot be written.
     """
-
-    made = table or markdown
+    made = table or render_bench_markdown
     wanted = (
-        (options.export_json, ndjson),
-        (options.export_csv, comma_separated),
+        (options.export_json, encode_ndjson),
+        (options.export_csv, encode_csv),
         (options.export_markdown, lambda rows: made(rows).encode()),
     )
     return [(open_output(path, environment.data), make) for path, make in wanted if path]
 
 
 def write_exports(exports: Exports, rows: Records, environment: Environment) -> None:
-    """Rewrite every file, so that an interrupted bench keeps what it has.
+    """Rewrite every file, so that an interrupted bench keeps its rows.
 
-    Standard output is never rewound, whatever it is connected to: there a row is added.
+    Standard output is never rewound; it gets the last row only, and only as NDJSON.
+
+    exports: from `open_exports`.
+    rows: records until now.
+    environment: for standard output.
     """
     for file, make in exports:
         if file is environment.data:
-            file.write(ndjson(rows[-1:]) if make is ndjson else b"")
+            file.write(encode_ndjson(rows[-1:]) if make is encode_ndjson else b"")
         elif not isinstance(file, GzipFile):
             file.seek(0)
             file.truncate()
@@ -58,22 +65,32 @@ def write_exports(exports: Exports, rows: Records, environment: Environment) -> 
 
 
 def finish_exports(exports: Exports, rows: Records, environment: Environment) -> None:
-    """What could not be written row by row: standard output's tables, compressed files."""
+    """Write the exports that cannot be written row by row: compressed files, tables on stdout.
+
+    exports: from `open_exports`.
+    rows: all records.
+    environment: for standard output.
+    """
     for file, make in exports:
-        if isinstance(file, GzipFile) or (file is environment.data and make is not ndjson):
+        if isinstance(file, GzipFile) or (file is environment.data and make is not encode_ndjson):
             file.write(make(rows))
             file.flush()
 
 
-def ndjson(rows: Records) -> bytes:
-    """One JSON object a line."""
+def encode_ndjson(rows: Records) -> bytes:
+    """Encode records as NDJSON, one JSON object a line.
 
+    rows: records or rows of columns.
+    """
     return b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
 
 
-def flat(row: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested fields under dotted names, those of a list under its positions."""
+def flatten_record(row: Any, prefix: str = "") -> dict[str, Any]:
+    """Return nested fields under dotted names, list items under their positions.
 
+    row: record or nested dict.
+    prefix: text in front of every name.
+    """
     if isinstance(row, msgspec.Struct):
         row = msgspec.json.decode(msgspec.json.encode(row))
     found: dict[str, Any] = {}
@@ -81,15 +98,18 @@ def flat(row: Any, prefix: str = "") -> dict[str, Any]:
         if isinstance(value, list):
             value = {str(place): part for place, part in enumerate(value)}
         if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{name}.")
+            found |= flatten_record(value, f"{prefix}{name}.")
         else:
             found[prefix + name] = value
     return found
 
 
-def comma_separated(rows: Records) -> bytes:
-    """CSV with the union of the rows' dotted columns."""
-    flattened = [flat(row) for row in rows]
+def encode_csv(rows: Records) -> bytes:
+    """Encode records as CSV with the union of their dotted columns.
+
+    rows: records or rows of columns.
+    """
+    flattened = [flatten_record(row) for row in rows]
     columns = list(dict.fromkeys(name for row in flattened for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")

@@ -1,6 +1,6 @@
 """Records of static targets as a table, as Markdown, and in words.
 
-Not here: the table of decisions (bench_table.py).
+See also: bench_table.py for the table of decisions.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from .bench_table import duration
+from .format_values import format_duration
 
 Records = list[dict[str, Any]]
 
@@ -24,7 +24,7 @@ def _number(value: float | None, digits: int = 3) -> str:
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    """A record, a text for each header."""
+    """Return the text of a record under each header."""
     agrees = {True: "yes", False: "no", None: "–"}[row["passed"]]
     if row["passed"] is False and row["z"] < row["limit"]:
         agrees = "noisy"
@@ -41,13 +41,16 @@ def _cells(row: dict[str, Any]) -> list[str]:
         _number(row["limit"], 2),
         agrees,
         f"{row['work']:.2g}",
-        duration(row["seconds"]),
+        format_duration(row["seconds"]),
         _number(row["stein"], 2),
     ]
 
 
-def table(rows: Records) -> Table:
-    """For a terminal."""
+def parity_table(rows: Records) -> Table:
+    """Return the records as a table for a terminal.
+
+    rows: records of `uncertain parity`.
+    """
     grid = Table(box=None, pad_edge=False)
     for place, header in enumerate(HEADERS):
         grid.add_column(header, justify="left" if place < 2 else "right", no_wrap=place == 0)
@@ -56,16 +59,22 @@ def table(rows: Records) -> Table:
     return grid
 
 
-def markdown(rows: Records) -> str:
-    """For a page."""
+def render_parity_markdown(rows: Records) -> str:
+    """Return the records as a Markdown table.
+
+    rows: records of `uncertain parity`.
+    """
     heads = [header.replace("\n", " ") for header in HEADERS]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
     return "\n".join(lines) + "\n"
 
 
-def lines(rows: Records) -> list[str]:
-    """What the columns mean."""
+def list_parity_remarks(rows: Records) -> list[str]:
+    """Return sentences that explain the columns.
+
+    rows: records of `uncertain parity`.
+    """
     if not rows:
         return []
     return [

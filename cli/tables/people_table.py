@@ -1,6 +1,6 @@
-"""Rows of people and rules as a table for a person and as Markdown.
+"""Rows of people and rules as a table for terminals and as Markdown.
 
-Not here: the rows (decide/judge/people/summaries.py).
+See also: decide/judge/people/summaries.py for the rows.
 """
 
 from __future__ import annotations
@@ -15,8 +15,13 @@ NATS = "nats"
 Cells = list[list[str]]
 
 
-def cells(rows: Sequence[Row], unit: tuple[float, str]) -> Cells:
-    """A first row of names, then one a row; gains in nats, and in the authors' unit beside."""
+def people_cells(rows: Sequence[Row], unit: tuple[float, str]) -> Cells:
+    """Return the texts of a table, the headers first.
+
+    rows: of people and rules; rows without a gain are left out.
+    unit: size in nats, and name, of the authors' unit of information; other than nats, it has a
+        column of its own.
+    """
     rows = [row for row in rows if "gain" in row]
     size, name = unit
     other = name != NATS
@@ -39,7 +44,7 @@ def cells(rows: Sequence[Row], unit: tuple[float, str]) -> Cells:
 
 
 def _measured(found: dict[str, float] | None, scale: float, digits: int, error: bool = True) -> str:
-    """A mean with its standard error, or a dash where there is none."""
+    """Return a mean with its standard error, or a dash for a missing one."""
     if found is None:
         return "–"
     text = f"{found['mean'] * scale:.{digits}f}"
@@ -54,8 +59,11 @@ NOTE = (
 )
 
 
-def remarks(rows: Sequence[Row]) -> Iterator[str]:
-    """What the columns mean, and how the published observer was met."""
+def list_people_remarks(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield explanations of the columns, and the agreement with the published observer.
+
+    rows: of people and rules.
+    """
     yield NOTE
     for row in rows:
         if row["who"] == "published observer":
@@ -67,8 +75,11 @@ def remarks(rows: Sequence[Row]) -> Iterator[str]:
             )
 
 
-def grid(table: Cells) -> Grid:
-    """The table for a terminal, a blank line between groups."""
+def people_table(table: Cells) -> Grid:
+    """Return a table for a terminal, with a blank line between groups.
+
+    table: texts from `people_cells`.
+    """
     head, *lines = table
     made = Grid(box=None, pad_edge=False)
     for i, name in enumerate(head):
@@ -80,8 +91,12 @@ def grid(table: Cells) -> Grid:
     return made
 
 
-def markdown(table: Cells, below: Sequence[str] = ()) -> str:
-    """The table as GitHub shows it, and paragraphs below."""
+def render_people_markdown(table: Cells, below: Sequence[str] = ()) -> str:
+    """Return the table as Markdown, with paragraphs below.
+
+    table: texts from `people_cells`.
+    below: paragraphs.
+    """
     head, *lines = table
     rule = ["---" if i < 2 else "---:" for i in range(len(head))]
     text = "".join(f"| {' | '.join(line)} |\n" for line in (head, rule, *lines))

@@ -1,7 +1,4 @@
-"""A line on standard error that counts events, for whoever waits for more than a second.
-
-Not here: what is done with the events.
-"""
+"""A line on standard error that counts events of a command that takes over a second."""
 
 from __future__ import annotations
 
@@ -12,21 +9,26 @@ from contextlib import contextmanager
 from ..environment import Environment
 
 SLOW = 1.0
-"""Seconds after which a progress line is worth its ink."""
+"""Seconds before the first count is shown."""
 
 
 @contextmanager
-def ticking(what: str, environment: Environment) -> Iterator[Callable[[int], None]]:
-    """A function that is told how many events there were; it shows them on a terminal only."""
+def show_event_count(title: str, environment: Environment) -> Iterator[Callable[[int], None]]:
+    """Show the number of events and their rate while a block runs, on a terminal only.
+
+    title: text in front of the count.
+    environment: for standard error.
+    Returns: function that takes the number of events until now.
+    """
     if not environment.stderr_is_terminal:
         yield lambda events: None
         return
     begin = time.perf_counter()
-    with environment.messages().status(what) as status:
+    with environment.messages().status(title) as status:
 
         def tick(events: int) -> None:
             seconds = time.perf_counter() - begin
             if seconds > SLOW:
-                status.update(f"{what}  {events} events, {events / seconds:,.0f} a second")
+                status.update(f"{title}  {events} events, {events / seconds:,.0f} a second")
 
         yield tick

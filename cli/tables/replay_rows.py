@@ -1,6 +1,6 @@
-"""The rows of a replay as records for files and as a table for a person.
+"""Rows of a replay as records for files and as a table for terminals.
 
-Not here: making them (replay.py).
+See also: ../jobs/replay.py for the replay.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ from ...decide.loop.core.chunks import TAU
 from ...posteriors.units import MICROSECOND
 
 
-def scores_of(report: Report) -> dict[str, Any]:
-    """A report as plain fields; nats, units of reward."""
+def report_fields(report: Report) -> dict[str, Any]:
+    """Return the scores of a replay as plain fields, in nats and units of reward.
+
+    report: scores of one log.
+    """
 
     def plain(measure: Any) -> dict[str, Any] | None:
         return {"mean": measure.mean, "se": measure.se} if measure and measure.n else None
@@ -49,25 +52,29 @@ def scores_of(report: Report) -> dict[str, Any]:
     }
 
 
-def percentiles(taken: Any) -> dict[str, float]:
-    """p50, p95, p99 and the largest of latencies in seconds, and their number."""
+def latency_percentiles(times: Any) -> dict[str, float]:
+    """Return p50, p95, p99, maximum and number of latencies.
 
-    middle, high, higher = np.percentile(taken, [50, 95, 99])
+    times: seconds of each call.
+    """
+    middle, high, higher = np.percentile(times, [50, 95, 99])
     return {
         "p50": float(middle), "p95": float(high), "p99": float(higher),
-        "max": float(np.max(taken)), "n": len(taken),
+        "max": float(np.max(times)), "n": len(times),
     }  # fmt: skip
 
 
-def versions() -> dict[str, str]:
-    """What produced the numbers."""
-
+def replay_versions() -> dict[str, str]:
+    """Return the versions of Python and the packages that compute the scores."""
     names = ("uncertain", "jax", "numpy", "numpyro")
     return {"python": sys.version.split()[0], **{name: version(name) for name in names}}
 
 
-def table(rows: list[dict[str, Any]]) -> Grid:
-    """The rows for a person: log losses in nats, latency in microseconds."""
+def replay_table(rows: list[dict[str, Any]]) -> Grid:
+    """Return a table for a terminal: log losses in nats, latency in microseconds.
+
+    rows: records of `uncertain replay`.
+    """
     grid = Grid(box=None, pad_edge=False)
     for name in ("log", "model", "posterior", "k", "events"):
         grid.add_column(name, overflow="fold")
@@ -91,30 +98,32 @@ def table(rows: list[dict[str, Any]]) -> Grid:
 
 
 def _number(measure: dict[str, Any] | None, digits: int) -> str:
-    """A mean, or a dash where there is none."""
+    """Return a mean, or a dash for a missing one."""
     return "-" if measure is None else f"{measure['mean']:.{digits}f}"
 
 
 def _apart(order: dict[str, Any] | None) -> str:
-    """How far beliefs learnt in other orders lie apart, nats, or a dash."""
+    """Return the distance between beliefs learnt in other orders, in nats, or a dash."""
     return "-" if order is None else f"{order['spread']:.1g}"
 
 
 def _alarmed(found: dict[str, Any] | None) -> str:
-    """The event at which the model was found wrong; `no` where it was not."""
+    """Return the event of the alarm, or `no` without an alarm."""
     if found is None:
         return "-"
     return "no" if found["at"] is None else f"at {found['at']:,}"
 
 
 def _micro(learn: dict[str, float] | None, name: str) -> str:
-    """A latency in microseconds."""
+    """Return a latency in microseconds."""
     return "-" if learn is None else f"{learn[name] / MICROSECOND:,.0f} µs"
 
 
-def remarks(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """What was found wrong with the model, the value of the judged rule, what was left out, and
-    what failed."""
+def list_replay_remarks(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield alarms, values of the judged rule, effects of order, left-out lines and failures.
+
+    rows: records of `uncertain replay`.
+    """
     for row in rows:
         name = f"{row['log']} {row['posterior']}"
         if (found := row["alarm"]) and found["at"] is not None:
@@ -143,7 +152,7 @@ def remarks(rows: list[dict[str, Any]]) -> Iterator[str]:
                 f"{order['chance']:.2g}"
                 + ("" if late is None else f"; the order of their times {late:.2g}")
             )
-        for what, count in row["left_out"].items():
-            yield f"{name}: left out {count} {what}"
+        for reason, count in row["left_out"].items():
+            yield f"{name}: left out {count} {reason}"
         if row["failures"]:
             yield f"{name}: {row['failures']} updates were not healthy (not finite or rejected)"

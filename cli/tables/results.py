@@ -1,6 +1,6 @@
-"""Results wherever they lie, a store or NDJSON, as rows to pick, order and name columns of.
+"""Results from a store or NDJSON file: reading, filtering, sorting, columns.
 
-Not here: how they are shown (show.py), or compared (compare.py).
+See also: ../jobs/show.py for showing, ../jobs/compare.py for comparing them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ...streams.formats.ndjson import check_line
 from ...streams.formats.record import Where
 from ...streams.storage.results import Store
 from ..environment import Environment
-from .exports import flat
+from .exports import flatten_record
 
 Row = Any
 """A `Record`, or a row with dotted columns."""
@@ -33,7 +33,7 @@ REQUIRED = ("world", "model", "posterior", "rule", "steps", "seeds")
 MEASURES = ("gain", "total", "work")
 """Every record of a bench has at least one of these fields, though its value may be null."""
 NOTHING = ("", "none", "null")
-"""How a missing value is spelt in a condition."""
+"""Spellings of a missing value in a condition."""
 
 
 def _no_arrays() -> dict[str, np.ndarray]:
@@ -42,16 +42,25 @@ def _no_arrays() -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class Result:
-    """A cell's record, with its arrays and identity where it comes from a store."""
+    """Result of one cell.
+
+    record: of the cell.
+    arrays: reads its arrays; without any if the result is from a file.
+    identity: key of the cell in the store; empty if the result is from a file.
+    """
 
     record: Record
     arrays: Callable[[], dict[str, np.ndarray]] = _no_arrays
     identity: Row = field(default_factory=dict)
 
 
-def load(place: str, environment: Environment) -> list[Result]:
-    """All results in a store (a folder or URL) or an NDJSON file, `-` being standard input."""
+def load_results(place: str, environment: Environment) -> list[Result]:
+    """Read all results of a store or an NDJSON file.
 
+    place: folder or URL of a store, or path of a file; `-` is standard input.
+    environment: for standard input and messages.
+    Raises: UsageError if there are none, or a line is no result.
+    """
     stored = "://" in place or os.path.isdir(place)
     results = _of_store(place, environment) if stored else _of_file(place, environment)
     if not results:
@@ -64,7 +73,7 @@ def load(place: str, environment: Environment) -> list[Result]:
 
 
 def _of_store(place: str, environment: Environment) -> list[Result]:
-
+    """Read the results of a store, sorted."""
     store = Store(place)
     entries = [entry for _, entry in store.entries(CELLS)]
     if damaged := len(store.attempts(CELLS)) - len(entries):
@@ -76,14 +85,14 @@ def _of_store(place: str, environment: Environment) -> list[Result]:
 
 
 def _place_of(record: Row) -> list[tuple[bool, Any]]:
-    """What cells are ordered by: a store knows no order of its own."""
+    """Return the sort key of a cell; a store has no order of its own."""
     names = ("world", "model", "steps", "seeds", "posterior", "rule", "particles", "refine")
     sizes = [(record[name] is not None, record[name]) for name in names]
     return [*sizes, (True, record.get("think") or 0)]
 
 
 def _of_file(place: str, environment: Environment) -> list[Result]:
-
+    """Read the results of an NDJSON file."""
     source = Source(place, environment.stdin)
     found = []
     for number, line in enumerate(source, 1):
@@ -91,7 +100,7 @@ def _of_file(place: str, environment: Environment) -> list[Result]:
             continue
         try:
             row = msgspec.json.decode(line)
-        except Exception as error:  # that it refuses is all that is read from it
+        except Exception as error:  # check_line finds the reason
             found = check_line(line, Where(source.name, number))
             flaw = found.flaw or "cannot be read"
             raise UsageError(f"{source.name}:{number}: not JSON ({flaw})") from error
@@ -105,7 +114,7 @@ def _of_file(place: str, environment: Environment) -> list[Result]:
 
 
 def _lacking(row: Any) -> str | None:
-    """The field without which a row of a file is no result record; None where it has all."""
+    """Return a field that a result record needs and the row lacks; None if it has all."""
     if not isinstance(row, dict) or not isinstance(row.get("config"), dict):
         return "config"
     missing = [name for name in REQUIRED if row.get(name) is None]
@@ -114,39 +123,52 @@ def _lacking(row: Any) -> str | None:
     return missing[0] if missing else None
 
 
-def columns_of(rows: Iterable[Row]) -> list[str]:
-    """Dotted columns of all rows; what is null here and has parts there is only its parts."""
+def list_columns(rows: Iterable[Row]) -> list[str]:
+    """Return the dotted columns of all rows.
+
+    rows: records; a field that is null in one and has parts in another counts as its parts only.
+    """
     seen: dict[str, bool] = {}
     for row in rows:
-        for name, value in flat(row).items():
+        for name, value in flatten_record(row).items():
             seen[name] = seen.get(name, False) or value is not None
     parents = {name[:at] for name in seen for at, character in enumerate(name) if character == "."}
-    return [name for name, said in seen.items() if said or name not in parents]
+    return [name for name, filled in seen.items() if filled or name not in parents]
 
 
-def known(name: str, columns: list[str]) -> str:
-    """A column's name, or UsageError with the nearest."""
+def match_column(name: str, columns: list[str]) -> str:
+    """Return the name of a column that exists.
 
+    name: column to look for.
+    columns: names that exist.
+    Raises: UsageError, with the nearest name, if it does not exist.
+    """
     if name not in columns:
         raise UsageError(f'no column "{name}"{nearest(name, columns)}')
     return name
 
 
-def where(rows: list[Row], conditions: Iterable[str]) -> list[Row]:
-    """The rows that meet all conditions, `posterior=smc`, `particles>=32`."""
-    columns = columns_of(rows)
+def filter_rows(rows: list[Row], conditions: Iterable[str]) -> list[Row]:
+    """Return the rows that meet all conditions.
+
+    rows: records.
+    conditions: texts like `posterior=smc` or `particles>=32`.
+    Raises: UsageError if a condition cannot be read or has an unknown column.
+    """
+    columns = list_columns(rows)
     for text in conditions:
         found = CONDITION.fullmatch(text)
         if not found:
             raise UsageError(f"--where {text!r}: write column=value, or one of != >= <= > <")
-        name = known(found[1], columns)
-        rows = [row for row in rows if _holds(name, flat(row).get(name), found[2], found[3])]
+        name = match_column(found[1], columns)
+        rows = [
+            row for row in rows if _holds(name, flatten_record(row).get(name), found[2], found[3])
+        ]
     return rows
 
 
 def _holds(name: str, value: Any, operator: str, text: str) -> bool:
-    """Whether a value meets a condition; a spec equals its name alone, too."""
-
+    """Check whether a value meets a condition; a spec also equals its name without options."""
     if operator in ("=", "!="):
         return _equal(name, value, text) == (operator == "=")
     if value is None:
@@ -170,20 +192,26 @@ def _equal(name: str, value: Any, text: str) -> bool:
 
 
 def _number(name: str, text: str) -> float:
-
     try:
         return float(text)
     except ValueError as error:
         raise UsageError(f"--where: {name} is a number, {text!r} is none") from error
 
 
-def ordered(rows: list[Row], names: Iterable[str]) -> list[Row]:
-    """Rows by columns, the first foremost; `-name` is descending, and what is missing is last."""
-    columns = columns_of(rows)
+def sort_rows(rows: list[Row], names: Iterable[str]) -> list[Row]:
+    """Return rows sorted by columns; rows without a value come last.
+
+    rows: records.
+    names: columns, the most important first; `-name` sorts in descending order.
+    Raises: UsageError if a column does not exist.
+    """
+    columns = list_columns(rows)
     for name in reversed(list(names)):
-        column = known(name.removeprefix("-"), columns)
-        filled = [row for row in rows if flat(row).get(column) is not None]
-        empty = [row for row in rows if flat(row).get(column) is None]
-        filled.sort(key=lambda row, column=column: flat(row)[column], reverse=name[0] == "-")
+        column = match_column(name.removeprefix("-"), columns)
+        filled = [row for row in rows if flatten_record(row).get(column) is not None]
+        empty = [row for row in rows if flatten_record(row).get(column) is None]
+        filled.sort(
+            key=lambda row, column=column: flatten_record(row)[column], reverse=name[0] == "-"
+        )
         rows = filled + empty
     return rows

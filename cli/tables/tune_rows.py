@@ -1,6 +1,6 @@
-"""What tuning found, as records, as a table, and as a configuration for `bench`.
+"""Results of tuning as records, as a table, and as a configuration for `bench`.
 
-Not here: finding it (tune.py).
+See also: ../jobs/tune.py for the search.
 """
 
 from __future__ import annotations
@@ -24,15 +24,22 @@ from ...decide.judge.tuning.trials import TUNING, Trials
 from ...posteriors.specs import parse_spec
 from ..commands.tune import TuneOptions
 from ..options import command_words
-from .bench_table import duration, plus_minus
+from .format_values import format_duration, format_mean
 
 Rows = list[dict[str, Any]]
 SCHEMA = 1
 
 
-def row(search: Search, trials: Trials, options: TuneOptions, interrupted: bool) -> dict[str, Any]:
-    """One backend's search; scores over the tuning runs, seconds, and the best spec."""
+def tuning_record(
+    search: Search, trials: Trials, options: TuneOptions, interrupted: bool
+) -> dict[str, Any]:
+    """Return the record of one posterior's search.
 
+    search: trials of the posterior.
+    trials: setting in which they were scored.
+    options: of the command.
+    interrupted: whether the search ended before its budget.
+    """
     default, best = search.default, search.best
     cell = trials.cell(best.spec if best else default.spec)
     sign = 1 if trials.measure.maximise else -1
@@ -68,20 +75,17 @@ def row(search: Search, trials: Trials, options: TuneOptions, interrupted: bool)
         "seeds": cell.seeds,
         "seed": cell.seed,
         "config": asdict(options),
-        "versions": _versions(),
+        "versions": package_versions("optuna"),
         "device": str(jax.devices()[0].device_kind),
         "host": platform.node(),
     }
 
 
-def _versions() -> dict[str, str]:
-    """What produced the numbers."""
+def tuning_table(rows: Rows) -> Table:
+    """Return the records as a table for a terminal.
 
-    return package_versions("optuna")
-
-
-def table(rows: Rows) -> Table:
-    """The rows for a terminal."""
+    rows: records of `uncertain tune`.
+    """
     grid = Table(box=None, pad_edge=False, header_style="bold")
     grid.add_column("posterior", overflow="fold")
     for name in ("trials", "seconds", "default", "best", "better by"):
@@ -90,15 +94,14 @@ def table(rows: Rows) -> Table:
     for row in rows:
         grid.add_row(
             row["posterior"], str(row["trials"]), f"{row['seconds']:.1f}",
-            plus_minus(row["default"]), plus_minus(row["best"]), plus_minus(row["improvement"]),
+            format_mean(row["default"]), format_mean(row["best"]), format_mean(row["improvement"]),
             _options_in(row),
         )  # fmt: skip
     return grid
 
 
 def _options_in(row: dict[str, Any]) -> str:
-    """The best spec's options apart, so that a narrow terminal breaks lines between them."""
-
+    """Return the options of the best spec, with spaces at which a narrow terminal breaks lines."""
     if row["spec"] is None:
         return "–"
     if row["spec"] == row["default_spec"]:
@@ -106,14 +109,19 @@ def _options_in(row: dict[str, Any]) -> str:
     return " ".join(f"{name}={value}" for name, value in parse_spec(row["spec"]).settings)
 
 
-def remarks(rows: Rows, trials: Trials, options: TuneOptions) -> Iterator[str]:
-    """What the numbers are, and what to do with them."""
+def list_tuning_remarks(rows: Rows, trials: Trials, options: TuneOptions) -> Iterator[str]:
+    """Yield the setting, warnings and the next command.
+
+    rows: records of `uncertain tune`.
+    trials: setting in which posteriors were scored.
+    options: of the command.
+    """
     measure, one = trials.measure, rows[0]
     best = "highest" if measure.maximise else "lowest"
     yield (
         f"{one['world']}, {one['steps']} steps, {one['seeds']} tuning runs each; {measure.name} in "
-        f"{measure.unit}, {best} is best, ± one standard error; {duration(options.budget)} a "
-        "posterior, compiling included."
+        f"{measure.unit}, {best} is best, ± one standard error; "
+        f"{format_duration(options.budget)} a posterior, compiling included."
     )
     for row in rows:
         if row["searched"] and row["trials"] == 1 and not row["interrupted"]:
@@ -128,9 +136,14 @@ def remarks(rows: Rows, trials: Trials, options: TuneOptions) -> Iterator[str]:
     )
 
 
-def configuration(rows: Rows, trials: Trials, options: TuneOptions) -> str | None:
-    """An experiment for `bench --config`, the best options of each as a cell; None without any."""
+def render_tuned_experiment(rows: Rows, trials: Trials, options: TuneOptions) -> str | None:
+    """Return an experiment for `bench --config` whose cells have the best options.
 
+    rows: records of `uncertain tune`.
+    trials: setting in which posteriors were scored.
+    options: of the command.
+    Returns: TOML; None if no posterior has a score.
+    """
     best = [Row(row["spec"]) for row in rows if row["spec"]]
     if not best:
         return None
@@ -149,9 +162,9 @@ def configuration(rows: Rows, trials: Trials, options: TuneOptions) -> str | Non
 
 
 def _line(row: dict[str, Any]) -> str:
-    """A row in a line of words."""
+    """Describe a record in one line."""
     ended = ", interrupted" if row["interrupted"] else ""
     return (
-        f"{row['posterior']}: {plus_minus(row['default'])} by default, {plus_minus(row['best'])} "
+        f"{row['posterior']}: {format_mean(row['default'])} by default, {format_mean(row['best'])} "
         f"at best, {row['trials']} trials in {row['seconds']:.1f} s{ended}"
     )

@@ -8,7 +8,7 @@ import json
 import pytest
 from console import call
 from uncertain.cli.jobs.people import some_of
-from uncertain.cli.tables.people_table import cells, markdown
+from uncertain.cli.tables.people_table import people_cells, render_people_markdown
 
 HEAD = "subject,block,trial,mu1,mu2,choice,reward,RT\n"
 
@@ -54,7 +54,7 @@ def test_a_row_for_people_and_each_rule(done) -> None:
 def test_a_table_and_a_picture_of_the_same(done) -> None:
     result, out = done
     text = (out / "table.md").read_text()
-    assert markdown(cells(result.rows, (1.0, "nats"))) in text
+    assert render_people_markdown(people_cells(result.rows, (1.0, "nats"))) in text
     assert f"{result.rows[0]['gain']['mean']:.3f}" in text
     drawn = (out / "picture.svg").read_text()
     for words in ("People beside rules: bandits", "greedy", "gain, nats", "regret, % of choosing"):
@@ -73,7 +73,7 @@ def test_nats_are_shown_in_the_authors_bits() -> None:
         "group": "g", "who": "people", "people": 2, "choices": 4, "gain": measure, "best": measure,
         "share": {"mean": 1.0, "se": 0.0}, "random": measure, "learnt": measure, "regret": None,
     }  # fmt: skip
-    head, line = cells([row], (0.693147, "bits"))
+    head, line = people_cells([row], (0.693147, "bits"))
     shown = dict(zip(head, line, strict=True))
     assert shown["gain, nats"] == "0.693 ± 0.069"
     assert shown["gain, bits"] == "1.000 ± 0.100"

@@ -5,7 +5,7 @@ import json
 import pytest
 from uncertain.cli.commands.replay import ReplayOptions
 from uncertain.cli.jobs.replay import replay
-from uncertain.cli.tables.replay_rows import remarks, table
+from uncertain.cli.tables.replay_rows import list_replay_remarks, replay_table
 from uncertain.posteriors.errors import UsageError
 from uncertain.posteriors.registry import fit_model_spec
 from uncertain.streams.formats.ndjson import encode_line, event_fields
@@ -65,12 +65,12 @@ def test_other_orders_are_a_column_and_a_remark():
         "gain": {"total": 1.0}, "learn": None, "seconds": 1.0, "value": None, "left_out": {},
         "failures": 0, "order": None, "alarm": None,
     }  # fmt: skip
-    assert "order" not in [column.header for column in table([row]).columns]
+    assert "order" not in [column.header for column in replay_table([row]).columns]
     order = {"orders": 4, "events": 40, "spread": 0.0312, "chance": 0.029, "late": 0.01}
-    grid = table([row, {**row, "order": order}])
+    grid = replay_table([row, {**row, "order": order}])
     assert grid.columns[-1].header == "order"
     assert list(grid.columns[-1].cells) == ["-", "0.03"]
-    assert list(remarks([{**row, "order": order}])) == [
+    assert list(list_replay_remarks([{**row, "order": order}])) == [
         "a.ndjson smc: 4 other orders of 40 events give predictions that lie 0.031 nats apart, "
         "other seeds 0.029; the order of their times 0.01"
     ]

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from console import Result, call
-from uncertain.cli.tables.results import columns_of
+from uncertain.cli.tables.results import list_columns
 from uncertain.decide.judge.engine.result_index import CELLS
 from uncertain.decide.judge.measures.build_record import build_record
 from uncertain.decide.judge.measures.experiment import Cell
@@ -140,7 +140,7 @@ def io_file(store: str, file: Path) -> Path:
 
 def test_what_is_null_here_and_has_parts_there_is_only_its_parts() -> None:
     rows = [{"a": None, "b": 2}, {"a": {"c": 1}, "b": {"c": 1}}]
-    assert columns_of(rows) == ["b", "a.c", "b.c"]
+    assert list_columns(rows) == ["b", "a.c", "b.c"]
 
 
 def test_damaged_cells_are_told_of(tmp_path: Path) -> None:

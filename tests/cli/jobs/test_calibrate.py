@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from console import call
-from uncertain.cli.tables.calibrate_table import histogram
+from uncertain.cli.tables.calibrate_table import draw_histogram
 
 SMALL = ("calibrate", "linear:arms=0:features=1", "--runs", "160", "--steps", "3")
 
@@ -37,15 +37,15 @@ def test_table_on_a_terminal() -> None:
     row = call(*SMALL, "--posterior", "laplace").rows[0]
     assert "calibrated" in shown.out
     # The same runs again; those of another seed are others.
-    assert histogram(row["likelihood"]["counts"]) in shown.out
+    assert draw_histogram(row["likelihood"]["counts"]) in shown.out
     other = call(*SMALL, "--posterior", "laplace", "--seed", "1").rows[0]
     assert other["quantities"] != row["quantities"]
 
 
 def test_histogram_in_text() -> None:
-    assert histogram([10, 10, 10, 10]) == "▄▄▄▄"
-    assert histogram([0, 40, 0, 0]) == " █  "
-    assert histogram([1, 19, 10, 10]) == "▁█▄▄"
+    assert draw_histogram([10, 10, 10, 10]) == "▄▄▄▄"
+    assert draw_histogram([0, 40, 0, 0]) == " █  "
+    assert draw_histogram([1, 19, 10, 10]) == "▁█▄▄"
 
 
 @pytest.mark.parametrize(

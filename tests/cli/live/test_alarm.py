@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from console import call, lines
 from rich.console import Console
-from uncertain.cli.tables.bench_table import alarm_text, table
+from uncertain.cli.tables.bench_table import bench_table
+from uncertain.cli.tables.format_values import format_alarm
 
 RUN = ("run", "--model", "linear:arms=2:features=1:noise=0.5", "--no-cache")
 
@@ -95,10 +96,10 @@ def test_a_replay_says_when(tmp_path, noise: float, shown: str) -> None:
 
 
 def test_a_cell_of_the_table() -> None:
-    assert alarm_text({"alarm": None}) == "–"
-    assert alarm_text({}) == "–"
-    assert alarm_text({"alarm": {"share": 0.0, "delay": None}}) == "0"
-    assert alarm_text({"alarm": {"share": 0.125, "delay": 31.0}}) == "12.5 31"
+    assert format_alarm({"alarm": None}) == "–"
+    assert format_alarm({}) == "–"
+    assert format_alarm({"alarm": {"share": 0.0, "delay": None}}) == "0"
+    assert format_alarm({"alarm": {"share": 0.125, "delay": 31.0}}) == "12.5 31"
 
 
 def test_a_narrow_table_has_no_room_for_alarms() -> None:
@@ -108,7 +109,7 @@ def test_a_narrow_table_has_no_room_for_alarms() -> None:
 
     def drawn(width: int) -> str:
         out = io.StringIO()
-        Console(width=width, file=out, color_system=None).print(table(rows, width))
+        Console(width=width, file=out, color_system=None).print(bench_table(rows, width))
         return out.getvalue()
 
     assert "alarm" not in drawn(80)

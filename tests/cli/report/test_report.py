@@ -20,11 +20,11 @@ import pytest
 from console import Result, call
 from uncertain.cli.environment import Environment, standard
 from uncertain.cli.report import data, report
-from uncertain.cli.report.data import SERIES, SHAPES, best, looks, sections
-from uncertain.cli.report.reproduce import recipes
-from uncertain.cli.report.table import columns
-from uncertain.cli.tables import bench_table
-from uncertain.cli.tables.results import load
+from uncertain.cli.report.data import SERIES, SHAPES, assign_looks, group_sections, select_best
+from uncertain.cli.report.reproduce import list_recipes
+from uncertain.cli.report.table import report_columns
+from uncertain.cli.tables.bench_table import render_bench_markdown
+from uncertain.cli.tables.results import load_results
 from uncertain.decide.judge.measures.experiment_toml import decode
 from uncertain.posteriors.errors import UsageError
 
@@ -188,8 +188,8 @@ def test_wrong_use(store: str, tmp_path: Path) -> None:
 
 
 def test_recipes_give_the_same_cells(store: str) -> None:
-    results = load(store, standard())
-    recipe, *others = recipes(results)
+    results = load_results(store, standard())
+    recipe, *others = list_recipes(results)
     assert not others
     experiment = decode(recipe.toml, "report.toml")
     configurations = [result.record["config"] for result in results]
@@ -206,7 +206,7 @@ def test_recipes_give_the_same_cells(store: str) -> None:
 def test_what_was_off_stays_off(tmp_path: Path) -> None:
     judge = {"live": 0, "samples": 0, "spce": 100, "reference": 64}
     place = made.fill(tmp_path / "store", "finite", judge=judge)
-    (recipe,) = recipes(load(place, standard()))
+    (recipe,) = list_recipes(load_results(place, standard()))
     experiment = decode(recipe.toml, "")
     assert (experiment.live, experiment.samples, experiment.spce) == (0, 0, 100)
     assert experiment.reference == 64
@@ -222,7 +222,7 @@ def test_text_of_results_is_never_markup(tmp_path: Path) -> None:
     assert page.count("<script") == page.count("</script") == 3
     values = json.dumps(specs(page))
     assert json.dumps(HOSTILE)[1:-1] in values
-    (recipe,) = recipes(load(hostile, standard()))
+    (recipe,) = list_recipes(load_results(hostile, standard()))
     # Shell and TOML take it as one word, too.
     assert HOSTILE in shlex.split(recipe.command(recipe.cells[0]) or "")
     assert tomllib.loads(recipe.toml)["cells"][0]["posterior"] == HOSTILE
@@ -230,24 +230,24 @@ def test_text_of_results_is_never_markup(tmp_path: Path) -> None:
 
 def test_colours_and_shapes_tell_series_apart() -> None:
     names = [str(number) for number in range(len(SERIES) * len(SHAPES))]
-    assert len(set(looks([*names, "(random)"]).values())) == len(names) + 1
+    assert len(set(assign_looks([*names, "(random)"]).values())) == len(names) + 1
 
 
 def test_charts_of_many_cells_show_the_best(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    section, _ = sections(load(store, standard()))
-    assert best(section.cells) == section.cells
+    section, _ = group_sections(load_results(store, standard()))
+    assert select_best(section.cells) == section.cells
     monkeypatch.setattr(data, "MANY", 3)
     gains = [cell.record["gain"]["lower"]["mean"] for cell in section.cells]
-    kept = [cell.record["gain"]["lower"]["mean"] for cell in best(section.cells)]
+    kept = [cell.record["gain"]["lower"]["mean"] for cell in select_best(section.cells)]
     assert kept == [gain for gain in gains if gain in sorted(gains)[-3:]]
-    assert {cell.series for cell in section.leading()} == set(section.series)
+    assert {cell.series for cell in section.best_of_series()} == set(section.series)
 
 
 def test_names_are_unique_in_their_world(tmp_path: Path) -> None:
     place = made.fill(tmp_path / "store", "finite")
     made.fill(tmp_path / "store", "finite", seed=1)
     made.fill(tmp_path / "store", "finite", judge={"samples": 7}, model="finite:size=4")
-    (section,) = sections(load(place, standard()))
+    (section,) = group_sections(load_results(place, standard()))
     assert len(set(section.labels)) == len(section.labels) == 3 * len(made.cells("finite"))
     assert any("seed=1" in label for label in section.labels)
     assert any("size=4" in label for label in section.labels)
@@ -261,19 +261,19 @@ def read_shipped(path: Path) -> str:
     """The table and recipes of a shipped file, or the refusal."""
     environment = Environment(io.BytesIO(), io.StringIO(), io.StringIO(), False, False)
     try:
-        results = load(str(path), environment)
+        results = load_results(str(path), environment)
     except UsageError as error:
         return str(error)
-    made = sections(results)
+    made = group_sections(results)
     rows = [row for section in made for row in section.rows]
     assert len(rows) == len(results)
     for row in rows:
-        for column in columns(rows):
+        for column in report_columns(rows):
             assert column.text(row) or column.header == "★"
             assert "nan" not in column.text(row)
         assert any(worth is not None for worth in (row.gain, row.total, row.work))
-    assert all(recipe.toml for recipe in recipes(results))
-    return "".join(bench_table.markdown(section.rows) for section in made)
+    assert all(recipe.toml for recipe in list_recipes(results))
+    return "".join(render_bench_markdown(section.rows) for section in made)
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from uncertain.cli.tables.results import load as load_results
+from uncertain.cli.tables.results import load_results as load_results
 from uncertain.decide.judge.measures import experiment_toml
 from uncertain.posteriors.errors import UsageError
 from uncertain.streams.formats import keyed, ndjson

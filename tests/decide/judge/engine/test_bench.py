@@ -21,8 +21,9 @@ import numpy as np
 import pytest
 from console import Result, call
 from msgspec.structs import replace
-from uncertain.cli.tables.bench_table import frontier_plot, lines, markdown
-from uncertain.cli.tables.exports import comma_separated, flat, ndjson
+from uncertain.cli.tables.bench_table import list_bench_remarks, render_bench_markdown
+from uncertain.cli.tables.exports import encode_csv, encode_ndjson, flatten_record
+from uncertain.cli.tables.frontier_plot import draw_frontier
 from uncertain.decide.judge.engine import bench as benching
 from uncertain.decide.judge.engine import worker_process
 from uncertain.decide.judge.measures.build_record import mean_se, quantiles, ratio
@@ -82,7 +83,7 @@ def valid(row: Any, schema: dict[str, Any]) -> bool:
 
 def test_every_field_is_there_and_as_documented(records, schema) -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
-    for line in ndjson(records).splitlines():
+    for line in encode_ndjson(records).splitlines():
         jsonschema.Draft202012Validator(schema).validate(json.loads(line))
     row = records[0]
     assert set(row) == set(schema["properties"])
@@ -162,16 +163,17 @@ def test_several_taus_and_no_gain(schema) -> None:
     assert len(benching.cells_to_judge(cells)) == 2
     assert benching.cells_to_judge(cells, experiment.gain) == cells
     (row,) = benching.run_bench(experiment, lambda rows: None, lambda text, share: None)
-    jsonschema.Draft202012Validator(schema).validate(json.loads(ndjson([row])))
+    jsonschema.Draft202012Validator(schema).validate(json.loads(encode_ndjson([row])))
     assert row["gain"] is None
     assert row["calibration"] is None
     assert [made["tau"] for made in row["joint"]] == [1, 7]
     assert not valid({**row, "joint": row["joint"][:1]}, schema)
-    one = flat(row)
+    one = flatten_record(row)
     assert one["joint.1.tau"] == 7
-    (line,) = csv.DictReader(io.StringIO(comma_separated([row]).decode()))
+    (line,) = csv.DictReader(io.StringIO(encode_csv([row]).decode()))
     assert float(line["joint.1.kl"]) == row["joint"][1]["kl"]
-    header, _, shown = markdown([row, replace(row, joint=row.joint[0], steps=4)]).splitlines()[:3]
+    text = render_bench_markdown([row, replace(row, joint=row.joint[0], steps=4)])
+    header, _, shown = text.splitlines()[:3]
     assert "joint KL of 1 | joint KL of 7" in header
     assert "| T |" in header
     assert "gain" not in header
@@ -180,8 +182,8 @@ def test_several_taus_and_no_gain(schema) -> None:
 
 def test_random_rows_have_a_name_where_nothing_else_is_shown(records) -> None:
     random = replace(records[0], rule="random", posterior="exact:grid=3")
-    assert "exact:grid=3" in markdown([random, random])
-    beside = markdown([records[0], random])
+    assert "exact:grid=3" in render_bench_markdown([random, random])
+    beside = render_bench_markdown([records[0], random])
     assert "exact:grid=3" not in beside
     assert "(random)" in beside
 
@@ -194,16 +196,16 @@ def test_records_come_one_by_one_and_progress_goes_forward() -> None:
 
 
 def test_exports_hold_the_same_numbers(records) -> None:
-    written = [json.loads(line) for line in ndjson(records).splitlines()]
+    written = [json.loads(line) for line in encode_ndjson(records).splitlines()]
     assert written == [to_dict(row) for row in records]
     assert [record_of(row) for row in written] == records
-    rows = list(csv.DictReader(io.StringIO(comma_separated(records).decode())))
+    rows = list(csv.DictReader(io.StringIO(encode_csv(records).decode())))
     assert len(rows) == len(records)
     for row, record in zip(rows, records, strict=True):
-        expected = {k: "" if v is None else str(v) for k, v in flat(record).items()}
+        expected = {k: "" if v is None else str(v) for k, v in flatten_record(record).items()}
         assert row == expected
         assert float(row["gain.lower.mean"]) == record["gain"]["lower"]["mean"]
-    lines = markdown(records).splitlines()
+    lines = render_bench_markdown(records).splitlines()
     assert len(lines) == 2 + len(records)
     assert len({line.count("|") for line in lines}) == 1
     assert set(lines[1].replace("|", "").split()) == {"---"}
@@ -276,7 +278,7 @@ def paid() -> list[Record]:
 
 def test_rewards_of_a_world_that_pays(schema) -> None:
     for row in paid():
-        jsonschema.Draft202012Validator(schema).validate(json.loads(ndjson([row])))
+        jsonschema.Draft202012Validator(schema).validate(json.loads(encode_ndjson([row])))
         assert row["gain"] is None
         assert row["model"] == "linear:arms=5:features=2"
         assert row["reward"]["mean"] > 0
@@ -287,14 +289,14 @@ def test_rewards_of_a_world_that_pays(schema) -> None:
 
 
 def test_a_table_of_regret_has_no_column_of_gain() -> None:
-    text = markdown(paid())
+    text = render_bench_markdown(paid())
     assert "gain" not in text
     header = [cell.strip() for cell in text.splitlines()[0].split("|")]
     for name in ("reward", "regret", "regret, % of uniform"):
         assert name in header
     assert "±" in text.splitlines()[2].split("|")[header.index("regret, % of uniform")]
-    assert "regrets less" in " ".join(lines(paid()))
-    assert "regret, % of uniform (capital: on the frontier)" in frontier_plot(paid())
+    assert "regrets less" in " ".join(list_bench_remarks(paid()))
+    assert "regret, % of uniform (capital: on the frontier)" in draw_frontier(paid())
 
 
 def test_reductions() -> None:

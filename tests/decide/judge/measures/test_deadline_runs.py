@@ -10,7 +10,7 @@ from itertools import count
 import numpy as np
 import pytest
 from console import call
-from uncertain.cli.tables.bench_table import in_full as share_in_full
+from uncertain.cli.tables.format_values import format_in_full as share_in_full
 from uncertain.decide.judge.measures.deadline_runs import punctual
 from uncertain.decide.judge.measures.experiment import Cell, Experiment, Grid, check
 from uncertain.decide.judge.measures.quality import Wanted, quality
