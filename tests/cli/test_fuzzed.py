@@ -1,7 +1,9 @@
-"""Lines that nobody would write: made by hypothesis, and real logs with bytes changed.
+"""Malformed lines: made by hypothesis, and real logs with bytes changed.
 
-No crash, no hang, a reply to each, memory bounded. Not here: which wrong line is told what
-(test_refused.py, tests/streams), or clients of a socket (tests/streams/inputs/test_sockets.py).
+No crash, no hang, a reply to each, memory bounded.
+
+See also: live/test_rejected.py for the messages, tests/streams/inputs/test_sockets.py for clients
+of a socket.
 """
 
 import gzip

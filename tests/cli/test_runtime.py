@@ -1,7 +1,4 @@
-"""Imports kept from the garbage collector, once.
-
-Not here: what commands compute.
-"""
+"""Imports kept from the garbage collector, once."""
 
 import gc
 import subprocess

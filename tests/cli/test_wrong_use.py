@@ -1,6 +1,6 @@
-"""Whatever a user gets wrong is one line that names it, exit code 2, and nothing written is lost.
+"""Wrong use gives one line that names the mistake and exit code 2, and loses nothing written.
 
-Not here: the readers' own refusals of every field (tests/streams).
+See also: tests/streams/formats/test_reasons.py for the faults of single fields.
 """
 
 import json

@@ -1,6 +1,6 @@
 """`uncertain people`: rows, table and picture of made-up studies; one line for wrong use.
 
-Not here: what the numbers mean (tests/decide/judge/people/test_bandit_choices.py).
+See also: tests/decide/judge/people/test_bandit_choices.py for the numbers.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Showing, exporting and comparing results, from stores and from NDJSON; the gate's exit code.
 
-Not here: computing them (test_sweep_command.py), or intervals
-(tests/decide/judge/measures/test_paired.py).
+See also: test_sweep.py for computing them, tests/decide/judge/measures/test_paired.py for
+intervals.
 """
 
 import csv

@@ -1,6 +1,6 @@
 """Sweeping on the command line, into one store, from one process or two; wrong use of it.
 
-Not here: showing and comparing what is in it (test_results_commands.py).
+See also: test_results.py for showing and comparing the results.
 """
 
 import os

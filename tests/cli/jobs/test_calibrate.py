@@ -1,6 +1,6 @@
 """`uncertain calibrate` from end to end: rows, table, picture, gate, and what it refuses.
 
-Not here: whether verdicts are right (tests/statistical/test_calibration.py).
+See also: tests/statistical/test_calibration.py for whether verdicts are right.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """`uncertain tune` from end to end: its rows, its configuration, and what ends it early.
 
-Not here: the search itself (tests/decide/judge/tuning/test_search.py).
+See also: tests/decide/judge/tuning/test_search.py for the search itself.
 """
 
 import sys

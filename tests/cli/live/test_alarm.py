@@ -1,6 +1,6 @@
-"""`run --alarm` and the columns of a replay and a bench: said once, at the line, with a remedy.
+"""`run --alarm` and the columns of a replay and a bench: one warning, at the line, with a remedy.
 
-Not here: the evidence itself (tests/decide/loop/core/test_e_process.py).
+See also: tests/decide/loop/core/test_e_process.py for the evidence itself.
 """
 
 import io

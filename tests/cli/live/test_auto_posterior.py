@@ -1,6 +1,6 @@
 """`--posterior auto`: chosen by the deadline from real and made records, told, and kept on resume.
 
-Not here: the choosing itself (tests/decide/judge/measures/test_frontier.py).
+See also: tests/decide/judge/measures/test_frontier.py for the choice itself.
 """
 
 import json

@@ -1,6 +1,6 @@
 """`uncertain run --batch`: several actions a line, their observations together or one by one.
 
-Not here: how a batch is chosen (tests/decide/rules/test_batches.py).
+See also: tests/decide/rules/test_batches.py for the choice of a batch.
 """
 
 import math

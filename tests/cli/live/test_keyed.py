@@ -1,6 +1,6 @@
 """`uncertain run --key-by`: lines and refusals, killed and resumed, shown by inspect and metrics.
 
-Not here: that streams do not disturb each other (tests/decide/loop/server/test_keyed_streams.py).
+See also: tests/decide/loop/server/test_keyed_streams.py for the independence of streams.
 """
 
 import json

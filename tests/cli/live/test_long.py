@@ -1,6 +1,6 @@
 """`uncertain run` for as long as it takes: memory stays flat and nothing is compiled again.
 
-Not here: what is learnt, or lines that are wrong by design (test_fuzzed.py).
+See also: ../test_fuzzed.py for malformed lines.
 """
 
 import os

@@ -1,6 +1,6 @@
 """`uncertain run --new-arms`: arms appear under new names, vanish, come back, and survive a resume.
 
-Not here: the places themselves (tests/streams/formats/test_arms.py).
+See also: tests/streams/formats/test_arms.py for the slots themselves.
 """
 
 from pathlib import Path

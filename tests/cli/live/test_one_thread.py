@@ -1,6 +1,6 @@
 """A deadline has JAX on one thread: small calls then never wait for a busy core.
 
-Not here: what that is worth (benchmarks/deadlines.py).
+See also: benchmarks/deadlines.py for the effect on latency.
 """
 
 import os
@@ -14,7 +14,7 @@ from console import lines
 COUNTED = """
 import os
 from pathlib import Path
-from uncertain.cli import run
+from uncertain.cli.live import run
 from uncertain.cli.main import main
 
 def counting(server, *rest, inner=run.serve):

@@ -1,7 +1,7 @@
 """`uncertain run redis://...`: shared, its server killed, wrong entries, wrong use.
 
-Not here: a run that is killed (test_redis_killed.py), or what becomes of entries whoever answers
-them (tests/streams/inputs/test_redis.py).
+See also: test_redis_killed.py for a run that is killed, tests/streams/inputs/test_redis.py for the
+entries of any consumer.
 """
 
 import json

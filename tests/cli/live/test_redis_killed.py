@@ -1,6 +1,6 @@
 """`uncertain run redis://... --checkpoint`, killed: it ends as if it had not been.
 
-Not here: servers that are killed (test_redis_command.py), or other inputs (test_resume.py).
+See also: test_redis_command.py for servers that are killed, test_resume.py for other inputs.
 """
 
 import json

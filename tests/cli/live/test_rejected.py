@@ -1,7 +1,6 @@
 """Refused lines: kept whole, counted, answered, and without effect on the belief; in every input.
 
-Not here: what is wrong with which line (test_wrong_use.py), or sockets by themselves
-(tests/streams/inputs/test_sockets.py).
+See also: ../test_wrong_use.py for the faults, tests/streams/inputs/test_sockets.py for sockets.
 """
 
 import json

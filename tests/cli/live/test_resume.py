@@ -1,6 +1,6 @@
-"""`uncertain run --checkpoint`: killed, resumed, told to end, refused; and `uncertain inspect`.
+"""`uncertain run --checkpoint`: killed, resumed, asked to end, refused; and `uncertain inspect`.
 
-Not here: every place to be killed at (tests/decide/loop/durable/test_durable.py).
+See also: tests/decide/loop/durable/test_durable.py for a kill at every step.
 """
 
 import errno

@@ -1,6 +1,6 @@
 """`uncertain run`: the protocol line by line, joining by id, and the same words from the same seed.
 
-Not here: wrong input (test_wrong_use.py).
+See also: ../test_wrong_use.py for wrong input.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""`--status` and `--metrics`: what they say is what happened, while it happens.
+"""`--status` and `--metrics`: the counts while a run goes on.
 
-Not here: the counts at the end (test_run.py, test_refused.py).
+See also: test_run.py and test_rejected.py for the counts at the end.
 """
 
 import io

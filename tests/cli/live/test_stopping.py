@@ -1,6 +1,6 @@
 """`uncertain run --until-gain` and `--budget`: the last answer says so, and nothing more is read.
 
-Not here: what is expected of an action (tests/decide).
+See also: tests/decide/rules/test_rules.py for the gain expected of an action.
 """
 
 import json

@@ -1,7 +1,7 @@
 """`uncertain run tcp:... --checkpoint`, killed: a client that comes back loses nothing.
 
-Not here: clients of all sorts (tests/streams/inputs/test_sockets.py), other inputs (test_resume.py,
-test_redis_killed.py).
+See also: tests/streams/inputs/test_sockets.py for clients of all sorts, test_resume.py and
+test_redis_killed.py for other inputs.
 """
 
 import signal

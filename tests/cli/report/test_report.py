@@ -1,6 +1,6 @@
 """Reports as files: what is in each kind, what is left out, wrong use, and text that is no markup.
 
-Not here: what a browser makes of a page (test_report_browser.py).
+See also: test_report_browser.py for the page in a browser.
 """
 
 import io

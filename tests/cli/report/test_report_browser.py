@@ -1,7 +1,9 @@
 """Reports in a real browser, headless Chromium: drawn, hovered over, sorted, dark, on a phone.
 
-Nothing can be fetched: no name resolves, and what is asked for nevertheless is counted. Not here:
-what is in the file (test_report.py). Skipped where there is no chromium with its chromedriver.
+Nothing can be fetched: no name resolves, and attempted requests are counted. Skipped without
+chromium and its chromedriver.
+
+See also: test_report.py for the content of the file.
 """
 
 import json
