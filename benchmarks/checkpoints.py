@@ -21,7 +21,7 @@ from pathlib import Path
 import jax
 import numpy as np
 from uncertain.cli.commands.run import RunOptions
-from uncertain.cli.live.run import prepared
+from uncertain.cli.live.run import build_server
 from uncertain.decide.loop.durable.durable import CheckpointInterval, DurableServer
 from uncertain.streams.formats.ndjson import encode_line
 from uncertain.streams.formats.record import Record, Where
@@ -44,11 +44,11 @@ def given() -> list[Record]:
 
 def main(folder: Path) -> None:
     jax.config.update("jax_cpu_enable_async_dispatch", False)
-    runs = {PLAIN: prepared(OPTIONS)}
+    runs = {PLAIN: build_server(OPTIONS)}
     for fsync in FSYNC:
         place = str(folder / fsync)
         runs[fsync] = DurableServer(
-            prepared(OPTIONS), place, {}, CheckpointInterval(lines=EVERY), fsync
+            build_server(OPTIONS), place, {}, CheckpointInterval(lines=EVERY), fsync
         )
     outputs = {name: (folder / f"{name}.ndjson").open("wb", buffering=0) for name in runs}
     taken = {name: [] for name in runs}

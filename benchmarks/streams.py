@@ -23,7 +23,7 @@ from pathlib import Path
 import jax
 import numpy as np
 from uncertain.cli.commands.run import RunOptions
-from uncertain.cli.live.run import prepared
+from uncertain.cli.live.run import build_server
 from uncertain.decide.loop.durable.durable import CheckpointInterval, DurableServer
 from uncertain.decide.loop.server.server import Server
 from uncertain.streams.formats.record import Record, Where
@@ -38,7 +38,7 @@ ALONE = "alone"
 
 def server_of(folder: Path, rows: int) -> Server:
     options = RunOptions(model=MODEL, key_by="user", streams=rows)
-    return prepared(options, Spill(folder / f"spilled {rows}"))
+    return build_server(options, Spill(folder / f"spilled {rows}"))
 
 
 def given(streams: int, count: int) -> list[Record]:
@@ -77,7 +77,7 @@ def main(folder: Path, count: int) -> None:
         f"{MODEL}, laplace, {count} lines, seed {SEED}; uncertain {version('uncertain')}, jax "
         f"{version('jax')}; microseconds"
     )
-    servers = {ALONE: prepared(RunOptions(model=MODEL))}
+    servers = {ALONE: build_server(RunOptions(model=MODEL))}
     asked = {ALONE: given(1, count)}
     for n in STREAMS:
         name = f"N = {n:,}"

@@ -84,8 +84,8 @@ class Environment:
         return bool(self.variables.get("NO_COLOR"))
 
 
-def standard() -> Environment:
-    """The process's own."""
+def standard_environment() -> Environment:
+    """Return the environment of the process."""
     return Environment(
         sys.stdin.buffer if sys.stdin else open(os.devnull, "rb"),
         sys.stdout,

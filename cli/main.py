@@ -22,14 +22,14 @@ from ..posteriors.errors import UsageError
 from ..posteriors.specs import USER_MODULE
 from . import commands  # noqa: F401  they add themselves to the application
 from .app import Job, app
-from .environment import Environment, ExitStatus, standard
+from .environment import Environment, ExitStatus, standard_environment
 
 
 def main() -> None:
     """Run the process's own command line."""
     # OpenBLAS reads this when NumPy is imported; its threads stall if another core is busy.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    status = execute(sys.argv[1:], standard())
+    status = execute(sys.argv[1:], standard_environment())
     if status == ExitStatus.INTERRUPTED:
         # JAX stopped in the middle of compiling crashes about half of the ordinary endings.
         with suppress(OSError):

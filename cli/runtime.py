@@ -28,7 +28,7 @@ def _cache_folder(variables: Mapping[str, str]) -> Path | None:
 
 
 @contextmanager
-def lasting() -> Iterator[None]:
+def import_uncollected() -> Iterator[None]:
     """Import without garbage collection, and leave the imported objects out of later collections.
 
     Imports make a million objects that live as long as the process.
@@ -50,7 +50,7 @@ def prepare(environment: Environment, cache: bool = True) -> None:
     environment: its variables name the cache folder.
     cache: whether compiled programs are stored.
     """
-    with lasting():
+    with import_uncollected():
         import jax
 
         from ..decide.loop.core.program_cache import set_cache_folder
@@ -78,7 +78,7 @@ def hurry(deadline: float | None) -> None:
     """
     if deadline is None:
         return
-    with lasting():
+    with import_uncollected():
         import jax
 
         from ..decide.loop.core.cores import use_one_thread

@@ -16,13 +16,13 @@ from ...posteriors.units import MS_PER_S
 from ...streams.worlds.registry import build_world
 from ..commands.bench import BenchOptions
 from ..environment import Environment, ExitStatus
-from ..live.auto_posterior import settled
+from ..live.auto_posterior import resolve_auto
 from ..runtime import hurry
 from ..tables.bench_table import bench_table, list_bench_remarks
 from ..tables.exports import encode_ndjson, finish_exports, open_exports, write_exports
 from ..tables.format_values import Records, format_refine
 from ..tables.frontier_plot import draw_frontier
-from .experiment_options import chosen
+from .experiment_options import build_experiment
 
 
 def bench(options: BenchOptions, environment: Environment) -> ExitStatus:
@@ -36,9 +36,9 @@ def bench(options: BenchOptions, environment: Environment) -> ExitStatus:
 
     def ready(open: Experiment) -> Experiment:
         hurry(open.deadline)
-        return settled(open, options.frontier, environment)
+        return resolve_auto(open, options.frontier, environment)
 
-    experiment = chosen(options, options.world, options.config, ready)
+    experiment = build_experiment(options, options.world, options.config, ready)
     if options.print_config:
         environment.data.write(toml(experiment).encode())
         return ExitStatus.DONE
@@ -94,7 +94,7 @@ def progress(environment: Environment):
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
         )  # fmt: skip
-        # Drawn when there is news only: a thread that draws would run beside what is being timed.
+        # No refresh thread: it would run beside the calls that are timed.
         bar = Progress(*columns, console=environment.messages(), transient=True, auto_refresh=False)
         with bar as shown:
             task = shown.add_task("compiling", total=1.0)

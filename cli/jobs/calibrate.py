@@ -21,7 +21,7 @@ from ..report.report import file_ending, require_plots
 from ..tables.calibrate_table import calibration_table, describe_calibration, format_p_value
 from ..tables.exports import encode_ndjson
 from .bench import progress
-from .experiment_options import usual
+from .experiment_options import default_posteriors
 from .tune import check_writable
 
 ENDINGS = (".png", ".svg")
@@ -60,7 +60,7 @@ def calibrate(options: CalibrateOptions, environment: Environment) -> ExitStatus
                     environment.data.write(encode_ndjson(rows[-1:]))
                     environment.data.flush()
     finally:
-        # Whatever ended it, what was found until then is shown.
+        # Rows found until an error or an interrupt are shown.
         if rows and console is not None:
             console.print(calibration_table(rows))
         if rows:
@@ -73,11 +73,12 @@ def calibrate(options: CalibrateOptions, environment: Environment) -> ExitStatus
 def _cells_of(options: CalibrateOptions) -> list[Cell]:
     """Return a cell of `runs` runs for each posterior."""
 
-    # Where nothing is scored, one candidate is as random as many.
+    # A rule that scores nothing is as random with one candidate as with many.
     few = 32 if rule_entry(options.rule).reads else 1
+    names = options.posterior or default_posteriors(options.world, options.model)
     rows = [
         Row(name, particles=options.particles, refine=options.refine)
-        for name in dict.fromkeys(options.posterior or usual(options.world, options.model))
+        for name in dict.fromkeys(names)
     ]
     experiment = Experiment(
         world=options.world, model=options.model, steps=options.steps, seeds=options.runs,

@@ -26,7 +26,7 @@ One = TypeVar("One")
 SHOWN = 12
 """Columns of a vocabulary that are named."""
 EVERY = 1000
-"""Lines between two looks at the clock."""
+"""Lines between two updates of the count."""
 
 
 def convert(options: ConvertOptions, environment: Environment) -> int:
@@ -48,10 +48,10 @@ def convert(options: ConvertOptions, environment: Environment) -> int:
         show_event_count(title, environment) as tick,
     ):
         write_log(name, _counted(log, tick), file, dropped)
-    for what, count in log.left_out.items():
-        environment.say(f"{options.source}: left out {count} {what}")
-    for what, count in dropped.items():
-        environment.say(f"{options.output}: {count} {what}")
+    for reason, count in log.left_out.items():
+        environment.say(f"{options.source}: left out {count} {reason}")
+    for reason, count in dropped.items():
+        environment.say(f"{options.output}: {count} {reason}")
     return ExitStatus.DONE
 
 

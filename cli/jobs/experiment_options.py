@@ -19,7 +19,7 @@ from ..commands.experiment import ExperimentOptions
 from ..options import keys_of
 
 
-def chosen(
+def build_experiment(
     options: ExperimentOptions,
     world: str | None,
     config: str | None,
@@ -46,7 +46,7 @@ def chosen(
     lists = {name: list(values) for name, values in given["grid"].items()}
     if options.posterior or source is None:
         grid = msgspec.structs.replace(experiment.grid or Grid(), **lists)
-        posterior = grid.posterior or usual(world, options.model)
+        posterior = grid.posterior or default_posteriors(world, options.model)
         changes |= {"cells": [], "grids": []}
         changes["grid"] = msgspec.structs.replace(grid, posterior=posterior)
     elif lists:
@@ -79,20 +79,22 @@ def _widened(experiment: Experiment, lists: dict[str, Any]) -> list[Grid]:
 
 def _overruled(experiment: Experiment, changes: dict[str, Any]) -> Experiment:
     """Return the experiment without those settings of its cells that an option replaces."""
-    said = [name for name in ("world", "model", "steps", "seeds") if name in changes]
+    replaced = [name for name in ("world", "model", "steps", "seeds") if name in changes]
 
     def bare(part: Any) -> Any:
         defaults = type(part)(posterior=part.posterior)
         # A model beside a world of its own was believed of that world.
-        other = ["model"] if "world" in said and part.world else []
-        return msgspec.structs.replace(part, **{n: getattr(defaults, n) for n in [*said, *other]})
+        other = ["model"] if "world" in replaced and part.world else []
+        return msgspec.structs.replace(
+            part, **{n: getattr(defaults, n) for n in [*replaced, *other]}
+        )
 
     parts = {name: [bare(p) for p in getattr(experiment, name)] for name in ("cells", "grids")}
     grid = None if experiment.grid is None else bare(experiment.grid)
     return msgspec.structs.replace(experiment, grid=grid, **parts)
 
 
-def usual(world: str | None, model: str | None) -> list[str]:
+def default_posteriors(world: str | None, model: str | None) -> list[str]:
     """Return the posteriors to compare by default: all that can handle the world's model.
 
     world: None for location finding.

@@ -49,8 +49,8 @@ def inspect(options: InspectOptions, environment: Environment) -> int:
         shown = [name for name in POINTS if name != "streams" or any(name in p for p in points)]
         console.print(_table(points, tuple(shown)), _table(segments, SEGMENTS), sep="\n\n")
         for row in streams:
-            told = f"{row['streams']:,} in {row['versions']:,} versions, {_cell(row, 'size')}"
-            console.print(f"\nstreams spilled: {told}", highlight=False)
+            size = f"{row['streams']:,} in {row['versions']:,} versions, {_cell(row, 'size')}"
+            console.print(f"\nstreams spilled: {size}", highlight=False)
     damaged = [row for row in (*points, *segments) if row["damage"]]
     for row in damaged:
         environment.say(f"{row['path']}: {row['damage']}")
@@ -139,8 +139,8 @@ def _identity(points: list[Row]) -> list[str]:
     whole = [row for row in points if not row["damage"]]
     if not whole:
         return []
-    said = whole[-1]["identity"].items()
-    plain = [f"{name}={value}" for name, value in said if isinstance(value, int | float | str)]
+    identity = whole[-1]["identity"].items()
+    plain = [f"{name}={value}" for name, value in identity if isinstance(value, int | float | str)]
     return ["  ".join(plain), ""]
 
 

@@ -92,7 +92,7 @@ def _measured(options: ParityOptions, environment: Environment, report: Any):
     for text in texts:
         options_class(text)
     models = Path(options.models) if options.models else None
-    # All models are made before any work starts: what can be wrong with one is told at once.
+    # All models are built before any work starts, so that faults show at once.
     targets = [target_of(source, models, options.model) for source in picked]
     for done, (source, target) in enumerate(zip(picked, targets, strict=True)):
         report(f"{source.name}, reference", done / len(picked))
@@ -132,12 +132,12 @@ def _warn(subject: Subject, environment: Environment) -> None:
 def _efforts(options: ParityOptions, text: str) -> list[Effort]:
     """Return each pair of a number of particles and of refine steps."""
     target = parse_spec(text).target
-    said = dict(parse_spec(text).settings).get("particles")
+    given = dict(parse_spec(text).settings).get("particles")
     sizes: tuple[int | None, ...] = options.particles or (None,)
     if not takes_option(target, "particles"):
         sizes = (None,)
-    elif said is not None or not options.particles:
-        sizes = (said or option_default(target, "particles"),)
+    elif given is not None or not options.particles:
+        sizes = (given or option_default(target, "particles"),)
     runs = RUNS if options.seeds is None else options.seeds
     return [
         Effort(runs=max(runs, 2), refine=refine, particles=size, seed=options.seed or 0)

@@ -22,7 +22,7 @@ from ...streams.formats.ndjson import LineWriter
 from ...streams.people.clicks import read_clicks
 from ...streams.people.registry import STUDIES, read_study
 from ..commands.people import PeopleOptions
-from ..environment import Environment, ExitStatus, standard
+from ..environment import Environment, ExitStatus, standard_environment
 from ..report.people_picture import render_people_picture
 from ..tables.people_table import (
     list_people_remarks,
@@ -49,12 +49,12 @@ def people(options: PeopleOptions, environment: Environment | None = None) -> in
     Returns: exit status.
     Raises: UsageError for wrong options or input.
     """
-    environment = environment or standard()
+    environment = environment or standard_environment()
     _check(options)
     with ExitStack() as stack:
 
         def opened(path: str | None) -> BinaryIO | None:
-            """Opened before any work, so that an unwritable path costs nothing."""
+            """Open a file before any work, so that an unwritable path costs nothing."""
             if path is None:
                 return None
             file = open_output(path, environment.data)
@@ -124,7 +124,7 @@ def _measure(options: PeopleOptions) -> tuple[list[Row], tuple[float, str], list
     return [{**head, **row, **tail} for row in found], unit, notes
 
 
-def some_of(people: Sequence[str], most: int) -> set[str]:
+def space_evenly(people: Sequence[str], most: int) -> set[str]:
     """Return evenly spaced participants, in order.
 
     people: ids of all participants.
@@ -138,7 +138,7 @@ def some_of(people: Sequence[str], most: int) -> set[str]:
 def _fewer(options: PeopleOptions, people: Sequence[str], usual: int) -> tuple[set[str], list[str]]:
     """Return the participants to use and a note about them."""
     everyone = set(people)
-    taken = everyone if options.full else some_of(people, usual)
+    taken = everyone if options.full else space_evenly(people, usual)
     left = len(everyone) - len(taken)
     return taken, [f"{len(taken)} of {len(everyone)} people; --full takes all"] if left else []
 

@@ -29,7 +29,7 @@ from ...streams.formats.log import Log, require_same_actions
 from ...streams.formats.ndjson import LineWriter
 from ...streams.formats.registry import open_log
 from ..commands.replay import ReplayOptions
-from ..environment import Environment, ExitStatus, standard
+from ..environment import Environment, ExitStatus, standard_environment
 from ..parameter import split_commas
 from ..tables.progress import show_event_count
 from ..tables.replay_rows import (
@@ -53,7 +53,7 @@ def replay(options: ReplayOptions, environment: Environment | None = None) -> in
     """
     _check(options)
     check_readable(list(options.files))
-    environment = environment or standard()
+    environment = environment or standard_environment()
     console = None if options.export_json == STANDARD else environment.console()
     rows: list[dict[str, Any]] = []
     with ExitStack() as stack:
@@ -72,7 +72,7 @@ def replay(options: ReplayOptions, environment: Environment | None = None) -> in
                 for writer in writers:
                     writer.write(row)
         finally:
-            # What was finished is shown even when the rest is interrupted or refused.
+            # Finished rows are shown even if the rest is interrupted or refused.
             if console is not None and rows:
                 console.print(replay_table(rows))
                 for line in list_replay_remarks(rows):
@@ -113,7 +113,7 @@ def _reopener(path: str, options: ReplayOptions, environment: Environment) -> Ca
     for note in log.notes:
         environment.say(f"{path}: {note}")
     if path != STANDARD:
-        # The one that is open already serves first: opening it has read its first lines.
+        # The log already open comes first: opening it has read its first lines.
         opened = [log]
         return lambda: opened.pop() if opened else open_log(path, options.format, options.label)
     events = list(log.records)

@@ -29,7 +29,7 @@ from ..commands.sweep import EngineName, SweepOptions
 from ..environment import Environment, ExitStatus
 from ..tables.exports import encode_ndjson
 from ..tables.format_values import format_duration, format_refine
-from .experiment_options import chosen
+from .experiment_options import build_experiment
 
 Tell = Callable[[str], None]
 
@@ -43,7 +43,7 @@ def sweep(options: SweepOptions, environment: Environment) -> ExitStatus:
     Raises: UsageError for wrong options or input.
     """
     engine = _engine_of(options)
-    experiment = chosen(options, *_source_of(options, environment))
+    experiment = build_experiment(options, *_source_of(options, environment))
     index = ResultIndex(Store(options.out), experiment)
     shard = Shard(*(options.shard or (1, 1)))
     if options.dry_run:
@@ -58,7 +58,7 @@ def sweep(options: SweepOptions, environment: Environment) -> ExitStatus:
             nonlocal failed
             failed += isinstance(one, Failure)
             spent = environment.clock() - began
-            tell(f"{done}/{total} {_told(one)}{_remaining(spent, done / total)}")
+            tell(f"{done}/{total} {_outcome_text(one)}{_remaining(spent, done / total)}")
 
         planned = run_sweep(index, shard, ended, report, engine)
     there = sum(one.finished for one in planned)
@@ -93,8 +93,8 @@ def _source_of(options: SweepOptions, environment: Environment) -> tuple[str | N
     return options.source, None
 
 
-def _told(one: Finished | Failure) -> str:
-    """A cell that has ended in a few words."""
+def _outcome_text(one: Finished | Failure) -> str:
+    """Describe a cell that has ended in a few words."""
     if isinstance(one, Failure):
         return f"{one.cell.world} {describe_cell(one.cell)} failed: {one.error}"
     gain, total = one.record["gain"], one.record["total"]
@@ -119,7 +119,7 @@ def _rough(seconds: float) -> str:
 
 
 def _estimate(planned: list[PlannedCell]) -> str:
-    """How many cells there are, and how long those that are missing may take."""
+    """Return the number of cells, and an estimate of the time for the missing ones."""
     missing = [one for one in planned if not one.finished]
     counted = f"{len(planned)} cells, {len(planned) - len(missing)} finished"
     if not missing:
@@ -131,7 +131,7 @@ def _estimate(planned: list[PlannedCell]) -> str:
 
 
 def _show(planned: list[PlannedCell], environment: Environment) -> None:
-    """The grid, a table on a terminal and NDJSON elsewhere."""
+    """Show the grid: a table on a terminal, NDJSON elsewhere."""
     rows: list[dict[str, Any]] = [
         {"key": one.key, "finished": one.finished, "seconds": one.seconds, **asdict(one.cell)}
         for one in planned
@@ -168,7 +168,7 @@ def _progress(environment: Environment) -> Iterator[tuple[Callable[[str, float],
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
         TimeElapsedColumn(), TextColumn("{task.fields[left]}"),
     )  # fmt: skip
-    # Drawn when there is news only: a thread that draws would run beside what is being timed.
+    # No refresh thread: it would run beside the calls that are timed.
     shown = Progress(*columns, console=environment.messages(), transient=True, auto_refresh=False)
     with shown as bar:
         task = bar.add_task("reading the store", total=1.0, left="")

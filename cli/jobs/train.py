@@ -34,8 +34,8 @@ def train(options: TrainOptions, environment: Environment) -> ExitStatus:
     spec = agent_model_spec(options.world)
     model = build_model(spec)
     names = ("steps", "batch", "contrasts", "horizon", "rate", "decay", "seed")
-    said = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    settings = replace(default_settings(model), **said)
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    settings = replace(default_settings(model), **given)
     shape = usual_shape(model)
     if options.width is not None:
         shape = replace(shape, width=options.width)
@@ -47,14 +47,15 @@ def train(options: TrainOptions, environment: Environment) -> ExitStatus:
     with progress(environment) as report:
         report(f"compiling for {training.device}", 0.0)
 
-        def told(at: Progress) -> None:
-            share = at.step / at.steps
+        def show(state: Progress) -> None:
+            share = state.step / state.steps
             if options.budget:
-                share = max(share, 1 - at.left / options.budget)
-            text = f"{at.step} of {at.steps} steps, bound {at.bound:.2f}, {_spell(at.left)} left"
+                share = max(share, 1 - state.left / options.budget)
+            bound, left = f"bound {state.bound:.2f}", f"{_spell(state.left)} left"
+            text = f"{state.step} of {state.steps} steps, {bound}, {left}"
             report(text, min(max(share, 0.0), 1.0))
 
-        made = core.train(training, options.output, told, options.budget, environment.clock)
+        made = core.train(training, options.output, show, options.budget, environment.clock)
         report("scoring", 1.0)
         made = replace(made, reached=training.score(options.rollouts, options.spce))
     save_policy(options.output, made)

@@ -29,10 +29,10 @@ from ..tables.tune_rows import (
     tuning_table,
 )
 from .bench import progress
-from .experiment_options import usual
+from .experiment_options import default_posteriors
 
 TAU = 10
-"""Observations predicted jointly unless told otherwise."""
+"""Default number of observations predicted jointly."""
 
 
 def tune(options: TuneOptions, environment: Environment) -> ExitStatus:
@@ -76,7 +76,7 @@ def tune(options: TuneOptions, environment: Environment) -> ExitStatus:
             with unkept():
                 _spend(searches, found, report)
     finally:
-        # Whatever ended it, what was found until then is shown.
+        # Rows found until an error or an interrupt are shown.
         if rows:
             if to_stdout:
                 _write(options.output, render_tuned_experiment(rows, trials, options), environment)
@@ -130,9 +130,10 @@ def _check(options: TuneOptions) -> None:
 def _experiment_of(options: TuneOptions) -> Experiment:
     """Return the experiment of the trials, a cell for each posterior, checked as for a bench."""
     rows = []
-    for name in dict.fromkeys(options.posterior or usual(options.world, options.model)):
+    names = options.posterior or default_posteriors(options.world, options.model)
+    for name in dict.fromkeys(names):
         spec = name
-        # What the command line pins is written into the spec, which then says it all.
+        # Values of the command line go into the spec, which is then complete.
         if options.particles is not None and takes_option(name, "particles"):
             spec = pinned(spec, "particles", options.particles)
         if options.refine is not None and options_class(name).refine > 0:
@@ -188,7 +189,9 @@ def _gate(rows: list[dict[str, Any]], environment: Environment) -> ExitStatus:
     for made in rows:
         if made["best"] is None:
             limit = made["max_p99"]
-            what = f"keeps p99 within {limit * MS_PER_S:.3g} ms" if limit else "has a finite score"
-            environment.say(f"{made['posterior']}: none of its {made['trials']} trials {what}")
+            reason = (
+                f"keeps p99 within {limit * MS_PER_S:.3g} ms" if limit else "has a finite score"
+            )
+            environment.say(f"{made['posterior']}: none of its {made['trials']} trials {reason}")
             status = ExitStatus.GATE_FAILED
     return status

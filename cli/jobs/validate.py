@@ -37,7 +37,7 @@ def validate(options: ValidateOptions, environment: Environment) -> int:
     check_readable(list(options.files))
     parse_format(options.format)
     if options.model:
-        # A misspelt one would be the same problem of every file.
+        # A misspelt model would be reported for every file otherwise.
         build_model(options.model)
     console = environment.console()
     writer = None if console is not None else LineWriter(environment.data, live=True)
@@ -64,10 +64,10 @@ def _row(path: str, options: ValidateOptions, environment: Environment) -> dict[
         audit.count_error(error)
     if (more := audit.reasons.total() - len(audit.first)) > 0:
         environment.say(f"{path}: {more} more wrong lines; --limit shows more of them")
-    return {"file": path, **_said_by(log), **audit.report()}
+    return {"file": path, **_log_facts(log), **audit.report()}
 
 
-def _said_by(log: Log | None) -> dict[str, Any]:
+def _log_facts(log: Log | None) -> dict[str, Any]:
     """Return the facts of a log, null where they do not apply."""
     if log is None:
         names = ("format", "arms", "names", "context", "size", "offered", "columns")
@@ -88,7 +88,7 @@ def _said_by(log: Log | None) -> dict[str, Any]:
 def _fit(path: str, log: Log, model: str | None) -> Callable[[Record], None]:
     """Return a check of records against the log's own actions or the model's."""
     if model is None:
-        # Where nothing was done yet there is nothing to fit.
+        # A log without actions has nothing to fit.
         return (
             (lambda record: None)
             if log.problem
@@ -133,7 +133,7 @@ def _cell(row: dict[str, Any], name: str) -> str:
 
 def _remarks(rows: list[dict[str, Any]]) -> list[str]:
     """Return remarks on each file."""
-    said = []
+    remarks = []
     for row in rows:
         kinds = row["kinds"]
         counts = {
@@ -143,12 +143,12 @@ def _remarks(rows: list[dict[str, Any]]) -> list[str]:
             "observations of an id that is not waiting": row["unmatched"],
             f"ids again, first in {row['first_duplicate']}": row["duplicates"],
             "times before the one above": row["backwards"],
-            **{f"left out: {what}": count for what, count in row["left_out"].items()},
+            **{f"left out: {reason}": count for reason, count in row["left_out"].items()},
             **{f"wrong: {reason}": count for reason, count in row["reasons"].items()},
         }
-        said += [f"{row['file']}: {count} {what}" for what, count in counts.items() if count]
-        said += [f"{row['file']}: {note}" for note in row["notes"]]
-    return said
+        remarks += [f"{row['file']}: {count} {fault}" for fault, count in counts.items() if count]
+        remarks += [f"{row['file']}: {note}" for note in row["notes"]]
+    return remarks
 
 
 __all__ = ["validate"]

@@ -12,7 +12,7 @@ from ...decide.loop.server.server import Server
 from ...streams.inputs.base import Arrival
 
 
-class Alarming:
+class AlarmWarning:
     """Warns once, when the evidence against the model first reaches 1 / alpha.
 
     server: the live server.
@@ -23,18 +23,18 @@ class Alarming:
     def __init__(self, server: Server, alpha: float, tell: Callable[[str], None]) -> None:
         self.server, self._tell, self._alpha = server, tell, alpha
         self._level = -math.log(alpha) if alpha else math.inf
-        self._said = False
+        self._warned = False
         if self._reached():
-            self._said = True
+            self._warned = True
             tell(f"the model was found wrong before this was resumed{self._held()}")
 
-    def saw(self, arrival: Arrival) -> None:
+    def warn_if_raised(self, arrival: Arrival) -> None:
         """Warn if the line just answered raised the evidence to the level.
 
         arrival: the line.
         """
-        if not self._said and self._reached():
-            self._said = True
+        if not self._warned and self._reached():
+            self._warned = True
             file, line = arrival.where
             self._tell(f"{file}:{line}: {self._found()}" if line else f"{file}: {self._found()}")
 
@@ -66,4 +66,4 @@ class Alarming:
         )
 
 
-__all__ = ["Alarming"]
+__all__ = ["AlarmWarning"]

@@ -61,7 +61,7 @@ def check_arms(options: RunOptions, space: Arms | Vector) -> None:
         raise UsageError(f"--arms names {named}, model {options.model} has {there}")
 
 
-def places(slots: ArmSlots) -> list[str]:
+def format_arm_count(slots: ArmSlots) -> list[str]:
     """Format the number of known arms, if arms may arrive.
 
     slots: of the encoder.

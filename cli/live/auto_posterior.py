@@ -82,7 +82,7 @@ def _chosen(
     if not options:
         raise UsageError(_missing(name, rows, asked))
     pick = choose(options, deadline, lambda option: p99_here(*agent_of(option)))
-    tell(_said(pick, deadline, name))
+    tell(_choice_text(pick, deadline, name))
     return pick.option
 
 
@@ -137,13 +137,13 @@ def _missing(name: str, rows: list[Record], asked: Asked) -> str:
     )
 
 
-def _said(pick: Pick, deadline: float, name: str) -> str:
+def _choice_text(pick: Pick, deadline: float, name: str) -> str:
     """Format the choice and its figures in one line."""
     option = pick.option
-    what = "nats above random" if option.informs else "of regret"
+    unit = "nats above random" if option.informs else "of regret"
     value = option.worth if option.informs else -option.worth
     parts = [
-        f"auto: {option.name}, {value:.3g} {what} in {option.steps} steps of {option.world}",
+        f"auto: {option.name}, {value:.3g} {unit} in {option.steps} steps of {option.world}",
         f"decide + learn p99 {_milliseconds(option.p99)} there, {_milliseconds(pick.p99)} here, "
         f"deadline {_milliseconds(deadline)}",
         f"{pick.within} of {pick.of} configurations were fast enough in {name}",
@@ -161,7 +161,7 @@ def _milliseconds(seconds: float) -> str:
     return f"{seconds * MS_PER_S:.3g} ms"
 
 
-def settled(
+def resolve_auto(
     experiment: Experiment, frontier: str | None, environment: Environment
 ) -> Experiment:  # fmt: skip
     """Replace every `auto` of an experiment by its choice, for each world and rule.

@@ -88,7 +88,7 @@ def choice_of(options: RunOptions) -> dict[str, Any]:
     return {name: point.identity.get(name) for name in CHOICE}
 
 
-class Kept:
+class DurableRun:
     """A durable run: its server, the lines already done, and the signals that end it.
 
     durable: the server and its folder.
@@ -103,11 +103,11 @@ class Kept:
         self._signals.watch()
 
     @property
-    def asked(self) -> bool:
+    def end_requested(self) -> bool:
         """Whether a signal asked to end."""
         return self._signals.received
 
-    def skips(self, arrival: Arrival) -> bool:
+    def is_done(self, arrival: Arrival) -> bool:
         """Return whether an earlier run took the line in.
 
         arrival: the line.
@@ -130,13 +130,13 @@ class Kept:
         end = arrival.offset + arrival.length + arrival.whole
         return self.durable.answer(record, arrival.arrived, end)
 
-    def sent(self) -> None:
+    def note_sent(self) -> None:
         """Note that the reply has left, and checkpoint if one is due."""
         self.durable.checkpoint_if_due()
 
     def summary(self) -> list[str]:
         """Format how to go on, and the cost of checkpoints."""
-        asked = self.asked or (self._endless and self.durable.server.stopped is None)
+        asked = self.end_requested or (self._endless and self.durable.server.stopped is None)
         ended = [f"asked to end: go on with --resume and {self.durable.folder}"] * asked
         return ended + self.durable.summary()
 
@@ -146,9 +146,9 @@ class Kept:
 
 
 @contextmanager
-def keeping(
+def make_durable(
     options: RunOptions, server: Server, environment: Environment, tell: Callable[[str], None]
-) -> Iterator[Kept | None]:
+) -> Iterator[DurableRun | None]:
     """Make the run durable while the block runs; take a last checkpoint if it ends well.
 
     options: of the command.
@@ -164,7 +164,7 @@ def keeping(
     kept = None
     try:
         endless = options.follow or is_address(options.file)
-        kept = Kept(durable, _lines_done(durable, options), endless)
+        kept = DurableRun(durable, _lines_done(durable, options), endless)
         yield kept
     except BaseException:
         durable.abandon()
@@ -194,8 +194,8 @@ def _durable_of(
         environment.data.write(reply)
         environment.data.flush()
 
-    # Clients of a socket are gone; those that come back ask again. Redis gives again what it was
-    # not told of.
+    # Clients of a socket are gone; those that come back ask again. Redis delivers again the
+    # entries without acknowledgement.
     durable.resend((lambda reply: None) if is_address(options.file) else send)
     return durable
 
@@ -240,4 +240,4 @@ def _lines_done(durable: DurableServer, options: RunOptions) -> int:
     )
 
 
-__all__ = ["Kept", "keeping"]
+__all__ = ["DurableRun", "make_durable"]

@@ -23,7 +23,7 @@ from ..environment import Environment
 
 
 @contextmanager
-def opened(
+def open_input(
     options: RunOptions, environment: Environment, sink: Sink, tell: Callable[[str], None]
 ) -> Iterator[Input]:
     """Open the input while the block runs.
@@ -34,24 +34,17 @@ def opened(
     tell: prints a line.
     Raises: UsageError if the input cannot be opened.
     """
-    source = input_of(options, environment, sink, tell)
+    source = _build_input(options, environment, sink, tell)
     try:
         yield source
     finally:
         source.close()
 
 
-def input_of(
+def _build_input(
     options: RunOptions, environment: Environment, sink: Sink, tell: Callable[[str], None]
 ) -> Input:
-    """Return the input that FILE and its options name.
-
-    options: of the command.
-    environment: standard input.
-    sink: receives replies to lines of a file or standard input.
-    tell: prints a line.
-    Raises: UsageError if the input cannot be opened.
-    """
+    """Return the input that FILE and its options name."""
     if is_address(options.file):
         longest = options.max_line or LONGEST
         if options.follow:
@@ -81,4 +74,4 @@ def refusals_of(options: RunOptions, field: str | None = None) -> RejectedLines:
     )
 
 
-__all__ = ["input_of", "opened", "refusals_of"]
+__all__ = ["open_input", "refusals_of"]

@@ -24,7 +24,7 @@ USUAL = 1_000
 """Streams in memory by default."""
 
 
-def check(options: RunOptions) -> None:
+def check_key_options(options: RunOptions) -> None:
     """Check options against `--key-by`.
 
     options: of the command.
@@ -51,7 +51,7 @@ def check(options: RunOptions) -> None:
 
 
 @contextmanager
-def spilling(options: RunOptions) -> Iterator[Spill | None]:
+def open_spill(options: RunOptions) -> Iterator[Spill | None]:
     """Open the store of spilled streams: beside the checkpoints, or in a temporary folder.
 
     options: of the command.
@@ -73,7 +73,7 @@ def spilling(options: RunOptions) -> Iterator[Spill | None]:
             store.abandon()
 
 
-def many_of(agent: Agent, options: RunOptions, store: Spill) -> KeyedStreams:
+def build_keyed_streams(agent: Agent, options: RunOptions, store: Spill) -> KeyedStreams:
     """Build the keyed streams of an agent.
 
     agent: of one stream.
@@ -101,5 +101,5 @@ def format_streams(many: Any) -> str:
     """
     counts = many.counts
     moved = ((counts.spilled, "spilled"), (counts.loaded, "loaded"))
-    parts = (f"{count:,} times {what}" for count, what in moved if count)
+    parts = (f"{count:,} times {event}" for count, event in moved if count)
     return ", ".join((f"{len(many.memory):,} of {counts.known:,} streams in memory", *parts))

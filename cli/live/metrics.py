@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from ...posteriors.errors import UsageError
 from ...streams.inputs.addresses import parse_address, resolve_address
-from .status import BOUNDS, Watch, behind_of, clients_of, lag_of, many_of
+from .status import BOUNDS, Watch, behind_of, clients_of, keyed_streams_of, lag_of
 
 if TYPE_CHECKING:
     from prometheus_client.core import CollectorRegistry
 
 
 @contextmanager
-def exposed(
+def serve_metrics(
     address: str | None, remote: bool, tell: Callable[[str], None]
 ) -> Iterator[Callable[[Watch], None]]:
     """Serve metrics over HTTP while the block runs.
@@ -36,7 +36,7 @@ def exposed(
     server, thread, registry = _started(address, remote)
     tell(f"metrics at http://{server.server_name}:{server.server_port}/metrics")
     try:
-        # It has what a collector needs; to be typed as one it would have to inherit from an extra.
+        # It has the methods of a collector; inheriting from one would need the extra.
         yield lambda watch: registry.register(Figures(watch))  # type: ignore[arg-type]
     finally:
         server.shutdown()
@@ -81,7 +81,7 @@ class Figures:
         )
 
         watch, tally, waiting = self.watch, self.watch.server.counters, self.watch.server.pending
-        for name, what, count in (
+        for name, text, count in (
             ("answered", "Lines answered, refused ones included", watch.lines),
             ("decisions", "Requests decided", tally.decided),
             ("learnt", "Events learnt", tally.learnt),
@@ -90,7 +90,7 @@ class Figures:
             ("unhealthy", "Updates not finite or rejected", tally.unhealthy),
             ("late", "Answers after their deadline", tally.late),
         ):
-            yield CounterMetricFamily(f"uncertain_{name}", what, count)
+            yield CounterMetricFamily(f"uncertain_{name}", text, count)
         # Copied in one go: the run goes on counting meanwhile.
         reasons = dict(watch.refusals.reasons)
         family = CounterMetricFamily("uncertain_refused", "Lines refused", labels=["reason"])
@@ -106,7 +106,7 @@ class Figures:
             )  # fmt: skip
         alarm = watch.alarm or {}
         yield GaugeMetricFamily("uncertain_waiting", "Decisions without observation", len(waiting))
-        for name, what, value in (
+        for name, text, value in (
             ("gain_nats", "Information gained so far", watch.gain if watch.informed else None),
             ("evidence_nats", "Evidence against the model, log e-value", alarm.get("log_e")),
             ("evidence_highest_nats", "The most it has been", alarm.get("highest")),
@@ -118,19 +118,19 @@ class Figures:
             ("unread_entries", "Entries of the stream not yet read", lag_of(watch.source)),
         ):
             if value is not None:
-                yield GaugeMetricFamily(f"uncertain_{name}", what, value)
-        if (many := many_of(watch.server)) is not None:
+                yield GaugeMetricFamily(f"uncertain_{name}", text, value)
+        if (many := keyed_streams_of(watch.server)) is not None:
             counts = many.counts
-            for name, what, value in (
+            for name, text, value in (
                 ("streams", "Streams that there are", counts.known),
                 ("streams_in_memory", "Streams in memory", len(many.memory)),
             ):
-                yield GaugeMetricFamily(f"uncertain_{name}", what, value)
-            for name, what, value in (
+                yield GaugeMetricFamily(f"uncertain_{name}", text, value)
+            for name, text, value in (
                 ("streams_spilled", "Times that a stream left memory", counts.spilled),
                 ("streams_loaded", "Times that a stream came back", counts.loaded),
             ):
-                yield CounterMetricFamily(f"uncertain_{name}", what, value)
+                yield CounterMetricFamily(f"uncertain_{name}", text, value)
 
 
-__all__ = ["exposed"]
+__all__ = ["serve_metrics"]

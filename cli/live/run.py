@@ -29,14 +29,14 @@ from ...streams.storage.spill import Spill
 from ..commands.run import OnError, RunOptions
 from ..environment import Environment, ExitStatus
 from ..runtime import hurry
-from .alarm import Alarming
-from .arms import agent_for, check_arms, places, with_arms
-from .checkpointing import LOOK, Kept, keeping
-from .inputs import opened, refusals_of
-from .keyed import check, many_of, spilling, stream_notes
-from .metrics import exposed
+from .alarm import AlarmWarning
+from .arms import agent_for, check_arms, format_arm_count, with_arms
+from .checkpointing import LOOK, DurableRun, make_durable
+from .inputs import open_input, refusals_of
+from .keyed import build_keyed_streams, check_key_options, open_spill, stream_notes
+from .metrics import serve_metrics
 from .status import Watch
-from .summary import summary
+from .summary import format_counters
 
 
 def run(options: RunOptions, environment: Environment) -> int:
@@ -49,7 +49,7 @@ def run(options: RunOptions, environment: Environment) -> int:
     # Only `--posterior auto` needs the judge, which takes a while to import.
     from .auto_posterior import with_choice
 
-    check(options)
+    check_key_options(options)
     hurry(options.deadline)
     tell = (lambda text: None) if options.quiet else environment.say
     options = with_choice(options, environment, tell)
@@ -57,12 +57,12 @@ def run(options: RunOptions, environment: Environment) -> int:
     sink = LineWriter(environment.data, live=True)
     remote = options.allow_remote
     with (
-        opened(options, environment, sink, tell) as source,
-        exposed(options.metrics, remote, tell) as expose,
-        spilling(options) as store,
+        open_input(options, environment, sink, tell) as source,
+        serve_metrics(options.metrics, remote, tell) as expose,
+        open_spill(options) as store,
     ):
-        server = prepared(options, store)
-        # What exists now stays; without this the collector would walk all of JAX now and then.
+        server = build_server(options, store)
+        # Without this the collector would walk all objects of JAX now and then.
         gc.collect()
         gc.freeze()
         tell(f"ready after {server.compile:.1f} s of compilation")
@@ -77,16 +77,17 @@ def run(options: RunOptions, environment: Environment) -> int:
         if options.status is not None or options.metrics is not None:
             watch = Watch(server, source, refusals, options.status, environment.say)
             expose(watch)
-        with keeping(options, server, environment, tell) as kept:
-            alarming = Alarming(server, options.alarm, tell)
-            serve(server, source, refusals, options.on_error, kept, watch, alarming)
+        with make_durable(options, server, environment, tell) as durable_run:
+            alarm = AlarmWarning(server, options.alarm, tell)
+            serve(server, source, refusals, options.on_error, durable_run, watch, alarm)
     if server.stopped is not None:
         tell(f"stopped: {server.stopped}")
     notes = (
-        *summary(server.counters, server.pending), *places(server.encoder.arm_slots),
+        *format_counters(server.counters, server.pending),
+        *format_arm_count(server.encoder.arm_slots),
         *stream_notes(server.keyed), *refusals.summary(), *source.notes(),
     )  # fmt: skip
-    for line in (*notes, *(kept.summary() if kept else ())):
+    for line in (*notes, *(durable_run.summary() if durable_run else ())):
         tell(line)
     return ExitStatus.DONE
 
@@ -96,29 +97,29 @@ def serve(
     source: Input,
     refusals: RejectedLines,
     on_error: OnError,
-    kept: Kept | None = None,
+    durable_run: DurableRun | None = None,
     watch: Watch | None = None,
-    alarming: Alarming | None = None,
+    alarm: AlarmWarning | None = None,
 ) -> None:
     """Answer lines until the input ends, the server stops, or a signal asks to end.
 
     server: the live server.
     source: the input.
     refusals: counts and keeps refused lines.
-    on_error: the fate of a wrong line.
-    kept: the durable run of `--checkpoint`.
+    on_error: reaction to a wrong line.
+    durable_run: the durable run of `--checkpoint`.
     watch: counts for `--status` and `--metrics`.
-    alarming: warns of a misspecified model.
+    alarm: warns of a misspecified model.
     """
     decode = build_decoder(server.keyed.field if server.keyed else None)
-    while server.stopped is None and not (kept and kept.asked):
+    while server.stopped is None and not (durable_run and durable_run.end_requested):
         pause = watch.pause() if watch else None
-        arrival, began = next_line(server, source, LOOK if kept else pause)
+        arrival, began = next_line(server, source, LOOK if durable_run else pause)
         if arrival is None:
             if source.ended:
                 return
             continue
-        if kept and kept.skips(arrival):
+        if durable_run and durable_run.is_done(arrival):
             continue
         try:
             if arrival.length > source.longest:
@@ -126,10 +127,12 @@ def serve(
             if arrival.wrong is not None:
                 raise arrival.wrong
             record = decode(arrival.line, arrival.where)
-            # A client's deadline counts from when its line was read, not from its turn; what came
-            # while the server was thinking may have come at once.
+            # The deadline of a client counts from the arrival of its line. Lines that came while
+            # the server was refining may have come at once.
             since = arrival.arrived if began is None else began
-            reply = kept.answer(record, arrival) if kept else server.answer(record, since)
+            reply = (
+                durable_run.answer(record, arrival) if durable_run else server.answer(record, since)
+            )
         except LineError as error:
             if on_error == OnError.STOP:
                 source.dismiss(arrival, error)
@@ -137,11 +140,11 @@ def serve(
         if reply is not None:
             arrival.sink.write(reply)
             if watch:
-                watch.saw(reply)
-            if alarming:
-                alarming.saw(arrival)
-        if kept:
-            kept.sent()
+                watch.count_reply(reply)
+            if alarm:
+                alarm.warn_if_raised(arrival)
+        if durable_run:
+            durable_run.note_sent()
 
 
 def next_line(
@@ -169,7 +172,7 @@ def next_line(
     return source.take(left), None
 
 
-def prepared(options: RunOptions, store: Spill | None = None) -> Server:
+def build_server(options: RunOptions, store: Spill | None = None) -> Server:
     """Build and compile the server at its prior.
 
     options: of the command.
@@ -196,7 +199,7 @@ def prepared(options: RunOptions, store: Spill | None = None) -> Server:
     many = None
     if options.key_by is not None:
         assert store is not None
-        many = many_of(agent, options, store)
+        many = build_keyed_streams(agent, options, store)
         agent = many.agent
     return Server(
         agent,

@@ -82,7 +82,7 @@ class Watch:
         self._due = math.inf if every is None else self._last + every
         self._before = (0, 0.0)
 
-    def saw(self, reply: dict[str, Any]) -> None:
+    def count_reply(self, reply: dict[str, Any]) -> None:
         """Count a reply, also that to a refused line.
 
         reply: fields as sent to the client.
@@ -130,15 +130,15 @@ class Watch:
         parts.append(f"{len(self.server.pending)} waiting")
         parts.append(_format_refused(self.refusals))
         tally = self.server.counters
-        for count, what in (
+        for count, text in (
             (tally.late, "late"),
             (tally.unmatched, "unmatched"),
             (self.server.pending.dropped, "dropped"),
             (tally.unhealthy, "not healthy"),
         ):
             if count:
-                parts.append(f"{count:,} {what}")
-        if (many := many_of(self.server)) is not None:
+                parts.append(f"{count:,} {text}")
+        if (many := keyed_streams_of(self.server)) is not None:
             parts.append(format_streams(many))
         if (clients := clients_of(self.source)) is not None:
             parts.append(f"{clients} clients")
@@ -163,7 +163,7 @@ def _format_refused(refusals: RejectedLines) -> str:
     return f"{total:,} refused" + (f" ({format_reasons(refusals.reasons)})" if total else "")
 
 
-def many_of(server: Any) -> KeyedStreams | None:
+def keyed_streams_of(server: Any) -> KeyedStreams | None:
     """Return the keyed streams of a server, None without `--key-by`.
 
     server: the live server.
@@ -197,4 +197,4 @@ def lag_of(source: Input) -> int | None:
     return None if lag is None else lag()
 
 
-__all__ = ["BOUNDS", "Timing", "Watch", "behind_of", "clients_of", "lag_of", "many_of"]
+__all__ = ["BOUNDS", "Timing", "Watch", "behind_of", "clients_of", "keyed_streams_of", "lag_of"]

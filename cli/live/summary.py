@@ -11,7 +11,7 @@ from ...decide.loop.server.pending import PendingDecisions
 from ...posteriors.units import US_PER_NS
 
 
-def summary(tally: Counters, waiting: PendingDecisions | PendingTotals) -> list[str]:
+def format_counters(tally: Counters, waiting: PendingDecisions | PendingTotals) -> list[str]:
     """Format the counters of a run, one line each; counts of 0 are left out.
 
     tally: counters of the server.
@@ -23,7 +23,7 @@ def summary(tally: Counters, waiting: PendingDecisions | PendingTotals) -> list[
             ordered = sorted(taken)
             middle, high = (ordered[int(q * (len(ordered) - 1))] for q in (0.5, 0.99))
             lines[0] += f"; {name} p50 {middle * US_PER_NS:,.0f} µs, p99 {high * US_PER_NS:,.0f} µs"
-    for count, what in (
+    for count, text in (
         (tally.unmatched, "observations of an id that was not waiting: not learnt"),
         (waiting.dropped, "decisions dropped unanswered: beyond --horizon"),
         (len(waiting), "decisions still without an observation"),
@@ -32,5 +32,5 @@ def summary(tally: Counters, waiting: PendingDecisions | PendingTotals) -> list[
         (tally.unhealthy, "updates not healthy (not finite or rejected)"),
     ):
         if count:
-            lines.append(f"{count} {what}")
+            lines.append(f"{count} {text}")
     return lines

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from killing import known_of
 from rubbish import mutated
 from uncertain.cli.commands.run import RunOptions
-from uncertain.cli.live.run import prepared
+from uncertain.cli.live.run import build_server
 from uncertain.streams.formats.ndjson import FIELDS, decode_line
 from uncertain.streams.formats.record import LineError, Where
 
@@ -69,7 +69,7 @@ texts = (
 @pytest.fixture(scope="module")
 def server():
     """Compiled once; each example goes on where the last one left it."""
-    return prepared(RunOptions(model=LINEAR, horizon=3))
+    return build_server(RunOptions(model=LINEAR, horizon=3))
 
 
 @settings(max_examples=40, deadline=None)

@@ -10,7 +10,7 @@ import typer
 from console import call
 from uncertain.cli import commands  # noqa: F401  they add themselves to the application
 from uncertain.cli.app import app
-from uncertain.cli.environment import standard
+from uncertain.cli.environment import standard_environment
 from uncertain.cli.pages import ORDER, OTHER, WIDTH
 
 ROOT = Path(__file__).parents[2]
@@ -85,9 +85,9 @@ def test_examples_of_the_help_parse() -> None:
 def test_help_imports_nothing_heavy() -> None:
     script = (
         "import sys\nfrom uncertain.cli.main import execute\n"
-        "from uncertain.cli.environment import standard\n"
+        "from uncertain.cli.environment import standard_environment\n"
         "for words in (['--help'], ['--version'], *([n, '--help'] for n in sys.argv[1:])):\n"
-        "    assert execute(words, standard()) == 0\n"
+        "    assert execute(words, standard_environment()) == 0\n"
         "heavy = {'jax', 'numpy', 'numpyro', 'msgspec', 'optax', 'optuna', 'rich'}\n"
         "heavy &= set(sys.modules)\n"
         "print(sorted(heavy), file=sys.stderr)\n"
@@ -117,6 +117,6 @@ def test_a_closed_pipe_ends_quietly() -> None:
 
 
 def test_the_process_own_streams() -> None:
-    environment = standard()
+    environment = standard_environment()
     assert environment.clock() > 0
     assert not environment.debug

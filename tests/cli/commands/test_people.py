@@ -7,7 +7,7 @@ import json
 
 import pytest
 from console import call
-from uncertain.cli.jobs.people import some_of
+from uncertain.cli.jobs.people import space_evenly
 from uncertain.cli.tables.people_table import people_cells, render_people_markdown
 
 HEAD = "subject,block,trial,mu1,mu2,choice,reward,RT\n"
@@ -83,8 +83,8 @@ def test_nats_are_shown_in_the_authors_bits() -> None:
 
 def test_people_are_taken_evenly() -> None:
     everyone = [str(i) for i in range(10) for _ in range(3)]
-    assert some_of(everyone, 5) == {"0", "2", "4", "6", "8"}
-    assert some_of(everyone, 99) == set(everyone)
+    assert space_evenly(everyone, 5) == {"0", "2", "4", "6", "8"}
+    assert space_evenly(everyone, 99) == set(everyone)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from killing import LINEAR, Runs, asked_for, plain
 from prometheus_client import CollectorRegistry, generate_latest
 from uncertain.cli.commands.run import RunOptions
 from uncertain.cli.live.metrics import Figures
-from uncertain.cli.live.run import prepared
+from uncertain.cli.live.run import build_server
 from uncertain.cli.live.status import Watch
 from uncertain.streams.formats.keyed import build_decoder
 from uncertain.streams.formats.record import Where
@@ -160,7 +160,7 @@ def test_inspect_shows_streams(tmp_path: Path) -> None:
 
 def test_status_and_metrics_count_streams(tmp_path: Path) -> None:
     options = RunOptions(model="linear:arms=3:features=1", key_by="user", streams=3)
-    server, decode = prepared(options, Spill(tmp_path)), build_decoder("user")
+    server, decode = build_server(options, Spill(tmp_path)), build_decoder("user")
     for line in turns(40).encode().splitlines():
         server.answer(decode(line, Where("test", 1)))
     watch = Watch(server, SimpleNamespace(), RejectedLines(), 1.0, print)  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ from killing import LINEAR, known_of
 from redis_here import Draining
 from uncertain.cli.commands.run import RunOptions
 from uncertain.cli.live.inputs import OnError
-from uncertain.cli.live.run import prepared, serve
+from uncertain.cli.live.run import build_server, serve
 from uncertain.decide.loop.server.server import Server
 from uncertain.streams.formats.record import Record, Where
 from uncertain.streams.inputs.rejected import RejectedLines
@@ -28,7 +28,7 @@ OPTIONS = RunOptions(model="linear:arms=3:features=1", horizon=4)
 
 def served(source: Draining) -> Server:
     """A server without a checkpoint that has answered what the source gave."""
-    server = prepared(OPTIONS)
+    server = build_server(OPTIONS)
     try:
         serve(server, source, RejectedLines(), OnError.STOP)
     finally:
@@ -45,7 +45,7 @@ def events(count: int) -> list[dict[str, Any]]:
 
 def told_of_file(given: list[dict[str, Any]]) -> Server:
     """A server that was told the same by a file."""
-    server = prepared(OPTIONS)
+    server = build_server(OPTIONS)
     for one in given:
         server.answer(Record(where=Where("file", 1), **one))
     return server

@@ -17,7 +17,7 @@ from redis_here import Draining, RedisHere
 from uncertain.cli.commands.run import RunOptions
 from uncertain.cli.live.checkpointing import Kept
 from uncertain.cli.live.inputs import OnError
-from uncertain.cli.live.run import prepared, serve
+from uncertain.cli.live.run import build_server, serve
 from uncertain.decide.loop.durable.durable import CheckpointInterval, DurableServer
 from uncertain.decide.loop.server.server import Server
 from uncertain.streams.inputs.redis_group import ConsumerGroup
@@ -58,7 +58,7 @@ class Steps:
 
 def play(here: RedisHere, stream: str, folder: Path, steps: Steps) -> Server:
     """What `uncertain run --resume --checkpoint` does with a stream, until it has all of it."""
-    server, source = prepared(OPTIONS), Draining(here, stream)
+    server, source = build_server(OPTIONS), Draining(here, stream)
     durable = DurableServer(server, str(folder), {}, CheckpointInterval(lines=7), NEVER, True)
     durable.resend(lambda reply: None)
     kept, client = Kept(durable, 0), source._link._client

@@ -54,11 +54,11 @@ def test_a_line_is_about_its_interval() -> None:
     watch, clock, said = watched(late=3)
     assert watch.pause() == 5
     for number in range(100):
-        watch.saw({"id": number, "latency": {"decide": (number + 1) * 1e-5}})
+        watch.count_reply({"id": number, "latency": {"decide": (number + 1) * 1e-5}})
     for _ in range(20):
-        watch.saw({"id": 1, "realised_gain": 0.5, "nll": 1.0, "latency": {"learn": 2e-6}})
-    watch.saw({"id": 1, "realised_gain": None, "nll": None, "latency": {"learn": None}})
-    watch.saw({"id": None, "error": "wrong"})
+        watch.count_reply({"id": 1, "realised_gain": 0.5, "nll": 1.0, "latency": {"learn": 2e-6}})
+    watch.count_reply({"id": 1, "realised_gain": None, "nll": None, "latency": {"learn": None}})
+    watch.count_reply({"id": None, "error": "wrong"})
     watch.refusals.reasons.update({"not JSON": 2, "too long": 1})
     clock.now += 4
     assert watch.pause() == 1
@@ -82,8 +82,8 @@ def test_a_line_is_about_its_interval() -> None:
 def test_a_line_says_what_was_found_of_the_model() -> None:
     watch, clock, said = watched()
     alarm = {"log_e": -1.25, "highest": 0.5, "change": 1.0, "within_50": 0.5, "within_90": 0.875}
-    watch.saw({"id": 1, "alarm": alarm, "latency": {"learn": 2e-6}})
-    watch.saw({"id": 2, "alarm": None, "latency": {"learn": None}})
+    watch.count_reply({"id": 1, "alarm": alarm, "latency": {"learn": 2e-6}})
+    watch.count_reply({"id": 2, "alarm": None, "latency": {"learn": None}})
     clock.now += 5
     watch.pause()
     words = "evidence against the model e^-1.2 (highest e^0.5), 90 % intervals held 88%, 2 waiting"

@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 import made_results as made
 import pytest
 from console import Result, call
-from uncertain.cli.environment import Environment, standard
+from uncertain.cli.environment import Environment, standard_environment
 from uncertain.cli.report import data, report
 from uncertain.cli.report.data import SERIES, SHAPES, assign_looks, group_sections, select_best
 from uncertain.cli.report.reproduce import list_recipes
@@ -188,7 +188,7 @@ def test_wrong_use(store: str, tmp_path: Path) -> None:
 
 
 def test_recipes_give_the_same_cells(store: str) -> None:
-    results = load_results(store, standard())
+    results = load_results(store, standard_environment())
     recipe, *others = list_recipes(results)
     assert not others
     experiment = decode(recipe.toml, "report.toml")
@@ -206,7 +206,7 @@ def test_recipes_give_the_same_cells(store: str) -> None:
 def test_what_was_off_stays_off(tmp_path: Path) -> None:
     judge = {"live": 0, "samples": 0, "spce": 100, "reference": 64}
     place = made.fill(tmp_path / "store", "finite", judge=judge)
-    (recipe,) = list_recipes(load_results(place, standard()))
+    (recipe,) = list_recipes(load_results(place, standard_environment()))
     experiment = decode(recipe.toml, "")
     assert (experiment.live, experiment.samples, experiment.spce) == (0, 0, 100)
     assert experiment.reference == 64
@@ -222,7 +222,7 @@ def test_text_of_results_is_never_markup(tmp_path: Path) -> None:
     assert page.count("<script") == page.count("</script") == 3
     values = json.dumps(specs(page))
     assert json.dumps(HOSTILE)[1:-1] in values
-    (recipe,) = list_recipes(load_results(hostile, standard()))
+    (recipe,) = list_recipes(load_results(hostile, standard_environment()))
     # Shell and TOML take it as one word, too.
     assert HOSTILE in shlex.split(recipe.command(recipe.cells[0]) or "")
     assert tomllib.loads(recipe.toml)["cells"][0]["posterior"] == HOSTILE
@@ -234,7 +234,7 @@ def test_colours_and_shapes_tell_series_apart() -> None:
 
 
 def test_charts_of_many_cells_show_the_best(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    section, _ = group_sections(load_results(store, standard()))
+    section, _ = group_sections(load_results(store, standard_environment()))
     assert select_best(section.cells) == section.cells
     monkeypatch.setattr(data, "MANY", 3)
     gains = [cell.record["gain"]["lower"]["mean"] for cell in section.cells]
@@ -247,7 +247,7 @@ def test_names_are_unique_in_their_world(tmp_path: Path) -> None:
     place = made.fill(tmp_path / "store", "finite")
     made.fill(tmp_path / "store", "finite", seed=1)
     made.fill(tmp_path / "store", "finite", judge={"samples": 7}, model="finite:size=4")
-    (section,) = group_sections(load_results(place, standard()))
+    (section,) = group_sections(load_results(place, standard_environment()))
     assert len(set(section.labels)) == len(section.labels) == 3 * len(made.cells("finite"))
     assert any("seed=1" in label for label in section.labels)
     assert any("size=4" in label for label in section.labels)

@@ -192,13 +192,13 @@ def test_experiments(other: None) -> None:
 
 
 def test_results(other: None, tmp_path: Any) -> None:
-    from uncertain.cli.environment import standard
+    from uncertain.cli.environment import standard_environment
 
     file = tmp_path / "rows.ndjson"
     for line, words in ((b'{"a":', "not JSON (it ends early)"), (b'"\xff"', "not UTF-8")):
         file.write_bytes(line + b"\n")
         with pytest.raises(UsageError, match=words.replace("(", r"\(").replace(")", r"\)")):
-            load_results(str(file), standard())
+            load_results(str(file), standard_environment())
 
 
 def test_redis_codes_are_words_of_the_protocol() -> None:

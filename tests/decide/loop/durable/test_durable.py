@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from killing import known_of
 from uncertain.cli.commands.run import RunOptions
-from uncertain.cli.live.run import prepared
+from uncertain.cli.live.run import build_server
 from uncertain.decide.loop.durable import durable as durable_module
 from uncertain.decide.loop.durable.durable import CheckpointInterval, DurableServer
 from uncertain.decide.loop.durable.seen_ids import SeenIds, line_key
@@ -72,7 +72,7 @@ def play(
     folder: Path, steps: Steps, output: str = "out", given: list[Record] | None = None
 ) -> Server:
     """Do what `uncertain run --resume --checkpoint` does with the stream."""
-    server = prepared(OPTIONS)
+    server = build_server(OPTIONS)
     real_write, real_commit = os.write, Checkpoints.commit
 
     def commit(self: Checkpoints, number: int, *rest: Any) -> None:
@@ -140,7 +140,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, list[Any
 
 
 def test_undisturbed_it_does_what_a_plain_server_does(undisturbed) -> None:
-    server = prepared(OPTIONS)
+    server = build_server(OPTIONS)
     replies, repeated = [], set()
     for record in stream():
         key = line_key(record)
@@ -218,7 +218,7 @@ def test_a_feeder_that_begins_again_is_recognised(tmp_path: Path, undisturbed) -
 @pytest.mark.parametrize("fsync", FSYNC)
 def test_a_pipe_gets_the_last_reply_again(tmp_path: Path, fsync: str) -> None:
     def opened(resume: bool) -> DurableServer:
-        server = prepared(OPTIONS)
+        server = build_server(OPTIONS)
         return DurableServer(
             server, str(tmp_path), {}, CheckpointInterval(lines=100), fsync, resume
         )
@@ -252,7 +252,7 @@ def test_another_run_s_folder_is_refused(tmp_path: Path) -> None:
     def begun(
         identity: dict[str, Any], options: RunOptions = OPTIONS, resume: bool = True
     ) -> DurableServer:
-        server = prepared(options)
+        server = build_server(options)
         return DurableServer(
             server, str(tmp_path), identity, CheckpointInterval(lines=9), NEVER, resume
         )
@@ -313,7 +313,8 @@ def test_lines_that_are_gone_are_noticed(tmp_path: Path) -> None:
 def test_a_checkpoint_that_cannot_be_written_is_told_once(tmp_path, monkeypatch) -> None:
     told: list[str] = []
     kept = DurableServer(
-        prepared(OPTIONS), str(tmp_path), {}, CheckpointInterval(lines=2), NEVER, tell=told.append
+        build_server(OPTIONS), str(tmp_path), {}, CheckpointInterval(lines=2), NEVER,
+        tell=told.append,
     )  # fmt: skip
 
     def full(*arguments: Any) -> None:
@@ -327,7 +328,7 @@ def test_a_checkpoint_that_cannot_be_written_is_told_once(tmp_path, monkeypatch)
     assert told == ["the disk is full; going on, the log keeps what is taken in"]
     assert "3 checkpoints not written (the disk is full)" in kept.summary()
     kept.abandon()
-    again = prepared(OPTIONS)
+    again = build_server(OPTIONS)
     resumed = DurableServer(again, str(tmp_path), {}, CheckpointInterval(lines=2), NEVER, True)
     assert resumed.replayed == 7
     assert known_of(again) == known_of(kept.server)
@@ -335,12 +336,12 @@ def test_a_checkpoint_that_cannot_be_written_is_told_once(tmp_path, monkeypatch)
 
 
 def test_answers_that_differ_are_told(tmp_path: Path, monkeypatch) -> None:
-    kept = DurableServer(prepared(OPTIONS), str(tmp_path), {}, CheckpointInterval(), NEVER)
+    kept = DurableServer(build_server(OPTIONS), str(tmp_path), {}, CheckpointInterval(), NEVER)
     for record in stream()[:5]:
         kept.answer(record)
     kept.abandon()
     told: list[str] = []
-    other = prepared(RunOptions(model=OPTIONS.model, horizon=4, seed=1))
+    other = build_server(RunOptions(model=OPTIONS.model, horizon=4, seed=1))
     monkeypatch.setattr(durable_module, "restore_snapshot", lambda server, snapshot: None)
     resumed = DurableServer(
         other, str(tmp_path), {}, CheckpointInterval(), NEVER, True, tell=told.append
@@ -352,7 +353,7 @@ def test_answers_that_differ_are_told(tmp_path: Path, monkeypatch) -> None:
 
 def test_a_server_put_back_traces_nothing_and_goes_on_alike() -> None:
     options = RunOptions(model="location", posterior="smc:particles=8", rule="eig", candidates=4)
-    one, other = prepared(options), prepared(options)
+    one, other = build_server(options), build_server(options)
     given = [Record(i // 2, Where("s", i), y=0.5 if i % 2 else None) for i in range(8)]
     for record in given[:5]:
         one.answer(record)
@@ -394,7 +395,7 @@ def test_thinking_is_done_again_as_it_was_done(tmp_path: Path) -> None:
     ]
 
     def played(folder: str, thinks: tuple[int, ...], resume: bool, ends: bool) -> Server:
-        server = prepared(options)
+        server = build_server(options)
         place = str(tmp_path / folder)
         kept = DurableServer(
             server, place, {"of": "test"}, CheckpointInterval(lines=6), NEVER, resume
@@ -420,7 +421,7 @@ def test_thinking_is_done_again_as_it_was_done(tmp_path: Path) -> None:
         return server
 
     killed = played("kept", (2, 0, 3), False, False)
-    resumed = prepared(options)
+    resumed = build_server(options)
     DurableServer(
         resumed, str(tmp_path / "kept"), {"of": "test"}, CheckpointInterval(lines=6), NEVER, True
     ).close()

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from many_streams import LINEAR, said, turns, unalarmed
 from uncertain.cli.commands.run import RunOptions
-from uncertain.cli.live.run import prepared
+from uncertain.cli.live.run import build_server
 from uncertain.decide.loop.core import batched_state as rows_module
 from uncertain.decide.loop.core.agent import build_agent
 from uncertain.decide.loop.core.compiled import build_learn
@@ -33,12 +33,12 @@ from uncertain.streams.storage.spill import Spill
 
 
 def server_of(folder: Path, options: RunOptions, streams: int) -> Server:
-    return prepared(replace(options, streams=streams), Spill(folder / f"{streams}"))
+    return build_server(replace(options, streams=streams), Spill(folder / f"{streams}"))
 
 
 def unkeyed(options: RunOptions, key: str) -> Server:
     """A run without keys, its randomness that of this stream among many."""
-    server = prepared(replace(options, key_by=None))
+    server = build_server(replace(options, key_by=None))
     key_data = jax.random.wrap_key_data(stream_key(options.seed, key))
     server._packed = server._brought.init(key_data)
     return server
@@ -155,7 +155,7 @@ def test_put_back_with_more_or_less_room(tmp_path: Path, rows: int) -> None:
     first = server_of(tmp_path, LINEAR, 3)
     assert said(first, records[:50]) == whole[:50]
     snapshot = take_snapshot(first)
-    second = prepared(replace(LINEAR, streams=rows), Spill(tmp_path / "3"))
+    second = build_server(replace(LINEAR, streams=rows), Spill(tmp_path / "3"))
     restore_snapshot(second, snapshot)
     assert said(second, records[50:]) == whole[50:]
     assert second.keyed is not None

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from many_streams import LINEAR, said, turns
-from uncertain.cli.live.run import prepared
+from uncertain.cli.live.run import build_server
 from uncertain.decide.loop.durable.durable import CheckpointInterval, DurableServer
 from uncertain.decide.loop.durable.recovery import SPILLED
 from uncertain.streams.storage.spill import Spill
@@ -23,7 +23,7 @@ LINES, KILLS = 160, 8
 def begun(folder: Path, streams: int) -> DurableServer:
     """What `uncertain run --resume --checkpoint` begins with."""
     store = Spill(folder / SPILLED)
-    server = prepared(replace(LINEAR, streams=streams), store)
+    server = build_server(replace(LINEAR, streams=streams), store)
     kept = DurableServer(
         server, str(folder), {"of": "test"}, CheckpointInterval(lines=23), NEVER, True
     )
@@ -69,7 +69,7 @@ def undisturbed() -> list[dict[str, Any]]:
     from tempfile import TemporaryDirectory
 
     with TemporaryDirectory() as folder:
-        server = prepared(replace(LINEAR, streams=7), Spill(Path(folder)))
+        server = build_server(replace(LINEAR, streams=7), Spill(Path(folder)))
         return said(server, turns(7, LINES))
 
 

@@ -5,7 +5,7 @@ Not here: the protocol (tests/cli/live/test_run.py).
 
 import pytest
 from uncertain.cli.commands.run import RunOptions
-from uncertain.cli.live.run import prepared
+from uncertain.cli.live.run import build_server
 from uncertain.streams.formats.record import Record, Where
 
 EVENTS = 1000
@@ -13,7 +13,7 @@ EVENTS = 1000
 
 @pytest.mark.parametrize("listed", [False, True])
 def test_nothing_is_traced_again(listed: bool) -> None:
-    server = prepared(RunOptions(model="linear:arms=3:features=2"))
+    server = build_server(RunOptions(model="linear:arms=3:features=2"))
     before = server.traces()
     for i in range(EVENTS):
         offer = [2, 0, 1][: 1 + i % 3] if listed and i % 2 else None
@@ -27,7 +27,7 @@ def test_nothing_is_traced_again(listed: bool) -> None:
 
 
 def test_what_waits_is_bounded() -> None:
-    server = prepared(RunOptions(model="linear:arms=3:features=2", horizon=10))
+    server = build_server(RunOptions(model="linear:arms=3:features=2", horizon=10))
     for i in range(50):
         server.answer(Record(i, Where("test", i + 1), x=[1.0, 2.0]))
     assert len(server.pending) == 10
@@ -36,7 +36,7 @@ def test_what_waits_is_bounded() -> None:
 
 def test_a_refused_line_changes_nothing() -> None:
     def replies(wrong: bool) -> list:
-        server = prepared(RunOptions(model="linear:arms=3:features=2"))
+        server = build_server(RunOptions(model="linear:arms=3:features=2"))
         found = []
         for i in range(6):
             where = Where("test", i + 1)
