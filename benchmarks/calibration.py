@@ -3,7 +3,7 @@
 `python benchmarks/calibration.py --out docs/results/calibration` reads calibration.toml beside this
 file, writes a row a cell to `.ndjson` and the comparison to `.md`. Cells that are in the `.ndjson`
 already are not run again. `--full` adds what is marked so there. Not here: the measure
-(decide/judge/measures/gain_calibration.py).
+(decide/judge/measures/rank_calibration.py).
 """
 
 import argparse
@@ -18,7 +18,7 @@ from uncertain.decide.judge.engine.bench import resolve_cells
 from uncertain.decide.judge.engine.program_memory import forget_programs
 from uncertain.decide.judge.engine.worker_process import start_processes
 from uncertain.decide.judge.measures.experiment import Cell, Experiment, Row
-from uncertain.decide.judge.measures.gain_calibration import Asked, calibrated
+from uncertain.decide.judge.measures.rank_calibration import RankSettings, calibrate_cell
 from uncertain.decide.loop.core.cores import count_cores
 
 RUNS, STEPS, DRAWS, BINS, LEVEL = 1024, 10, 15, 16, 1e-4
@@ -71,11 +71,11 @@ def page(rows: list[dict[str, Any]], expected: list[dict[str, Any]]) -> str:
     return top + "\n".join(lines) + "\n"
 
 
-def one_cell(cell: Cell, asked: Asked) -> dict[str, Any]:
+def one_cell(cell: Cell, asked: RankSettings) -> dict[str, Any]:
     """In a worker, which keeps no programs of a cell that is done. Of single unknowns there are up
     to 26 a cell: only the worst, which the row names, is kept."""
     try:
-        row = calibrated(cell, asked)
+        row = calibrate_cell(cell, asked)
         return {name: part for name, part in row.items() if name != "quantities"}
     finally:
         forget_programs()
@@ -97,7 +97,7 @@ def main() -> None:
         running: list[tuple[Any, Any]] = []
         for cell, one in cells(wanted):
             settle = one.get("settle", 0)
-            asked = Asked(DRAWS, BINS, settle=settle, level=LEVEL)
+            asked = RankSettings(DRAWS, BINS, settle=settle, level=LEVEL)
             row = next((row for row in kept if same(row, cell, settle)), None)
             if row is None and one.get("full") and not given.full:
                 continue

@@ -31,9 +31,9 @@ import numpy as np
 from uncertain.decide.judge.measures.build_record import mean_se
 from uncertain.decide.judge.measures.deadline_runs import Driver
 from uncertain.decide.judge.measures.experiment import Cell
-from uncertain.decide.judge.measures.frontier import Option, choose, p99_here
+from uncertain.decide.judge.measures.frontier import Option, choose_option, measure_p99
 from uncertain.decide.judge.measures.latency import live_runs
-from uncertain.decide.judge.measures.quality import Wanted, agent_and_world, measured, quality
+from uncertain.decide.judge.measures.quality import Wanted, agent_and_world, measure_runs, quality
 from uncertain.decide.loop.core.compiled import build_live, pause_gc
 from uncertain.decide.loop.core.cores import count_cores, use_one_thread
 from uncertain.decide.loop.core.rollout import Trace
@@ -187,7 +187,7 @@ def kept(option: Option, goal: float, events: int, judged: int, wanted: Wanted) 
             if run < judged:
                 lived.append(one)
     trace = Trace(*(np.stack(column) for column in zip(*lived, strict=True)))
-    gains = measured(agent, world, cell, None, trace, 0, wanted)["lower"]
+    gains = measure_runs(agent, world, cell, None, trace, 0, wanted)["lower"]
     decide, learn = (np.asarray(x) / 1e9 for x in (driver.decided, driver.learnt))
     waited = np.asarray(waits.taken) / 1e9
     full = sum(n for (number, _, _), n in driver.rungs.items() if number == 0)
@@ -208,9 +208,9 @@ def picked(goal: float, known: dict[Option, dict[str, Any]]) -> Option:
 
     def timed(option: Option) -> float:
         cell = cell_of(option.posterior, option.particles, option.refine, 1)
-        return p99_here(agent_and_world(cell)[0])
+        return measure_p99(agent_and_world(cell)[0])
 
-    return choose(list(known), goal, timed).option
+    return choose_option(list(known), goal, timed).option
 
 
 def beside(row: dict[str, Any], fixed: list[dict[str, Any]]) -> dict[str, Any]:

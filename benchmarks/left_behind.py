@@ -12,7 +12,7 @@ import math
 
 import jax
 import numpy as np
-from uncertain.decide.judge.parity.estimate import Effort, estimate
+from uncertain.decide.judge.parity.estimate import Effort, estimate_moments
 from uncertain.posteriors.methods import hmc
 from uncertain.posteriors.targets.base import Data
 from uncertain.posteriors.targets.blr import LinearRegression
@@ -22,7 +22,7 @@ RUNS, SEEDS, OFF = 96, (0, 1), 1e-3
 
 def left_behind(target: LinearRegression, seed: int) -> int:
     """Of RUNS runs."""
-    found = estimate(target, "hmc", Effort(runs=RUNS, seed=seed), np.zeros(6))
+    found = estimate_moments(target, "hmc", Effort(runs=RUNS, seed=seed), np.zeros(6))
     return int((np.abs(found.first[:, :5] - 1).max(1) > OFF).sum())
 
 

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ...decide.judge.engine.bench import run_bench
 from ...decide.judge.measures.experiment import Experiment
-from ...decide.judge.measures.experiment_toml import toml
+from ...decide.judge.measures.experiment_toml import encode_experiment
 from ...posteriors.units import MS_PER_S
 from ...streams.worlds.registry import build_world
 from ..commands.bench import BenchOptions
@@ -40,7 +40,7 @@ def bench(options: BenchOptions, environment: Environment) -> ExitStatus:
 
     experiment = build_experiment(options, options.world, options.config, ready)
     if options.print_config:
-        environment.data.write(toml(experiment).encode())
+        environment.data.write(encode_experiment(experiment).encode())
         return ExitStatus.DONE
     exports = open_exports(options, environment)
     console = environment.console()

@@ -9,9 +9,9 @@ from typing import Any
 
 from ...decide.judge.engine.bench import resolve_cells
 from ...decide.judge.engine.program_memory import forget_programs
-from ...decide.judge.measures.experiment import Cell, Experiment, Row, check
-from ...decide.judge.measures.gain_calibration import Asked, calibrated, prepared
-from ...decide.judge.measures.gain_calibration import check as check_runs
+from ...decide.judge.measures.experiment import Cell, Experiment, Row, check_experiment
+from ...decide.judge.measures.rank_calibration import RankSettings, calibrate_cell, prepare_ranking
+from ...decide.judge.measures.rank_calibration import check_rank_settings as check_runs
 from ...decide.rules.registry import rule_entry
 from ...streams.formats.files import open_output
 from ..commands.calibrate import CalibrateOptions
@@ -35,7 +35,7 @@ def calibrate(options: CalibrateOptions, environment: Environment) -> ExitStatus
     Returns: exit status; GATE_FAILED under --gate if a posterior is not calibrated.
     Raises: UsageError for wrong options or input.
     """
-    asked = Asked(options.draws, options.bins, options.thin, options.settle, options.level)
+    asked = RankSettings(options.draws, options.bins, options.thin, options.settle, options.level)
     ending = file_ending(options.output, ENDINGS) if options.output else None
     if ending:
         require_plots(ending, "leave --output out")
@@ -43,7 +43,7 @@ def calibrate(options: CalibrateOptions, environment: Environment) -> ExitStatus
     check_runs(asked, options.runs)
     cells = _cells_of(options)
     for cell in cells:
-        prepared(cell)
+        prepare_ranking(cell)
     console = environment.console()
     rows: list[dict[str, Any]] = []
     try:
@@ -54,7 +54,7 @@ def calibrate(options: CalibrateOptions, environment: Environment) -> ExitStatus
                     report(name, (done + share) / len(cells))
 
                 tick(0.0)
-                rows.append(calibrated(cell, asked, tick))
+                rows.append(calibrate_cell(cell, asked, tick))
                 forget_programs()
                 if console is None:
                     environment.data.write(encode_ndjson(rows[-1:]))
@@ -85,7 +85,7 @@ def _cells_of(options: CalibrateOptions) -> list[Cell]:
         seed=options.seed, rule=options.rule, proposer=options.proposer,
         candidates=options.candidates or few, cells=rows,
     )  # fmt: skip
-    return resolve_cells(check(experiment, "calibrate"))
+    return resolve_cells(check_experiment(experiment, "calibrate"))
 
 
 def _draw(path: str, ending: str, rows: list[dict[str, Any]]) -> None:

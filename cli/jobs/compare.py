@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.table import Table
 
-from ...decide.judge.measures.paired import Change, apart, difference, quantile_ratio
+from ...decide.judge.measures.paired import Change, paired_change, quantile_ratio, unpaired_change
 from ...decide.judge.records.record import Record
 from ...posteriors.errors import UsageError
 from ..commands.compare import CompareOptions, Limit
@@ -90,9 +90,9 @@ def _changed(before: Result, after: Result) -> dict[str, Change]:
     raw = before.arrays(), after.arrays()
     if a["gain"] and b["gain"]:
         if all("lower" in arrays for arrays in raw):
-            found[GAIN] = difference(raw[0]["lower"], raw[1]["lower"])
+            found[GAIN] = paired_change(raw[0]["lower"], raw[1]["lower"])
         else:
-            found[GAIN] = apart(a["gain"]["lower"], b["gain"]["lower"])
+            found[GAIN] = unpaired_change(a["gain"]["lower"], b["gain"]["lower"])
     if a["total"] and b["total"]:
         timed = all("decide" in arrays for arrays in raw)
         for name, share in QUANTILES.items():

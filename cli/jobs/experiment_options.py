@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from ...decide.judge.measures.experiment import Experiment, Grid, check
-from ...decide.judge.measures.experiment_toml import load
+from ...decide.judge.measures.experiment import Experiment, Grid, check_experiment
+from ...decide.judge.measures.experiment_toml import load_experiment
 from ...posteriors.errors import UsageError
 from ...posteriors.registry import POSTERIORS, build_model, build_posterior
 from ...streams.worlds.registry import agent_model_spec
@@ -34,7 +34,7 @@ def build_experiment(
     Raises: UsageError if options contradict each other or the configuration.
     """
     source = config or ("default" if world is None else None)
-    experiment = load(source) if source else Experiment()
+    experiment = load_experiment(source) if source else Experiment()
     given = {
         key: {name: value for name in keys_of(ExperimentOptions, key)
               if (value := getattr(options, name)) not in (None, ()) and value is not False}
@@ -56,7 +56,7 @@ def build_experiment(
         experiment = settle(_overruled(experiment, changes))
     except TypeError as error:
         raise UsageError(str(error)) from error
-    return check(experiment, config or "bench")
+    return check_experiment(experiment, config or "bench")
 
 
 def _widened(experiment: Experiment, lists: dict[str, Any]) -> list[Grid]:

@@ -11,9 +11,14 @@ from typing import Any
 import jax
 
 from ...decide.judge.parity.estimate import Effort
-from ...decide.judge.parity.problems import Subject, judged, subject_of, target_of
+from ...decide.judge.parity.problems import (
+    ParityProblem,
+    judge_posterior,
+    load_problem,
+    load_target,
+)
 from ...decide.judge.parity.stein import Z
-from ...decide.judge.reference.reference_draws import kept_draws
+from ...decide.judge.reference.reference_draws import target_draws
 from ...posteriors.errors import UsageError
 from ...posteriors.registry import POSTERIORS, option_default, options_class, takes_option
 from ...posteriors.specs import nearest, parse_spec
@@ -93,16 +98,16 @@ def _measured(options: ParityOptions, environment: Environment, report: Any):
         options_class(text)
     models = Path(options.models) if options.models else None
     # All models are built before any work starts, so that faults show at once.
-    targets = [target_of(source, models, options.model) for source in picked]
+    targets = [load_target(source, models, options.model) for source in picked]
     for done, (source, target) in enumerate(zip(picked, targets, strict=True)):
         report(f"{source.name}, reference", done / len(picked))
-        subject = subject_of(source, target, _judge_own(options))
+        subject = load_problem(source, target, _judge_own(options))
         _warn(subject, environment)
         for text in texts:
             for effort in _efforts(options, text):
                 report(f"{source.name}, {text}", done / len(picked))
                 try:
-                    yield judged(subject, text, effort.refine, effort)
+                    yield judge_posterior(subject, text, effort.refine, effort)
                 except UsageError as error:
                     if options.posterior:
                         raise
@@ -114,10 +119,10 @@ def _judge_own(options: ParityOptions):
     if not options.reference:
         return None
 
-    return kept_draws
+    return target_draws
 
 
-def _warn(subject: Subject, environment: Environment) -> None:
+def _warn(subject: ParityProblem, environment: Environment) -> None:
     """Warn of a doubtful reference."""
     if subject.reference is None:
         why = f": {subject.why}" if subject.why else "; --reference makes one"

@@ -12,9 +12,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ...decide.judge.people.bandit_choices import watched
-from ...decide.judge.people.clicks import RULES, compared, worth
-from ...decide.judge.people.summaries import from_clicks, rows
+from ...decide.judge.people.bandit_choices import value_problems
+from ...decide.judge.people.clicks import RULES, compare_entropies, value_trials
+from ...decide.judge.people.summaries import clicks_as_choices, summary_rows
 from ...posteriors.errors import UsageError
 from ...posteriors.specs import nearest
 from ...streams.formats.files import open_output
@@ -151,9 +151,9 @@ def _arms(options: PeopleOptions) -> tuple[list[Row], tuple[float, str], list[st
     rules = options.rule or study.rules
     taken, notes = _fewer(options, [p.person for p in study.problems], study.usual)
     problems = [p for p in study.problems if p.person in taken]
-    worth = watched(problems, rules, options.seed)
+    worth = value_problems(problems, rules, options.seed)
     people, groups = [p.person for p in problems], [p.group for p in problems]
-    found = rows(people, groups, worth, rules, study.rewarded)
+    found = summary_rows(people, groups, worth, rules, study.rewarded)
     models: dict[str, list[str]] = {}
     for problem in problems:
         some = models.setdefault(problem.group, [])
@@ -172,15 +172,15 @@ def _clicks(options: PeopleOptions) -> tuple[list[Row], tuple[float, str], list[
     trials = [trial for trial in study.trials if trial.clicks]
     if not trials:
         raise UsageError(f"{options.folder}: the files hold no clicks; is it a whole copy?")
-    found = rows(
+    found = summary_rows(
         [trial.person for trial in trials],
         [trial.group for trial in trials],
-        [from_clicks(one) for one in worth(trials, options.seed)],
+        [clicks_as_choices(one) for one in value_trials(trials, options.seed)],
         (*RULES, "waiting"),
         False,
     )
     for delays in dict.fromkeys(trial.delays for trial in study.trials):
-        against = compared([trial for trial in study.trials if trial.delays == delays])
+        against = compare_entropies([trial for trial in study.trials if trial.delays == delays])
         apart = np.array([one.apart for one in against if one.apart is not None])
         if len(apart):
             found.append({

@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 
-from ...decide.judge.measures.order_sensitivity import disagreement
+from ...decide.judge.measures.order_sensitivity import order_disagreement
 from ...decide.judge.measures.prequential import Prequential
 from ...decide.loop.core.agent import build_agent, check_draws, half_life_of, with_half_life
 from ...decide.loop.core.replay import compile_replay, learn_latency
@@ -167,7 +167,7 @@ def _one(
     order = None
     if options.orders:
         with show_event_count(f"{path} {spec} in other orders", environment):
-            order = disagreement(agent, encoder(), opener().records, key, options.orders)
+            order = order_disagreement(agent, encoder(), opener().records, key, options.orders)
     return {
         "schema": SCHEMA,
         "log": path,

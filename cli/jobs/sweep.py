@@ -19,7 +19,7 @@ from ...decide.judge.engine.local_pool import describe_cell
 from ...decide.judge.engine.ray_engine import RayEngine
 from ...decide.judge.engine.result_index import Finished, ResultIndex
 from ...decide.judge.engine.sweep import Engine, PlannedCell, Shard, plan_sweep, run_sweep
-from ...decide.judge.measures.experiment_toml import built_in
+from ...decide.judge.measures.experiment_toml import built_in_experiments
 from ...posteriors.errors import UsageError
 from ...posteriors.registry import MODELS
 from ...posteriors.specs import parse_spec
@@ -84,9 +84,9 @@ def _engine_of(options: SweepOptions) -> Engine:
 def _source_of(options: SweepOptions, environment: Environment) -> tuple[str | None, str | None]:
     """Return the world, or else the configuration, of that name."""
     world = parse_spec(options.source).target in {**MODELS, **WORLDS}
-    if options.source.endswith(".toml") or (not world and options.source in built_in()):
+    if options.source.endswith(".toml") or (not world and options.source in built_in_experiments()):
         return None, options.source
-    if options.source in built_in():
+    if options.source in built_in_experiments():
         environment.say(
             f"{options.source} is the world; {options.source}.toml is the experiment of that name"
         )

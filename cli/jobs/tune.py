@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 
 from ...decide.judge.engine.program_memory import forget_programs
-from ...decide.judge.measures.experiment import Experiment, Row, check
-from ...decide.judge.tuning.search import CHUNK, Search, Task, library
-from ...decide.judge.tuning.space import pinned
-from ...decide.judge.tuning.trials import Goal, Trials, unkept
+from ...decide.judge.measures.experiment import Experiment, Row, check_experiment
+from ...decide.judge.tuning.search import CHUNK, Search, Task, load_optuna
+from ...decide.judge.tuning.space import pin_option
+from ...decide.judge.tuning.trials import Goal, Trials, without_program_cache
 from ...posteriors.errors import UsageError
 from ...posteriors.registry import options_class, takes_option
 from ...posteriors.units import MS_PER_S
@@ -43,7 +43,7 @@ def tune(options: TuneOptions, environment: Environment) -> ExitStatus:
     Returns: exit status; GATE_FAILED if no trial meets the bounds.
     Raises: UsageError for wrong options or input.
     """
-    library()
+    load_optuna()
     _check(options)
     trials = Trials(_experiment_of(options), Goal(options.goal) if options.goal else None)
     specs = [one.posterior for one in trials.experiment.cells]
@@ -73,7 +73,7 @@ def tune(options: TuneOptions, environment: Environment) -> ExitStatus:
         with progress(environment) as report:
             report("compiling the judge", 0.0)
             trials.warm(specs[0])
-            with unkept():
+            with without_program_cache():
                 _spend(searches, found, report)
     finally:
         # Rows found until an error or an interrupt are shown.
@@ -135,9 +135,9 @@ def _experiment_of(options: TuneOptions) -> Experiment:
         spec = name
         # Values of the command line go into the spec, which is then complete.
         if options.particles is not None and takes_option(name, "particles"):
-            spec = pinned(spec, "particles", options.particles)
+            spec = pin_option(spec, "particles", options.particles)
         if options.refine is not None and options_class(name).refine > 0:
-            spec = pinned(spec, "refine", options.refine)
+            spec = pin_option(spec, "refine", options.refine)
         rows.append(Row(spec))
     given = {
         name: getattr(options, name)
@@ -150,7 +150,7 @@ def _experiment_of(options: TuneOptions) -> Experiment:
     if options.goal == GoalName.JOINT:
         given["joint"] = options.joint or TAU
     experiment = Experiment(world=options.world, cells=rows)
-    return check(msgspec.structs.replace(experiment, **given), "tune")
+    return check_experiment(msgspec.structs.replace(experiment, **given), "tune")
 
 
 def check_writable(path: str | None) -> None:

@@ -13,12 +13,12 @@ import msgspec
 
 from ...decide.judge.measures.experiment import Experiment, Grid
 from ...decide.judge.measures.frontier import (
-    Asked,
     Option,
     Pick,
-    choose,
-    comparable,
-    p99_here,
+    WantedSpecs,
+    choose_option,
+    comparable_options,
+    measure_p99,
     same_model,
 )
 from ...decide.judge.measures.quality import agent_and_world
@@ -64,7 +64,7 @@ def _records(frontier: str | None, environment: Environment) -> tuple[str, list[
 
 
 def _chosen(
-    asked: Asked,
+    asked: WantedSpecs,
     deadline: float | None,
     frontier: str | None,
     agent_of: Callable[[Option], tuple[Agent, int]],
@@ -78,10 +78,10 @@ def _chosen(
     if deadline is None:
         raise UsageError("--posterior auto chooses by what there is time for: add --deadline 5ms")
     name, rows = _records(frontier, environment)
-    options = comparable(rows, asked)
+    options = comparable_options(rows, asked)
     if not options:
         raise UsageError(_missing(name, rows, asked))
-    pick = choose(options, deadline, lambda option: p99_here(*agent_of(option)))
+    pick = choose_option(options, deadline, lambda option: measure_p99(*agent_of(option)))
     tell(_choice_text(pick, deadline, name))
     return pick.option
 
@@ -119,13 +119,13 @@ def with_choice(options: RunOptions, environment: Environment, tell: Say) -> Run
         made = agent.proposer is not None or isinstance(model.actions, Arms)
         return agent, 0 if made else options.candidates
 
-    asked = Asked(text, options.rule, options.proposer)
+    asked = WantedSpecs(text, options.rule, options.proposer)
     return configured(
         _chosen(asked, options.deadline, options.frontier, agent_of, environment, tell)
     )
 
 
-def _missing(name: str, rows: list[Record], asked: Asked) -> str:
+def _missing(name: str, rows: list[Record], asked: WantedSpecs) -> str:
     """Format an error: no record fits, the records at hand, and the command that makes some."""
     rules = sorted({row["rule"] for row in rows if same_model(row["model"], asked.model)})
     there = f"of that model they have rule {', '.join(rules)}" if rules else "none of that model"
@@ -211,7 +211,7 @@ def _split(
     for world, model, rule, proposer in combinations:
         place = world or experiment.world
         belief = agent_model_spec(place, model or (None if world else experiment.model))
-        asked = Asked(belief, rule, proposer)
+        asked = WantedSpecs(belief, rule, proposer)
         single = msgspec.structs.replace(
             grid, world=[place], model=[belief], rule=[rule],
             proposer=[proposer] if proposer else [],

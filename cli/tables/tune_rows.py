@@ -17,7 +17,7 @@ from rich.table import Table
 
 from ...decide.judge.measures.build_record import mean_se
 from ...decide.judge.measures.experiment import Experiment, Row
-from ...decide.judge.measures.experiment_toml import toml
+from ...decide.judge.measures.experiment_toml import encode_experiment
 from ...decide.judge.records.machine import package_versions
 from ...decide.judge.tuning.search import Outcome, Search
 from ...decide.judge.tuning.trials import TUNING, Trials
@@ -158,7 +158,7 @@ def render_tuned_experiment(rows: Rows, trials: Trials, options: TuneOptions) ->
         ", ".join(f"{name} {version}" for name, version in one["versions"].items()),
     ]
     scored = msgspec.structs.replace(trials.experiment, cells=best, seeds=Experiment().seeds)
-    return "".join(f"# {line}\n" for line in lines) + toml(scored)
+    return "".join(f"# {line}\n" for line in lines) + encode_experiment(scored)
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from scipy.stats import binom
 from uncertain.decide.judge.measures.experiment import Cell
-from uncertain.decide.judge.measures.gain_calibration import Asked, calibrated
+from uncertain.decide.judge.measures.rank_calibration import RankSettings, calibrate_cell
 
 pytestmark = pytest.mark.nightly
 SEEDS = int(os.environ.get("UNCERTAIN_NIGHTLY_SEEDS", "200"))
@@ -102,7 +102,7 @@ def test_p_values_are_below_a_level_as_often_as_the_level_says(
     rows = []
     for seed in range(10_000, 10_000 + SEEDS):
         cell = Cell(world, world, posterior, "random", None, particles, k, 1, 0.0, 10, seed, 512)
-        rows.append(calibrated(cell, Asked(settle=settle)))
+        rows.append(calibrate_cell(cell, RankSettings(settle=settle)))
     # The verdict's p is conservative (Bonferroni); those of single quantities are not.
     parts = {row["name"]: index for index, row in enumerate(rows[0]["quantities"])}
     wrong = []

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support import SHIFT
 from uncertain.decide.judge.measures.experiment import Cell
-from uncertain.decide.judge.measures.gain_calibration import Asked, calibrated
+from uncertain.decide.judge.measures.rank_calibration import RankSettings, calibrate_cell
 
 CHEATS = Path(__file__).parents[1] / "cheats.py"
 LINEAR = "linear:arms=0:features=3"
@@ -45,7 +45,7 @@ def judged(
     cell = Cell(
         world, world, posterior, "random", None, particles, k, 1, 0.0, 10, seed + SHIFT, 1024
     )
-    return calibrated(cell, Asked(settle=settle, level=LEVEL))
+    return calibrate_cell(cell, RankSettings(settle=settle, level=LEVEL))
 
 
 @pytest.mark.parametrize(("posterior", "world", "particles", "k", "settle"), RIGHT)

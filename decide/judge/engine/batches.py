@@ -16,14 +16,14 @@ import numpy as np
 
 from ...loop.core.cores import count_cores
 from ..measures.experiment import Cell
-from ..measures.latency import Lived
+from ..measures.latency import LiveRuns
 from .bench import baseline_of, cells_to_judge, own_and_baseline, time_cell, wanted_by
 from .failures import Failure, explain_failure
 from .local_pool import QUALITY_SHARE, Runs, describe_cell, judge_cells, sort_dearest_first
 from .program_memory import hold_programs, sort_by_shape
 from .result_index import Finished, ResultIndex
 from .scheduler import Progress
-from .timing_lock import scoring, timing
+from .timing_lock import hold_scoring, hold_timing
 from .worker_process import WorkerPool
 
 Results = Generator[Finished | Failure, None, None]
@@ -85,7 +85,7 @@ def compute_batch(
         del left[cell]
         return True
 
-    with scoring(lambda: progress("waiting for a sweep that is timing", 0.0)):
+    with hold_scoring(lambda: progress("waiting for a sweep that is timing", 0.0)):
         # Without timing a cell is finished when it and the random actions that it is compared with
         # are known, so those come first.
         order = [cell for cell in missing if cell not in left]
@@ -101,7 +101,7 @@ def compute_batch(
                 each = (time.perf_counter() - began) / (len(batch) - len(left))
                 yield _finish(cell, runs, index, pool.count, each)
     each = (time.perf_counter() - began) / len(batch)
-    lock = timing(lambda: progress("waiting for other sweeps", QUALITY_SHARE))
+    lock = hold_timing(lambda: progress("waiting for other sweeps", QUALITY_SHARE))
     with lock if experiment.timed else nullcontext():
         for done, cell in enumerate(left):
             share = QUALITY_SHARE + (1 - QUALITY_SHARE) * done / len(batch)
@@ -134,7 +134,7 @@ def _finish(
     return Finished(cell, record, judged | live_arrays(lived), seconds)
 
 
-def live_arrays(lived: Lived | None) -> dict[str, np.ndarray]:
+def live_arrays(lived: LiveRuns | None) -> dict[str, np.ndarray]:
     """Return the arrays of live runs that a store keeps.
 
     lived: the runs; None if there are none.

@@ -14,12 +14,12 @@ from ....posteriors.errors import UsageError
 from ....streams.worlds.registry import agent_model_spec, build_world
 from ...loop.core.cores import count_cores
 from ..measures.build_record import build_record
-from ..measures.deadline_runs import punctual
+from ..measures.deadline_runs import run_under_deadline
 from ..measures.experiment import Cell, Experiment
-from ..measures.latency import Lived, live_runs
+from ..measures.latency import LiveRuns, live_runs
 from ..measures.quality import Wanted, agent_and_world, quality
 from ..records.record import Record, mark_frontier
-from ..reference.online import kind
+from ..reference.online import reference_kind
 from .failures import Failure
 from .local_pool import QUALITY_SHARE, Measure, Runs, describe_cell, judge_cells, sort_dearest_first
 from .scheduler import Progress
@@ -85,7 +85,7 @@ def measures_gain(cell: Cell) -> bool:
     cell: any cell.
     """
     model = build_world(cell.world).model
-    return model is not None and kind(model) != "none"
+    return model is not None and reference_kind(model) != "none"
 
 
 def resolve_cells(experiment: Experiment) -> list[Cell]:
@@ -188,7 +188,7 @@ def time_cell(
     baseline: Runs | None,
     experiment: Experiment,
     workers: int,
-) -> tuple[Record, dict[str, Any], Lived | None]:
+) -> tuple[Record, dict[str, Any], LiveRuns | None]:
     """Time a cell's live runs and build its record.
 
     cell: any cell.
@@ -199,7 +199,9 @@ def time_cell(
     Returns: the record, the quality, and the live runs, None if not wanted.
     """
     if experiment.deadline is not None:
-        lived = punctual(cell, experiment.deadline, experiment.rate, wanted_by(experiment))
+        lived = run_under_deadline(
+            cell, experiment.deadline, experiment.rate, wanted_by(experiment)
+        )
         row = build_record(cell, lived.runs, baseline, lived.timing, experiment.spce, (), workers)
         row.deadline, row.rate = experiment.deadline, experiment.rate
         row.missed, row.fallback = lived.missed, lived.fallback

@@ -16,9 +16,9 @@ from ...loop.core.compiled import build_decide, build_learn, build_live
 from ...loop.core.rollout import build_rollout, compiled_rollout
 from ...loop.server.background_refine import build_background_refine
 from ..measures.experiment import Cell, shape_of
-from ..measures.gain_calibration import compiled_ranks
-from ..measures.joint import compiled_divergence
-from ..measures.quality import built
+from ..measures.joint import compile_divergence
+from ..measures.quality import build_cell
+from ..measures.rank_calibration import compile_ranks
 
 _held: Cell | None = None
 """Shape of the cells that this process computed last."""
@@ -51,8 +51,8 @@ def hold_programs(cell: Cell) -> None:
 def forget_programs() -> None:
     """Drop agents and their programs, but not those of the judge."""
     caches = (
-        built, build_rollout, compiled_rollout, build_live, build_learn, build_decide,
-        build_background_refine, compiled_divergence, compiled_ranks, registry._build,
+        build_cell, build_rollout, compiled_rollout, build_live, build_learn, build_decide,
+        build_background_refine, compile_divergence, compile_ranks, registry._build,
     )  # fmt: skip
     for cache in caches:
         cache.cache_clear()

@@ -27,7 +27,7 @@ from .bench import baseline_of, time_cell, wanted_by
 from .failures import Failure, explain_failure
 from .program_memory import hold_programs
 from .result_index import Finished, ResultIndex
-from .timing_lock import scoring, timing
+from .timing_lock import hold_scoring, hold_timing
 from .worker_process import configure_jax
 
 
@@ -93,7 +93,7 @@ def _judge_baseline(task: Task, cell: Cell, index: ResultIndex) -> Stored:
     """Quality of random actions, which other cells are compared with."""
     began = time.perf_counter()
     if index.baseline(cell) is None:
-        with scoring() if task.locked else nullcontext():
+        with hold_scoring() if task.locked else nullcontext():
             runs = quality(cell, 0, cell.seeds, wanted_by(task.experiment))
         index.store_baseline(cell, runs)
     return Stored(None, time.perf_counter() - began, platform.node())
@@ -106,11 +106,11 @@ def _judge_cell(task: Task, cell: Cell, index: ResultIndex) -> Stored:
     began = time.perf_counter()
     runs = None
     if task.experiment.deadline is None:
-        with scoring() if task.locked else nullcontext():
+        with hold_scoring() if task.locked else nullcontext():
             runs = quality(cell, 0, cell.seeds, wanted_by(task.experiment))
     own = cell.rule == "random" and runs is not None
     baseline = runs if own else index.baseline(baseline_of(cell))
-    with timing() if task.locked and task.experiment.timed else nullcontext():
+    with hold_timing() if task.locked and task.experiment.timed else nullcontext():
         record, judged, lived = time_cell(cell, runs, baseline, task.experiment, task.workers)
     seconds = time.perf_counter() - began
     index.store_result(Finished(cell, record, judged | live_arrays(lived), seconds))

@@ -23,7 +23,7 @@ WAIT = 0.2
 """Seconds between two tries to get the lock."""
 
 
-def scoring(on_wait: Callable[[], None] = lambda: None) -> AbstractContextManager[None]:
+def hold_scoring(on_wait: Callable[[], None] = lambda: None) -> AbstractContextManager[None]:
     """Hold the shared side: others may score at the same time, but not time.
 
     on_wait: called now and then until the lock is held.
@@ -31,7 +31,7 @@ def scoring(on_wait: Callable[[], None] = lambda: None) -> AbstractContextManage
     return _locked(False, on_wait)
 
 
-def timing(on_wait: Callable[[], None] = lambda: None) -> AbstractContextManager[None]:
+def hold_timing(on_wait: Callable[[], None] = lambda: None) -> AbstractContextManager[None]:
     """Hold the exclusive side: no other sweep scores or times until the block ends.
 
     on_wait: called now and then until the lock is held.

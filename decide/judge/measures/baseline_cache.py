@@ -25,7 +25,7 @@ from .experiment import Cell
 Runs = dict[str, Any]
 
 
-def remembered(
+def recall_baseline(
     cell: Cell, agent: Agent, world_name: str | None, asked: str, judge: Callable[[], Runs]
 ) -> Runs:
     """Return a baseline from the cache, or judge it and cache it.

@@ -27,14 +27,14 @@ from ...loop.server.deadline import DeadlineControl
 from ...rules.registry import build_rule
 from ..records.record import RungShare
 from .experiment import Cell
-from .latency import Timing, calls
-from .quality import PROMISES, Wanted, agent_and_world, measured
+from .latency import Timing, compile_world
+from .quality import PROMISES, Wanted, agent_and_world, measure_runs
 
 SPIN = 300_000
 """Nanoseconds before an arrival from which the clock is watched: sleep wakes up late."""
 
 
-class Punctual(NamedTuple):
+class DeadlineRuns(NamedTuple):
     """Live runs of a cell under a deadline."""
 
     runs: dict[str, Any]
@@ -51,7 +51,9 @@ class Punctual(NamedTuple):
     """Mean number of refine steps between two events; None if there were to be none."""
 
 
-def punctual(cell: Cell, deadline: float, rate: float | None, wanted: Wanted) -> Punctual:
+def run_under_deadline(
+    cell: Cell, deadline: float, rate: float | None, wanted: Wanted
+) -> DeadlineRuns:
     """Run a cell live, each decision due a fixed time after its event arrives.
 
     An observation comes with the decision; learning may take as long again, but no longer than
@@ -89,12 +91,12 @@ def punctual(cell: Cell, deadline: float, rate: float | None, wanted: Wanted) ->
         RungShare(number, draws, candidates, count / total)
         for (number, draws, candidates), count in sorted(driver.rungs.items())
     ]
-    runs = measured(agent, world, cell, None, trace, 0, wanted)
+    runs = measure_runs(agent, world, cell, None, trace, 0, wanted)
     # Nobody has the time to ask what a decision promises.
     runs = {name: runs[name] for name in runs if name not in PROMISES}
     missed = float(np.mean(decide > deadline))
     slices = len(thought) / len(decide) if cell.think else None
-    return Punctual(runs, timing, missed, driver.fallbacks / total, rungs, slices)
+    return DeadlineRuns(runs, timing, missed, driver.fallbacks / total, rungs, slices)
 
 
 class Driver:
@@ -114,7 +116,7 @@ class Driver:
         self.interval = None if rate is None else int(NS_PER_S / rate)
         self.live, self.thoughts = build_live(agent), thoughts
         self.blank = jax.tree.map(np.asarray, blank_request(agent))
-        self.calls = calls(world)
+        self.calls = compile_world(world)
         self.truth = jax.jit(world.truth) if world.truth else lambda truth: np.zeros(0)
         self.pays = jax.jit(world.pays) if world.pays else None
         self.forget()

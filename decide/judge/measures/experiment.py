@@ -206,7 +206,7 @@ LEAST = {
 }  # fmt: skip
 
 
-def check(experiment: Experiment, where: str) -> Experiment:
+def check_experiment(experiment: Experiment, where: str) -> Experiment:
     """Check an experiment.
 
     experiment: to check.

@@ -17,38 +17,38 @@ from ....posteriors.errors import UsageError
 from ....posteriors.specs import nearest
 from ....streams.formats.field_errors import MISSING, UNKNOWN, FieldError, find_field_error
 from ....streams.formats.json_errors import join_path
-from .experiment import Experiment, check
+from .experiment import Experiment, check_experiment
 
 
-def built_in() -> dict[str, Any]:
+def built_in_experiments() -> dict[str, Any]:
     """Return the experiments that come with the package: file by name."""
     folder = resources.files("uncertain.configs")
     return {f.name[:-5]: f for f in folder.iterdir() if f.name.endswith(".toml")}
 
 
-def load(source: str) -> Experiment:
+def load_experiment(source: str) -> Experiment:
     """Load an experiment.
 
     source: a TOML file, or the name of a built-in one, with or without `.toml`.
     Returns: the experiment, checked.
     Raises: UsageError naming file, line and field.
     """
-    known = built_in()
+    known = built_in_experiments()
     path, name = Path(source), source.removesuffix(".toml")
     if name in known and (name == source or not path.is_file()):
-        return decode(known[name].read_text("utf-8"), f"{name}.toml")
+        return decode_experiment(known[name].read_text("utf-8"), f"{name}.toml")
     if not path.is_file():
         raise UsageError(
             f'no configuration file or built-in experiment "{source}"'
             + nearest(source, list(known))
         )
     try:
-        return decode(path.read_text("utf-8"), source)
+        return decode_experiment(path.read_text("utf-8"), source)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{source}: cannot be read: {error}") from error
 
 
-def decode(text: str, where: str) -> Experiment:
+def decode_experiment(text: str, where: str) -> Experiment:
     """Read an experiment from TOML.
 
     text: TOML.
@@ -64,7 +64,7 @@ def decode(text: str, where: str) -> Experiment:
         made = msgspec.convert(data, Experiment)
     except Exception as error:  # that it refuses is all that is read from it
         raise UsageError(f"{where}{_explain(find_field_error(data, Experiment), text)}") from error
-    return check(made, where)
+    return check_experiment(made, where)
 
 
 def _explain(wrong: FieldError | None, text: str) -> str:
@@ -86,7 +86,7 @@ def _explain(wrong: FieldError | None, text: str) -> str:
     return f"{line}: {wrong.field}: {wrong.wanted or wrong.reason}"
 
 
-def toml(experiment: Experiment) -> str:
+def encode_experiment(experiment: Experiment) -> str:
     """Write the resolved experiment as TOML that `--config` reads back to the same cells.
 
     experiment: to write.

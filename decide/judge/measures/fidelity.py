@@ -18,7 +18,7 @@ from ....streams.worlds.base import World
 from ...loop.core.rollout import AGENT, Trace, seed_key
 from ...loop.core.step import DECIDE, Agent, blank_request, build_step, step_key
 from ...rules.base import Candidates
-from ..reference.online import PARTICLES, in_batches
+from ..reference.online import PARTICLES, run_in_batches
 from ..reference.shared_histories import shared_histories
 from .experiment import Cell
 
@@ -44,7 +44,7 @@ def fidelity(
         world, shared.steps, shared.candidates, shared.seed, first, count, particles
     )
     inputs = _keys(shared.seed, first, count), trace
-    chosen = np.asarray(in_batches(_choices(agent, cell.steps), inputs, count))
+    chosen = np.asarray(run_in_batches(_choices(agent, cell.steps), inputs, count))
     bought = np.take_along_axis(gains, chosen[..., None], axis=2)[..., 0]
     return {"bought": bought.sum(1), "best": gains.max(2).sum(1)}
 

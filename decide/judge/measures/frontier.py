@@ -63,7 +63,7 @@ class Option(NamedTuple):
         return f"{self.posterior}{size} k={self.refine}"
 
 
-class Asked(NamedTuple):
+class WantedSpecs(NamedTuple):
     """Specs that records are looked up by."""
 
     model: str
@@ -104,7 +104,7 @@ def same_model(one: str, other: str) -> bool:
         return False
 
 
-def _option_of(row: Record, asked: Asked) -> Option | None:
+def _option_of(row: Record, asked: WantedSpecs) -> Option | None:
     """A record as an option; None if it is of something else or lacks a measure.
 
     Live runs under a deadline already used less when time was short, and refining between events is
@@ -126,7 +126,7 @@ def _option_of(row: Record, asked: Asked) -> Option | None:
     )  # fmt: skip
 
 
-def comparable(rows: Iterable[Record], asked: Asked) -> list[Option]:
+def comparable_options(rows: Iterable[Record], asked: WantedSpecs) -> list[Option]:
     """Select the largest set of options with the same world, steps and measure.
 
     Worlds whose truth is the model come first.
@@ -147,7 +147,7 @@ def comparable(rows: Iterable[Record], asked: Asked) -> list[Option]:
     return groups[max(groups, key=rank)] if groups else []
 
 
-def in_order(options: list[Option], deadline: float) -> list[Option]:
+def options_in_time(options: list[Option], deadline: float) -> list[Option]:
     """Select the options that met a deadline where they were measured.
 
     options: to select from.
@@ -158,7 +158,7 @@ def in_order(options: list[Option], deadline: float) -> list[Option]:
     return sorted(fitting, key=lambda option: (-option.worth, option.p99))
 
 
-def choose(options: list[Option], deadline: float, timed: Callable[[Option], float]) -> Pick:
+def choose_option(options: list[Option], deadline: float, timed: Callable[[Option], float]) -> Pick:
     """Choose the best option that meets a deadline there and here, or the cheapest if none does.
 
     options: at least one.
@@ -167,7 +167,7 @@ def choose(options: list[Option], deadline: float, timed: Callable[[Option], flo
         UsageError for an option that cannot be built.
     Returns: the option with the times it was chosen by.
     """
-    fitting = in_order(options, deadline)
+    fitting = options_in_time(options, deadline)
     slow: list[tuple[Option, float]] = []
 
     def picked(option: Option, p99: float) -> Pick:
@@ -187,7 +187,7 @@ def choose(options: list[Option], deadline: float, timed: Callable[[Option], flo
     return picked(cheapest, known[cheapest] if cheapest in known else timed(cheapest))
 
 
-def p99_here(agent: Agent, given: int = 0) -> float:
+def measure_p99(agent: Agent, given: int = 0) -> float:
     """Measure the p99 of decide + learn on this machine, with the programs of the run.
 
     agent: to time.

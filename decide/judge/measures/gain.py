@@ -20,7 +20,7 @@ from ....posteriors.parts.unknowns import unknowns_of
 from ....posteriors.parts.vmap_last import vmap_last
 from ...loop.core.program_cache import cached_program
 from ..reference.likelihood import CHUNK, history_log_likelihood
-from ..reference.online import Reference, in_batches, judge_key, judge_seeds, judged
+from ..reference.online import Reference, judge_key, judge_program_name, judge_seeds, run_in_batches
 
 SAMPLES = 2000
 """L of ACE and VNMC."""
@@ -72,7 +72,7 @@ def own_log_likelihood(model, truth, actions, observations) -> np.ndarray:
     Returns: `[N, T]` nats.
     """
     inputs = truth, actions, observations
-    return np.asarray(in_batches(_own(model), inputs, len(truth)), float)
+    return np.asarray(run_in_batches(_own(model), inputs, len(truth)), float)
 
 
 @lru_cache(maxsize=32)
@@ -89,10 +89,10 @@ def _own(model: Model):
 
         return jax.lax.scan(turn, model.init_stats(), (truth, actions, observations))[1]
 
-    return jax.jit(cached_program(jax.vmap(run), judged(model, "own")))
+    return jax.jit(cached_program(jax.vmap(run), judge_program_name(model, "own")))
 
 
-def bounds(
+def gain_bounds(
     model: Model,
     key: Array,
     truth: np.ndarray,
@@ -115,7 +115,7 @@ def bounds(
     assert ref.draws is not None
     seeds = judge_seeds(key, len(truth))
     inputs = seeds, truth, actions, observations, ref.draws.values, ref.draws.log_weights
-    out = in_batches(_bounds(model, samples), inputs, len(truth))
+    out = run_in_batches(_bounds(model, samples), inputs, len(truth))
     return Bounds(*(np.asarray(x, float) for x in out))
 
 
@@ -153,7 +153,7 @@ def _bounds(model: Model, samples: int):
 
     many = cached_program(
         lambda *histories: jax.lax.map(lambda h: run(*h), histories),
-        judged(model, f"bounds {samples}"),
+        judge_program_name(model, f"bounds {samples}"),
     )
     return jax.jit(many)
 
@@ -237,7 +237,7 @@ class Contrastive(NamedTuple):
     cap: float
 
 
-def contrastive(
+def contrastive_bounds(
     model: Model,
     key: Array,
     truth: np.ndarray,
@@ -256,7 +256,7 @@ def contrastive(
     Returns: bounds of each history, and their cap.
     """
     inputs = judge_seeds(key, len(truth)), truth, actions, observations
-    lower, upper = in_batches(_contrastive(model, contrasts), inputs, len(truth))
+    lower, upper = run_in_batches(_contrastive(model, contrasts), inputs, len(truth))
     return Contrastive(lower.astype(float), upper.astype(float), float(np.log(contrasts + 1)))
 
 
@@ -283,6 +283,6 @@ def _contrastive(model: Model, contrasts: int):
 
     many = cached_program(
         lambda *histories: jax.lax.map(lambda h: run(*h), histories),
-        judged(model, f"contrastive {contrasts}"),
+        judge_program_name(model, f"contrastive {contrasts}"),
     )
     return jax.jit(many)

@@ -25,7 +25,7 @@ from ...loop.core.step import Agent
 from ...rules.base import as_draws
 from ...rules.proposers import uniform_actions
 from ..reference.likelihood import unit_event
-from ..reference.online import in_batches
+from ..reference.online import run_in_batches
 
 ANCHORS = 2
 TESTS = 64
@@ -50,13 +50,13 @@ def joint_divergence(
     Returns: `[N, taus]`, mean over blocks of log P*(y) - log E_belief prod p(y_t), nats a block.
     """
     keys = jax.random.split(key, len(trace.action))
-    many = compiled_divergence(agent, world, trace.action.shape[1], taus)
+    many = compile_divergence(agent, world, trace.action.shape[1], taus)
     inputs = keys, states, trace.truth[:, -1], trace.action, trace.observation
-    return np.asarray(in_batches(many, inputs, len(trace.action)), float)
+    return np.asarray(run_in_batches(many, inputs, len(trace.action)), float)
 
 
 @lru_cache(maxsize=32)
-def compiled_divergence(agent: Agent, world: World, steps: int, taus: tuple[int, ...]):
+def compile_divergence(agent: Agent, world: World, steps: int, taus: tuple[int, ...]):
     """Compile the divergence of many runs, once an agent.
 
     agent: that learnt.
@@ -90,8 +90,10 @@ def compiled_divergence(agent: Agent, world: World, steps: int, taus: tuple[int,
 
             keys = jax.random.split(answer_key, max(taus))
             _, ys = jax.lax.scan(answer, true_stats, (keys, anchors[pick]))
-            own = running(truth_model, truth[:, None], anchors, pick, ys, true_stats)[:, 0]
-            logs = running(model, draws.values.T, anchors, pick, ys, stats)
+            own = running_log_likelihood(
+                truth_model, truth[:, None], anchors, pick, ys, true_stats
+            )[:, 0]
+            logs = running_log_likelihood(model, draws.values.T, anchors, pick, ys, stats)
             mixed = jax.nn.logsumexp(draws.log_weights[None, :] + logs, axis=1)
             return (own - mixed)[np.asarray(taus) - 1]
 
@@ -101,7 +103,7 @@ def compiled_divergence(agent: Agent, world: World, steps: int, taus: tuple[int,
     return jax.jit(jax.vmap(run))
 
 
-def running(
+def running_log_likelihood(
     model: Model, particles: Array, anchors: Array, pick: Array, ys: Array, stats: Any
 ) -> Array:
     """Compute the log likelihood of the first 1, 2, ... T rows.

@@ -38,7 +38,7 @@ class Timing(NamedTuple):
     """Compilations after the warm-up."""
 
 
-class Lived(NamedTuple):
+class LiveRuns(NamedTuple):
     """Live runs."""
 
     timing: Timing
@@ -48,7 +48,9 @@ class Lived(NamedTuple):
     """`[N, T]`."""
 
 
-def calls(world: World) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
+def compile_world(
+    world: World,
+) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
     """Compile a world's part of a run.
 
     world: that answers.
@@ -79,7 +81,7 @@ def calls(world: World) -> tuple[Callable[..., Any], Callable[..., Any], Callabl
 
 def live_runs(
     agent: Agent, world: World, steps: int, seed: int, runs: int, first: int = 0
-) -> Lived:
+) -> LiveRuns:
     """Run an agent live, on the seeds of the rollout; the first run is repeated as a warm-up.
 
     agent: that acts.
@@ -93,7 +95,7 @@ def live_runs(
     live = build_live(agent)
     before = live.traces()
     blank = jax.tree.map(np.asarray, blank_request(agent))
-    begin, context, answer = calls(world)
+    begin, context, answer = compile_world(world)
     think = build_background_refine(agent) if agent.think else None
     decide, learn, thought, actions, observations = [], [], [], [], []
     with pause_gc():
@@ -129,7 +131,7 @@ def live_runs(
         live.traces() - before,
     )
     shape = (runs, steps)
-    return Lived(
+    return LiveRuns(
         timing,
         np.asarray(actions[steps:]).reshape(*shape, -1),
         np.asarray(observations[steps:]).reshape(*shape, *np.shape(observations[0])),

@@ -26,7 +26,7 @@ LEAST_SHARE = 0.01
 """Below this share of the log, a few weights carry the estimate."""
 
 
-class Estimate(NamedTuple):
+class ValueEstimate(NamedTuple):
     """A value with its standard error and 95 % interval, in units of reward an event."""
 
     value: float
@@ -35,7 +35,7 @@ class Estimate(NamedTuple):
     high: float
 
 
-class Verdict(NamedTuple):
+class OffPolicyVerdict(NamedTuple):
     """Whether the estimates can be believed."""
 
     believe: bool
@@ -46,21 +46,21 @@ class Verdict(NamedTuple):
 class Evaluation(NamedTuple):
     """Estimates of the value of a rule."""
 
-    ips: Estimate
-    snips: Estimate
-    dr: Estimate | None
+    ips: ValueEstimate
+    snips: ValueEstimate
+    dr: ValueEstimate | None
     """None without reward predictions."""
-    logged: Estimate
+    logged: ValueEstimate
     """The log's own mean reward."""
     events: int
     """n."""
     ess: float
     """Effective sample size of the importance weights, (sum w)^2 / sum w^2."""
-    weight: Estimate
+    weight: ValueEstimate
     """Mean importance weight; 1 in expectation if the log is right."""
     heaviest: float
     """Largest weight."""
-    verdict: Verdict
+    verdict: OffPolicyVerdict
 
 
 @dataclass
@@ -135,31 +135,33 @@ class OffPolicy:
         )
 
 
-def _verdict(events: int, ess: float, weight: Estimate) -> Verdict:
+def _verdict(events: int, ess: float, weight: ValueEstimate) -> OffPolicyVerdict:
     """Whether the weights can carry an estimate at all."""
     least = max(LEAST_SAMPLES, LEAST_SHARE * events)
     if ess < least:
-        return Verdict(
+        return OffPolicyVerdict(
             False,
             f"the weights leave an effective sample of {ess:.0f} of {events} events, below "
             f"{least:.0f}: the log hardly ever did what the rule would do",
         )
     if abs(weight.value - 1) > max(Z_ALARM * weight.se, ROUNDING):
-        return Verdict(
+        return OffPolicyVerdict(
             False,
             f"the weights average {weight.value:.3f} +- {weight.se:.3f}, which is not 1: the "
             "logged propensities are wrong, or the log never tries some of what the rule would do",
         )
-    return Verdict(True, f"the weights leave an effective sample of {ess:.0f} of {events} events")
+    return OffPolicyVerdict(
+        True, f"the weights leave an effective sample of {ess:.0f} of {events} events"
+    )
 
 
-def _mean(n: int, total: float, squares: float) -> Estimate:
+def _mean(n: int, total: float, squares: float) -> ValueEstimate:
     """The mean of n terms from their sum and sum of squares."""
     value = total / n
     variance = max(squares / n - value**2, 0.0) * n / max(n - 1, 1)
     return _interval(value, float(np.sqrt(variance / n)))
 
 
-def _interval(value: float, se: float) -> Estimate:
+def _interval(value: float, se: float) -> ValueEstimate:
     """A value with a normal 95 % interval."""
-    return Estimate(value, se, value - Z95 * se, value + Z95 * se)
+    return ValueEstimate(value, se, value - Z95 * se, value + Z95 * se)

@@ -57,7 +57,7 @@ def _exchangeable(model: Model) -> bool:
     return not model.latent and not jax.tree.leaves(model.init_stats())
 
 
-def disagreement(
+def order_disagreement(
     agent: Agent, encoder: Encoder, records: Iterable[Record], key: Array, orders: int
 ) -> Disagreement | None:
     """Compare random orders of a log's first events.

@@ -35,7 +35,7 @@ class Change:
     """Whether runs were compared one by one."""
 
 
-def difference(before: Any, after: Any) -> Change:
+def paired_change(before: Any, after: Any) -> Change:
     """Compare two means run by run, with Student's interval.
 
     before: `[N]`, one a run.
@@ -53,7 +53,7 @@ def difference(before: Any, after: Any) -> Change:
     )
 
 
-def apart(before: Mean, after: Mean) -> Change:
+def unpaired_change(before: Mean, after: Mean) -> Change:
     """Compare two means by their standard errors, as of independent runs.
 
     before: mean and standard error.

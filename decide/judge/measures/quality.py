@@ -19,12 +19,12 @@ from ....streams.worlds.registry import build_world
 from ...loop.core.agent import build_agent
 from ...loop.core.rollout import Trace, roll_out
 from ...loop.core.step import Agent
-from ..reference.online import PARTICLES, in_batches, kind, reference
+from ..reference.online import PARTICLES, compute_reference, reference_kind, run_in_batches
 from .alarm_rates import measure_alarms
-from .baseline_cache import remembered
+from .baseline_cache import recall_baseline
 from .experiment import Cell, shape_of
 from .fidelity import fidelity
-from .gain import bounds, contrastive, exact_gain, own_log_likelihood
+from .gain import contrastive_bounds, exact_gain, gain_bounds, own_log_likelihood
 from .joint import joint_divergence
 from .regret import regrets
 
@@ -46,7 +46,7 @@ class Wanted:
 
     samples: int = 2000
     """Draws behind the bounds."""
-    reference: int = PARTICLES
+    compute_reference: int = PARTICLES
     """Particles of the judge's own inference."""
     spce: int | None = None
     """L of sPCE and sNMC."""
@@ -66,11 +66,11 @@ def agent_and_world(cell: Cell) -> tuple[Agent, World]:
     Raises: UsageError if one cannot be built.
     """
     # Cells that differ in their runs alone share an agent, and so its programs.
-    return built(shape_of(cell))
+    return build_cell(shape_of(cell))
 
 
 @lru_cache(maxsize=64)
-def built(cell: Cell) -> tuple[Agent, World]:
+def build_cell(cell: Cell) -> tuple[Agent, World]:
     """Build the agent and world of a cell without its runs, once.
 
     cell: as `shape_of` returns it.
@@ -108,12 +108,12 @@ def quality(cell: Cell, first: int, count: int, wanted: Wanted) -> dict[str, Any
     """
     agent, world = agent_and_world(cell)
     asked = f"{first} {count} {wanted}"
-    return remembered(
-        cell, agent, world.name, asked, lambda: judged(agent, world, cell, first, count, wanted)
+    return recall_baseline(
+        cell, agent, world.name, asked, lambda: judge_runs(agent, world, cell, first, count, wanted)
     )
 
 
-def judged(
+def judge_runs(
     agent: Agent, world: World, cell: Cell, first: int, count: int, wanted: Wanted
 ) -> dict[str, Any]:
     """Roll a cell out and measure its runs, without the cache."""
@@ -123,11 +123,11 @@ def judged(
         agent, world, cell.steps, cell.seed, count, first, settle=wanted.settle,
         probed=wanted.gain and promises,
     )  # fmt: skip
-    runs = measured(agent, world, cell, states, trace, first, wanted)
+    runs = measure_runs(agent, world, cell, states, trace, first, wanted)
     return runs if promises else {name: runs[name] for name in runs if name not in PROMISES}
 
 
-def measured(
+def measure_runs(
     agent: Agent, world: World, cell: Cell, states: Any, trace: Trace, first: int, wanted: Wanted
 ) -> dict[str, Any]:
     """Measure runs that were rolled out or came from live runs.
@@ -156,7 +156,7 @@ def measured(
             found["joint"] = joint_divergence(
                 agent, world, states, trace, jax.random.fold_in(key, 3), wanted.joint
             )
-        if wanted.fidelity and kind(world.model) != "none":
+        if wanted.fidelity and reference_kind(world.model) != "none":
             found |= fidelity(agent, world, cell, first, count, wanted.reference)
     return found | regrets(world, trace) | measure_alarms(trace)
 
@@ -171,14 +171,14 @@ def _gain(world: World, cell: Cell, trace: Trace, key: Array, wanted: Wanted) ->
     """Gain of each run, with predicted and realised gain of each decision."""
     model = world.model
     assert model is not None
-    which = kind(model)
+    which = reference_kind(model)
     if which == "none":
         return {}
     if which == "sampled" and not wanted.samples:
         low = _contrasts(model, trace, key, wanted)
         return low | {"lower": low["spce"], "upper": low["snmc"]}
     past = trace.action, trace.observation, trace.probe_action, trace.probe_observation
-    ref = reference(model, jax.random.fold_in(key, 0), *past, particles=wanted.reference)
+    ref = compute_reference(model, jax.random.fold_in(key, 0), *past, particles=wanted.reference)
     own = own_log_likelihood(model, trace.truth, trace.action, trace.observation)
     aside = _probe_log_likelihood(model, trace)
     found: dict[str, Any] = {
@@ -187,7 +187,7 @@ def _gain(world: World, cell: Cell, trace: Trace, key: Array, wanted: Wanted) ->
     }
     if which == "sampled":
         truth = trace.truth[:, -1]
-        made = bounds(
+        made = gain_bounds(
             model,
             jax.random.fold_in(key, 1),
             truth,
@@ -209,7 +209,7 @@ def _contrasts(model: Model, trace: Trace, key: Array, wanted: Wanted) -> dict[s
     """sPCE and sNMC of each run."""
     assert wanted.spce is not None
     past = trace.truth[:, -1], trace.action, trace.observation
-    made = contrastive(model, jax.random.fold_in(key, 2), *past, wanted.spce)
+    made = contrastive_bounds(model, jax.random.fold_in(key, 2), *past, wanted.spce)
     return {"spce": made.lower, "snmc": made.upper}
 
 
@@ -217,7 +217,7 @@ def _probe_log_likelihood(model: Any, trace: Trace) -> np.ndarray:
     """`[N, T]` log probability, under the truth, of each probe's answer."""
     past = trace.truth, trace.action, trace.observation
     inputs = *past, trace.probe_action, trace.probe_observation
-    return np.asarray(in_batches(_probe(model), inputs, len(trace.action)), float)
+    return np.asarray(run_in_batches(_probe(model), inputs, len(trace.action)), float)
 
 
 @lru_cache(maxsize=32)

@@ -6,7 +6,7 @@ detects a belief that ignores the data.
 Sources: Talts, Betancourt, Simpson, Vehtari and Gelman (2018); Modrák et al. (2023) for functions
 of the data; Säilynoja, Bürkner and Vehtari (2022) for the shapes of rank histograms.
 
-See also: gain_calibration.py for the beliefs.
+See also: rank_calibration.py for the beliefs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NOTICEABLE = 4.0
 """Standard errors from which a shape is called by its name."""
 
 
-class Verdict(NamedTuple):
+class RankVerdict(NamedTuple):
     """Test of the ranks of one quantity."""
 
     counts: np.ndarray
@@ -52,7 +52,7 @@ class Verdict(NamedTuple):
         return "too sure" if self.wide > 0 else "too unsure"
 
 
-def ranked(key: Array, truth: Array, draws: Array) -> Array:
+def rank_truth(key: Array, truth: Array, draws: Array) -> Array:
     """Rank the truth among draws; equal draws count as below with equal chances of all places.
 
     key: random key for ties.
@@ -68,7 +68,7 @@ def ranked(key: Array, truth: Array, draws: Array) -> Array:
     return (below + jax.random.randint(key, own.shape, 0, ties + 1)).astype(jnp.int32)
 
 
-def taken(key: Array, draws: Draws, count: int, distinct: bool) -> Array:
+def take_draws(key: Array, draws: Draws, count: int, distinct: bool) -> Array:
     """Take draws from a belief by weight, in random order.
 
     key: random key.
@@ -88,7 +88,7 @@ def taken(key: Array, draws: Draws, count: int, distinct: bool) -> Array:
     return draws.values[picked]
 
 
-def verdict(ranks: np.ndarray, draws: int, bins: int) -> Verdict:
+def judge_ranks(ranks: np.ndarray, draws: int, bins: int) -> RankVerdict:
     """Test whether ranks are uniform, by Pearson's chi-square on equal bins.
 
     The chi-square approximation is close from five expected runs a bin on.
@@ -109,4 +109,4 @@ def verdict(ranks: np.ndarray, draws: int, bins: int) -> Verdict:
     square = np.square(every)
     off = apart.mean() / np.sqrt(square.mean() / runs)
     wide = (np.square(apart).mean() - square.mean()) / (square.std() / np.sqrt(runs))
-    return Verdict(counts, p, float(off), float(wide))
+    return RankVerdict(counts, p, float(off), float(wide))

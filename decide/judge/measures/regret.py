@@ -14,7 +14,7 @@ from ....streams.worlds.base import World
 from ...loop.core.rollout import Trace
 from ...rules.rewards import expected_reward
 from ..reference.likelihood import unit_event
-from ..reference.online import in_batches
+from ..reference.online import run_in_batches
 
 
 def regrets(world: World, trace: Trace) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def regrets(world: World, trace: Trace) -> dict[str, Any]:
     if model is None or not provides(model, "reward"):
         return {}
     inputs = trace.truth, trace.action, trace.observation, trace.features
-    lost, uniform = in_batches(_regret(model), inputs, len(trace.action))
+    lost, uniform = run_in_batches(_regret(model), inputs, len(trace.action))
     return {"regret": np.asarray(lost, float), "uniform": np.asarray(uniform, float)}
 
 

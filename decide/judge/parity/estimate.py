@@ -23,7 +23,7 @@ from ....posteriors.errors import UsageError
 from ....posteriors.parts.unknowns import unknowns_of
 from ....posteriors.registry import build_posterior, options_class, takes_option
 from ....posteriors.targets.base import Target, target_events
-from .moments import numbers_of
+from .moments import quantity_values
 
 BELIEFS = 50
 """Beliefs that moments are averaged over."""
@@ -46,7 +46,7 @@ class Effort:
     seed: int = 0
 
 
-class Turns(NamedTuple):
+class Schedule(NamedTuple):
     """What happens in turn, `[T, ...]`: an event (weight 0: none), `trips` refine steps, and
     whether the belief counts. Arrays of NumPy, of JAX inside a trace."""
 
@@ -57,7 +57,7 @@ class Turns(NamedTuple):
     counts: Any
 
 
-class Estimate(NamedTuple):
+class MomentEstimate(NamedTuple):
     """first, second `[R, Q]`: each run's mean, and mean square about a given centre.
 
     work: evaluations of one event's likelihood a run. refines: steps a run. unhealthy: share of
@@ -73,7 +73,7 @@ class Estimate(NamedTuple):
     compile: float
 
 
-def _turns_of(target: Target, effort: Effort, refines: bool) -> Turns:
+def _schedule_of(target: Target, effort: Effort, refines: bool) -> Schedule:
     """The turns of one run. refines: whether there is anything to refine."""
     actions, observations = target_events(target)
     weight = np.ones(len(actions))
@@ -97,7 +97,7 @@ def _turns_of(target: Target, effort: Effort, refines: bool) -> Turns:
     last = np.diff(np.linspace(0, late, beliefs + 1).astype(int))
     none = np.zeros((beliefs, *actions.shape[1:])), np.zeros((beliefs, *observations.shape[1:]))
     trips = np.concatenate([trips, last]) if refines else np.zeros(len(trips) + beliefs, int)
-    return Turns(
+    return Schedule(
         np.concatenate([actions, none[0]]),
         np.concatenate([observations, none[1]]),
         np.concatenate([weight, np.zeros(beliefs)]),
@@ -122,19 +122,21 @@ def _posterior_for(text: str, target: Target, effort: Effort) -> Posterior:
     return build_posterior(text, target, wanted)
 
 
-def estimate(target: Target, text: str, effort: Effort, centre: np.ndarray) -> Estimate:
+def estimate_moments(
+    target: Target, text: str, effort: Effort, centre: np.ndarray
+) -> MomentEstimate:
     """Run a backend, given as typed, `effort.runs` times. centre `[Q]`: of the mean squares.
 
     Raises UsageError where the backend cannot handle the target.
     """
     posterior = _posterior_for(text, target, effort)
-    turns = _turns_of(target, effort, bool(options_class(text).refine))
+    turns = _schedule_of(target, effort, bool(options_class(text).refine))
     begun = time.perf_counter()
     keys = jax.random.split(jax.random.key(effort.seed), effort.runs)
     given = jax.tree.map(jnp.asarray, (turns, np.asarray(centre)))
     program = jax.jit(lambda keys, given: jax.lax.map(lambda k: run(k, *given), keys))
 
-    def run(key: Array, turns: Turns, centre: Array) -> Any:
+    def run(key: Array, turns: Schedule, centre: Array) -> Any:
         return _one_run(target, posterior, key, turns, centre)
 
     compiled = program.lower(keys, given).compile()
@@ -142,7 +144,7 @@ def estimate(target: Target, text: str, effort: Effort, centre: np.ndarray) -> E
     first, second, work, sick = (np.asarray(x, float) for x in compiled(keys, given))
     done = time.perf_counter()
     counted = max(int(turns.trips[turns.counts].sum()), 1)
-    return Estimate(
+    return MomentEstimate(
         first,
         second,
         float(work.mean()),
@@ -154,12 +156,12 @@ def estimate(target: Target, text: str, effort: Effort, centre: np.ndarray) -> E
 
 
 def _one_run(
-    target: Target, posterior: Posterior, key: Array, turns: Turns, centre: Array
+    target: Target, posterior: Posterior, key: Array, turns: Schedule, centre: Array
 ) -> tuple[Array, Array, Array, Array]:
     """(mean [Q], mean square about `centre` [Q], evaluations, unhealthy steps that count)."""
     kind = jnp.result_type(float)
 
-    def turn(carry: Any, item: tuple[Array, Turns]) -> tuple[Any, None]:
+    def turn(carry: Any, item: tuple[Array, Schedule]) -> tuple[Any, None]:
         state, first, second, work, sick = carry
         index, now = item
         absorb_key, refine_key, belief_key = jax.random.split(jax.random.fold_in(key, index), 3)
@@ -212,7 +214,7 @@ def _belief_moments(
         values, weights = belief.values, jnp.exp(belief.log_weights)
     else:
         raise UsageError("a belief that only its own rule reads has no moments to compare")
-    found = jax.vmap(lambda u: numbers_of(target, u))(values)
+    found = jax.vmap(lambda u: quantity_values(target, u))(values)
     shares = jnp.full(len(values), 1 / len(values)) if weights is None else weights
     return shares @ found, shares @ jnp.square(found - centre[None, :])
 

@@ -33,10 +33,10 @@ class Moments(NamedTuple):
     sd: np.ndarray
     mean_error: np.ndarray
     variance_error: np.ndarray
-    labels: tuple[str, ...]
+    quantity_labels: tuple[str, ...]
 
 
-class Verdict(NamedTuple):
+class MomentVerdict(NamedTuple):
     """worst, median: |difference of means| in reference standard deviations, over quantities.
 
     label: the worst one's. sd_ratio: the one furthest from 1. noise: the largest standard error
@@ -55,7 +55,7 @@ class Verdict(NamedTuple):
     passed: bool
 
 
-def shapes(target: Target) -> dict[str, tuple[int, ...]]:
+def quantity_shapes(target: Target) -> dict[str, tuple[int, ...]]:
     """Names and shapes of a target's quantities, in the order of the names."""
     unknowns = unknowns_of(target)
     start = jax.ShapeDtypeStruct((unknowns.size,), unknowns.dtype)
@@ -64,23 +64,23 @@ def shapes(target: Target) -> dict[str, tuple[int, ...]]:
     return {name: tuple(made[name].shape) for name in sorted(made)}
 
 
-def labels(target: Target) -> tuple[str, ...]:
+def quantity_labels(target: Target) -> tuple[str, ...]:
     """A name for every number: `beta[2]`, counted from 1 as in the collections."""
     found = []
-    for name, shape in shapes(target).items():
+    for name, shape in quantity_shapes(target).items():
         for place in np.ndindex(shape):
             inside = ",".join(str(i + 1) for i in place)
             found.append(f"{name}[{inside}]" if inside else name)
     return tuple(found)
 
 
-def numbers_of(target: Target, u: Array) -> Array:
+def quantity_values(target: Target, u: Array) -> Array:
     """The quantities `[Q]` of `u [D]`, in the order of the labels."""
     made = target.quantities(unknowns_of(target).constrain(u))
     return jnp.concatenate([jnp.ravel(made[name]) for name in sorted(made)])
 
 
-def moments_of(values: Any, names: tuple[str, ...], size: Any = None) -> Moments:
+def compute_moments(values: Any, names: tuple[str, ...], size: Any = None) -> Moments:
     """Moments of draws `[n, Q]`, with the errors of `size` (n unless given) independent ones."""
     values = np.asarray(values, float)
     n = np.asarray(len(values) if size is None else size, float)
@@ -89,7 +89,7 @@ def moments_of(values: Any, names: tuple[str, ...], size: Any = None) -> Moments
     return Moments(mean, sd, sd / np.sqrt(n), square.std(0) / np.sqrt(n), names)
 
 
-def told(truth: ReferenceMoments, names: tuple[str, ...]) -> Moments:
+def published_moments(truth: ReferenceMoments, names: tuple[str, ...]) -> Moments:
     """Reference moments that come without draws.
 
     The error of the variance is not told: it is taken as of as many draws as the mean's error says
@@ -100,7 +100,7 @@ def told(truth: ReferenceMoments, names: tuple[str, ...]) -> Moments:
     return Moments(mean, sd, error, 2 * sd * error, names)
 
 
-def verdict(reference: Moments, first: Any, second: Any) -> Verdict:
+def compare_moments(reference: Moments, first: Any, second: Any) -> MomentVerdict:
     """How moments of independent runs agree with the reference.
 
     first, second `[R, Q]`: each run's mean, and mean square about the reference mean; R > 1.
@@ -127,7 +127,7 @@ def verdict(reference: Moments, first: Any, second: Any) -> Verdict:
     # A standard deviation changes by half of what its square does.
     rough = np.maximum(own / scale, own_square / (2 * np.square(scale)))
     noise = float(np.max(np.where(known, rough, 0.0)))
-    return Verdict(
+    return MomentVerdict(
         float(off.max()),
         float(np.median(off[known])),
         reference.labels[int(np.argmax(off))],

@@ -20,15 +20,23 @@ from ....posteriors.targets.base import Target, target_events
 from ....posteriors.targets.registry import build_target, find_target
 from ....streams.formats.posteriordb import PosteriorFiles, read_data, read_draws, read_moments
 from ..records.machine import device_kind, package_versions
-from .estimate import Effort, estimate
-from .moments import FALSE_ALARM, Moments, labels, moments_of, shapes, told, verdict
-from .stein import coordinates, stein
+from .estimate import Effort, estimate_moments
+from .moments import (
+    FALSE_ALARM,
+    Moments,
+    compare_moments,
+    compute_moments,
+    published_moments,
+    quantity_labels,
+    quantity_shapes,
+)
+from .stein import stein_errors, unconstrained_draws
 
 Own = Callable[[Target], tuple[Any, dict[str, Any]]]
 """Draws `[n, D]` of the judge's own in unconstrained coordinates, and what to say of them."""
 
 
-class Subject(NamedTuple):
+class ParityProblem(NamedTuple):
     """reference: None where there is none. kind: "draws", "moments", or how the judge got them.
 
     stein: the worst of Stein's identities in standard errors, None without draws; why: what is
@@ -40,38 +48,40 @@ class Subject(NamedTuple):
     target: Target
     reference: Moments | None
     kind: str
-    stein: float | None
+    stein_errors: float | None
     why: str | None
 
 
-def target_of(source: PosteriorFiles, models: Path | None, spec: str | None) -> Target:
+def load_target(source: PosteriorFiles, models: Path | None, spec: str | None) -> Target:
     """The target of a posterior in a collection; raises UsageError where its model is not there."""
     made = find_target(source.name, source.model, models, spec)
     data = read_data(source, getattr(made, "file", ""))
     return build_target(source.name, made, data)
 
 
-def subject_of(source: PosteriorFiles, target: Target, own: Own | None = None) -> Subject:
+def load_problem(source: PosteriorFiles, target: Target, own: Own | None = None) -> ParityProblem:
     """With reference draws if the collection has some, else its moments, else draws by `own`.
 
     own: asked for draws to test Stein's identities on where the collection has moments alone, too.
     """
     u, said, why = None, {}, None
-    names = labels(target)
+    names = quantity_labels(target)
     if source.draws is not None:
         draws = read_draws(source.draws)
-        u, kind = coordinates(target, draws), "draws"
-        flat = [np.asarray(draws[name]).reshape(len(u), -1) for name in shapes(target)]
-        reference = moments_of(np.hstack(flat), names)
+        u, kind = unconstrained_draws(target, draws), "draws"
+        flat = [np.asarray(draws[name]).reshape(len(u), -1) for name in quantity_shapes(target)]
+        reference = compute_moments(np.hstack(flat), names)
     else:
         if own is not None:
             u, said = own(target)
             why = said.get("why")
         kind = said.get("kind", "none")
-        reference = own_moments(target, u, said) if u is not None and why is None else None
+        reference = reference_moments(target, u, said) if u is not None and why is None else None
         if source.truth is not None:
             reference, kind = (
-                told(read_moments(source.truth, tuple(shapes(target))), names),
+                published_moments(
+                    read_moments(source.truth, tuple(quantity_shapes(target))), names
+                ),
                 "moments",
             )
     if reference is not None and len(reference.mean) != len(names):
@@ -79,25 +89,27 @@ def subject_of(source: PosteriorFiles, target: Target, own: Own | None = None) -
             f"{source.name}: {len(reference.mean)} reference numbers for the {len(names)} "
             f"quantities of its model"
         )
-    worst = stein(target, u).worst if u is not None and len(u) > 1 else None
-    return Subject(source.name, type(target).__name__, target, reference, kind, worst, why)
+    worst = stein_errors(target, u).worst if u is not None and len(u) > 1 else None
+    return ParityProblem(source.name, type(target).__name__, target, reference, kind, worst, why)
 
 
-def own_moments(target: Target, u: Any, said: dict[str, Any]) -> Moments:
+def reference_moments(target: Target, u: Any, said: dict[str, Any]) -> Moments:
     """Moments of the judge's own draws `[n, D]`, as certain as their effective number is."""
-    from .moments import numbers_of
+    from .moments import quantity_values
 
-    values = jax.jit(jax.vmap(lambda v: numbers_of(target, v)))(u)
-    return moments_of(values, labels(target), said.get("ess"))
+    values = jax.jit(jax.vmap(lambda v: quantity_values(target, v)))(u)
+    return compute_moments(values, quantity_labels(target), said.get("ess"))
 
 
-def judged(subject: Subject, text: str, refine: int | None, effort: Effort) -> dict[str, Any]:
+def judge_posterior(
+    subject: ParityProblem, text: str, refine: int | None, effort: Effort
+) -> dict[str, Any]:
     """The record of one backend on one target. refine: what the row is called by."""
     reference = subject.reference
-    count = len(labels(subject.target))
+    count = len(quantity_labels(subject.target))
     centre = reference.mean if reference is not None else np.zeros(count)
-    found = estimate(subject.target, text, effort, centre)
-    how = None if reference is None else verdict(reference, found.first, found.second)
+    found = estimate_moments(subject.target, text, effort, centre)
+    how = None if reference is None else compare_moments(reference, found.first, found.second)
     return {
         "schema": 1,
         "target": subject.name,
@@ -123,7 +135,9 @@ def judged(subject: Subject, text: str, refine: int | None, effort: Effort) -> d
         "limit": how and how.limit,
         "false_alarm": FALSE_ALARM,
         "passed": how and how.passed,
-        "mean": dict(zip(labels(subject.target), found.first.mean(0).tolist(), strict=True)),
+        "mean": dict(
+            zip(quantity_labels(subject.target), found.first.mean(0).tolist(), strict=True)
+        ),
         "work": found.work,
         "refines": found.refines,
         "unhealthy": found.unhealthy,

@@ -18,7 +18,7 @@ from ....posteriors.base import Array
 from ....posteriors.errors import UsageError
 from ....posteriors.parts.unknowns import log_likelihood, unknowns_of
 from ....posteriors.targets.base import Target, target_events
-from .moments import shapes
+from .moments import quantity_shapes
 
 Z = 4.4
 """Standard errors allowed each: a two-sided false-alarm rate of 1e-5 an identity."""
@@ -28,7 +28,7 @@ BATCH = 50
 """Draws at once: all would hold every event beside every draw."""
 
 
-class Stein(NamedTuple):
+class SteinErrors(NamedTuple):
     """Standard errors that each identity is away from what it should be, `[D]` each.
 
     The draws are taken as independent; u is centred at their mean, which leaves both as they are.
@@ -55,9 +55,9 @@ def _log_density(target: Target, u: Array) -> Array:
     return unknowns_of(target).log_prior(u) + jnp.sum(logs)
 
 
-def coordinates(target: Target, draws: dict[str, Any]) -> np.ndarray:
+def unconstrained_draws(target: Target, draws: dict[str, Any]) -> np.ndarray:
     """Draws by quantity, `[n, ...]` each, as unconstrained coordinates `[n, D]`."""
-    wanted = shapes(target)
+    wanted = quantity_shapes(target)
     for name, shape in wanted.items():
         given = np.shape(draws[name])[1:] if name in draws else None
         if given != shape:
@@ -71,7 +71,7 @@ def coordinates(target: Target, draws: dict[str, Any]) -> np.ndarray:
     return np.asarray(made)
 
 
-def stein(target: Target, u: Any) -> Stein:
+def stein_errors(target: Target, u: Any) -> SteinErrors:
     """Both identities on draws `u [n, D]`."""
     u = np.asarray(u)
     picked = u[np.linspace(0, len(u) - 1, min(MOST, len(u))).astype(int)]
@@ -79,7 +79,7 @@ def stein(target: Target, u: Any) -> Stein:
     gradient = jax.jit(lambda u: jax.lax.map(slope_of, u, batch_size=BATCH))
     slope = np.asarray(gradient(jnp.asarray(picked)), float)
     centred = np.asarray(picked, float) - u.mean(0)
-    return Stein(_errors(slope), _errors(centred * slope + 1))
+    return SteinErrors(_errors(slope), _errors(centred * slope + 1))
 
 
 def _errors(values: np.ndarray) -> np.ndarray:

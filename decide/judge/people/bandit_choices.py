@@ -37,7 +37,7 @@ WATCH, TRUTH, ALONE = range(3)
 """Purposes folded into a problem's key."""
 
 
-class Watched(NamedTuple):
+class ProblemWorth(NamedTuple):
     """One problem, nats. chosen, best, random `[T]`: gain of the person's choice, of the best arm
     and of any at random; counted `[T]`: whether the choice was the person's. rules `[R, T]`: gain
     of what each rule would have done there. learnt `[1 + R]`: what the person and each rule, going
@@ -56,14 +56,16 @@ class Watched(NamedTuple):
     uniform: Any
 
 
-def entropy(log_weights: Array) -> Array:
+def _entropy(log_weights: Array) -> Array:
     """Entropy `[]` of normalised log weights, nats."""
     weights = jnp.exp(log_weights)
     return -jnp.sum(jnp.where(weights > 0, weights * log_weights, 0.0))
 
 
 @lru_cache(maxsize=64)
-def build_watch(model_text: str, posterior_text: str, rules: tuple[str, ...]) -> Callable[..., Any]:
+def _build_watch(
+    model_text: str, posterior_text: str, rules: tuple[str, ...]
+) -> Callable[..., Any]:
     """`run(seeds [N], actions [N, T, size], observations [N, T], weights [N, T], opening [N],
     truth [N, A]) -> Watched`, compiled, with a leading axis N."""
     model = build_model(model_text)
@@ -98,7 +100,7 @@ def build_watch(model_text: str, posterior_text: str, rules: tuple[str, ...]) ->
     def ends(start: Belief, end: Belief, gained: Array) -> Array:
         """Nats learnt. Of an exact Gaussian it is what was promised, whatever was seen."""
         if isinstance(end, Draws) and isinstance(start, Draws):
-            return entropy(start.log_weights) - entropy(end.log_weights)
+            return _entropy(start.log_weights) - _entropy(end.log_weights)
         return gained
 
     def watch(key, events: Event):
@@ -171,18 +173,20 @@ def build_watch(model_text: str, posterior_text: str, rules: tuple[str, ...]) ->
         short = jnp.max(means) - means
         regret = [jnp.sum(jnp.where(counted, short[path], 0.0)) for path in paths]
         uniform = jnp.sum(counted) * jnp.mean(short)
-        return Watched(
+        return ProblemWorth(
             chosen, best, random, counted, asked.T, jnp.stack(learnt), jnp.stack(regret), uniform
         )
 
-    def run(*given: Array) -> Watched:
+    def run(*given: Array) -> ProblemWorth:
         batch = SIDE_BY_SIDE if space.count <= FEW else None
         return jax.lax.map(lambda row: one(*row), given, batch_size=batch)
 
     return jax.jit(run)
 
 
-def watched(problems: Sequence[Problem], rules: tuple[str, ...], seed: int) -> list[Watched]:
+def value_problems(
+    problems: Sequence[Problem], rules: tuple[str, ...], seed: int
+) -> list[ProblemWorth]:
     """Each problem's worth as host arrays, in the order given.
 
     Raises UsageError naming the place of a record that does not fit the problem's model.
@@ -190,10 +194,10 @@ def watched(problems: Sequence[Problem], rules: tuple[str, ...], seed: int) -> l
     alike: dict[tuple[str, str], list[int]] = {}
     for place, problem in enumerate(problems):
         alike.setdefault((problem.model, problem.posterior), []).append(place)
-    found: dict[int, Watched] = {}
+    found: dict[int, ProblemWorth] = {}
     for (model_text, posterior_text), places in alike.items():
         model = build_model(model_text)
-        run = build_watch(model_text, posterior_text, rules)
+        run = _build_watch(model_text, posterior_text, rules)
         turns = max(len(problems[place].records) for place in places)
         for first in range(0, len(places), CHUNK):
             some = places[first : first + CHUNK]
@@ -233,4 +237,4 @@ def _arrays(
     return seeds, actions, observations, weights, opening, truth
 
 
-__all__ = ["Watched", "build_watch", "entropy", "watched"]
+__all__ = ["ProblemWorth", "_build_watch", "_entropy", "value_problems"]

@@ -44,7 +44,7 @@ SHORTEST = {"reliable": 0.8, "unreliable": 0.0}
 RULES = ("eig", "random")
 
 
-class Worth(NamedTuple):
+class TrialWorth(NamedTuple):
     """One trial, nats. chosen, best, random, waiting, counted `[T]` at each activation, counted
     where it was a click. learnt `[1 + rules]`: by the person and by each rule. known `[T]`: entropy
     after each activation."""
@@ -58,7 +58,7 @@ class Worth(NamedTuple):
     known: Any
 
 
-class Running(NamedTuple):
+class RunningDevice(NamedTuple):
     """A device at work: due `[n, K]`, when a component is yet to come on (inf where it is not)."""
 
     belief: Belief
@@ -66,15 +66,15 @@ class Running(NamedTuple):
     time: Array
 
 
-def _started(
+def _start_effects(
     devices: Devices,
     key: Array,
-    running: Running,
+    running: RunningDevice,
     graph: Array,
     node: Array,
     time: Array,
     slot: Any,
-) -> Running:
+) -> RunningDevice:
     """What an activation at `node` sets off, written into column `slot`."""
     coin_key, delay_key = jax.random.split(key)
     works = jax.random.uniform(coin_key, (devices.nodes,)) < STRENGTH
@@ -85,19 +85,19 @@ def _started(
     return running._replace(due=running.due.at[:, slot].set(due))
 
 
-def _unfolded(
+def _run_until(
     devices: Devices,
     key: Array,
-    running: Running,
+    running: RunningDevice,
     graph: Array,
     end: Array,
     first: Any,
     events: int,
-) -> Running:
+) -> RunningDevice:
     """The device until `end`, or until the last of `events` effects; columns from `first` on."""
     width = running.due.shape[1]
 
-    def turn(running: Running, row: Any) -> tuple[Running, None]:
+    def turn(running: RunningDevice, row: Any) -> tuple[RunningDevice, None]:
         key, number = row
         place = jnp.argmin(running.due)
         node, column = place // width, place % width
@@ -105,7 +105,7 @@ def _unfolded(
         cleared = running._replace(due=running.due.at[node, column].set(jnp.inf))
         belief = devices.observe(cleared.belief, time, node, jnp.ones((), bool))
         slot = (first + number) % width
-        new = _started(devices, key, cleared._replace(belief=belief), graph, node, time, slot)
+        new = _start_effects(devices, key, cleared._replace(belief=belief), graph, node, time, slot)
         new = new._replace(time=time)
         return jax.tree.map(lambda a, b: jnp.where(time < end, a, b), new, running), None
 
@@ -115,7 +115,7 @@ def _unfolded(
     return running._replace(time=jnp.where(over, end, running.time))
 
 
-def gains(devices: Devices, key: Array, belief: Belief, time: Array) -> Array:
+def click_gains(devices: Devices, key: Array, belief: Belief, time: Array) -> Array:
     """Gain `[2, n + 1]` of a click on each component and of none, by either half of the futures."""
     count = devices.nodes
     before = devices.entropy(belief, time)
@@ -137,15 +137,15 @@ def gains(devices: Devices, key: Array, belief: Belief, time: Array) -> Array:
         )
         graph = devices.graph(chosen)
         due = jnp.concatenate([late, jnp.full((count, EVENTS + 1), jnp.inf)], 1)
-        running = Running(belief, due, time)
+        running = RunningDevice(belief, due, time)
         where = jnp.minimum(node, count - 1)
         clicked = running._replace(
             belief=devices.observe(belief, time, where, jnp.zeros((), bool))
         )  # fmt: skip
-        clicked = _started(devices, click_key, clicked, graph, where, time, devices.memory)
+        clicked = _start_effects(devices, click_key, clicked, graph, where, time, devices.memory)
         running = jax.tree.map(lambda a, b: jnp.where(node < count, a, b), clicked, running)
         first = devices.memory + 1
-        running = _unfolded(devices, run_key, running, graph, time + HORIZON, first, EVENTS)
+        running = _run_until(devices, run_key, running, graph, time + HORIZON, first, EVENTS)
         return devices.entropy(running.belief, running.time)
 
     def every(key: Array) -> Array:
@@ -156,7 +156,7 @@ def gains(devices: Devices, key: Array, belief: Belief, time: Array) -> Array:
     return before - after.reshape(2, DRAWS // 2, count + 1).mean(1)
 
 
-def best_of(halves: Array) -> Array:
+def best_click_gain(halves: Array) -> Array:
     """What the best click is worth `[]`: chosen by one half of the futures, valued by the other."""
     clicks = halves[:, :-1]
     one, other = clicks[0], clicks[1]
@@ -164,7 +164,7 @@ def best_of(halves: Array) -> Array:
 
 
 @lru_cache(maxsize=8)
-def _build_worth(devices: Devices) -> Callable[..., Worth]:
+def _build_worth(devices: Devices) -> Callable[..., TrialWorth]:
     """`run(seeds [N, 2], clicks [N, T], graphs [N, n, n]) -> Worth`, compiled, with an axis N."""
 
     def watch(key: Array, clicks: Clicks) -> tuple[Belief, Any]:
@@ -172,9 +172,9 @@ def _build_worth(devices: Devices) -> Callable[..., Worth]:
             time, node, effect, valid, number = row
 
             def asked() -> tuple[Array, ...]:
-                halves = gains(devices, jax.random.fold_in(key, number), belief, time)
+                halves = click_gains(devices, jax.random.fold_in(key, number), belief, time)
                 every = halves.mean(0)
-                return every[node], best_of(halves), every[:-1].mean(), every[-1]
+                return every[node], best_click_gain(halves), every[:-1].mean(), every[-1]
 
             nothing = (jnp.zeros(()),) * 4
             worth = jax.lax.cond(valid & ~effect, asked, lambda: nothing)
@@ -186,34 +186,36 @@ def _build_worth(devices: Devices) -> Callable[..., Worth]:
         return jax.lax.scan(turn, devices.init(), rows)
 
     def alone(key: Array, informed: bool, moments: Array, graph: Array) -> Array:
-        def turn(running: Running, row: Any):
+        def turn(running: RunningDevice, row: Any):
             number, now, then = row
             rule_key, start_key, run_key = jax.random.split(jax.random.fold_in(key, number), 3)
 
             def chosen() -> Array:
                 if informed:
-                    return jnp.argmax(gains(devices, rule_key, running.belief, now).mean(0)[:-1])
+                    return jnp.argmax(
+                        click_gains(devices, rule_key, running.belief, now).mean(0)[:-1]
+                    )
                 return jax.random.randint(rule_key, (), 0, devices.nodes)
 
-            def clicked() -> Running:
+            def clicked() -> RunningDevice:
                 node = chosen()
                 belief = devices.observe(running.belief, now, node, jnp.zeros((), bool))
                 slot = number * (BETWEEN + 1) % running.due.shape[1]
                 begun = running._replace(belief=belief, time=now)
-                begun = _started(devices, start_key, begun, graph, node, now, slot)
+                begun = _start_effects(devices, start_key, begun, graph, node, now, slot)
                 first = slot + 1
-                return _unfolded(devices, run_key, begun, graph, then, first, BETWEEN)
+                return _run_until(devices, run_key, begun, graph, then, first, BETWEEN)
 
             return jax.lax.cond(now < LENGTH, clicked, lambda: running), None
 
         due = jnp.full((devices.nodes, 2 * (BETWEEN + 1)), jnp.inf)
-        running = Running(devices.init(), due, jnp.zeros(()))
+        running = RunningDevice(devices.init(), due, jnp.zeros(()))
         after = jnp.append(moments[1:], LENGTH)
         rows = jnp.arange(len(moments)), moments, jnp.minimum(after, LENGTH)
         running, _ = jax.lax.scan(turn, running, rows)
         return devices.entropy(running.belief, jnp.asarray(LENGTH))
 
-    def one(seed: Array, clicks: Clicks, graph: Array) -> Worth:
+    def one(seed: Array, clicks: Clicks, graph: Array) -> TrialWorth:
         watch_key, *keys = jax.random.split(seed_key(seed[0], seed[1]), 1 + len(RULES))
         belief, (chosen, best, random, waiting, known) = watch(watch_key, clicks)
         counted = clicks.valid & ~clicks.effect
@@ -222,7 +224,7 @@ def _build_worth(devices: Devices) -> Callable[..., Worth]:
         for key, rule in zip(keys, RULES, strict=True):
             left.append(alone(key, rule == "eig", moments, graph))
         start = devices.entropy(devices.init(), jnp.zeros(()))
-        return Worth(chosen, best, random, waiting, counted, start - jnp.stack(left), known)
+        return TrialWorth(chosen, best, random, waiting, counted, start - jnp.stack(left), known)
 
     return jax.jit(lambda *given: jax.lax.map(lambda row: one(*row), given))
 
@@ -239,12 +241,12 @@ def _arrays(trial: Trial, length: int) -> Clicks:
     return Clicks(time, node, effect, valid)
 
 
-def worth(trials: Sequence[Trial], seed: int, memory: int = 6) -> list[Worth]:
+def value_trials(trials: Sequence[Trial], seed: int, memory: int = 6) -> list[TrialWorth]:
     """Each trial's worth as host arrays, in the order given."""
     alike: dict[tuple[str, int], list[int]] = {}
     for place, trial in enumerate(trials):
         alike.setdefault((trial.delays, trial.nodes), []).append(place)
-    found: dict[int, Worth] = {}
+    found: dict[int, TrialWorth] = {}
     for (delays, nodes), places in alike.items():
         length = max(1, *(len(trials[place].records) for place in places))
         given = [_arrays(trials[place], length) for place in places]
@@ -258,7 +260,7 @@ def worth(trials: Sequence[Trial], seed: int, memory: int = 6) -> list[Worth]:
     return [found[place] for place in range(len(trials))]
 
 
-class Compared(NamedTuple):
+class EntropyComparison(NamedTuple):
     """The published observer against its authors' own figures. trial: which. apart: bits, the
     largest difference over the trial's reference times; None where more causes were possible at
     once than are worth remembering."""
@@ -267,7 +269,9 @@ class Compared(NamedTuple):
     apart: float | None
 
 
-def compared(trials: Sequence[Trial], most: int = 5, longest: int = 20) -> list[Compared]:
+def compare_entropies(
+    trials: Sequence[Trial], most: int = 5, longest: int = 20
+) -> list[EntropyComparison]:
     """Trials of at most `longest` activations that have reference entropies, by all assignments.
 
     most: causes possible at once; a trial costs n^of them for each graph.
@@ -279,7 +283,7 @@ def compared(trials: Sequence[Trial], most: int = 5, longest: int = 20) -> list[
         clicks, delay = _arrays(trial, longest), DELAYS[trial.delays]
         memory = max(1, most_causes(clicks, delay.window))
         if memory > most:
-            made.append(Compared(trial, None))
+            made.append(EntropyComparison(trial, None))
             continue
         logs = graph_log_posterior(trial.nodes, delay, SHORTEST[trial.delays], memory, clicks)
         uniform = np.log2(len(all_graphs(trial.nodes)))
@@ -289,5 +293,5 @@ def compared(trials: Sequence[Trial], most: int = 5, longest: int = 20) -> list[
             abs(float(after[np.searchsorted(times, time, "right")]) - entropy)
             for time, entropy in trial.reference
         ]
-        made.append(Compared(trial, max(apart)))
+        made.append(EntropyComparison(trial, max(apart)))
     return made

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from .bandit_choices import Watched
-from .clicks import Worth
+from .bandit_choices import ProblemWorth
+from .clicks import TrialWorth
 
 PEOPLE = "people"
 Row = dict[str, Any]
 
 
-def mean(values: np.ndarray) -> dict[str, float] | None:
+def _mean(values: np.ndarray) -> dict[str, float] | None:
     """Mean over people with its standard error, 0 of a single one; None where one is missing."""
     if not len(values) or not np.all(np.isfinite(values)):
         return None
@@ -27,30 +27,30 @@ def mean(values: np.ndarray) -> dict[str, float] | None:
     return {"mean": float(values.mean()), "se": float(se)}
 
 
-def ratio(part: np.ndarray, whole: np.ndarray) -> dict[str, float] | None:
+def ratio_over_people(part: np.ndarray, whole: np.ndarray) -> dict[str, float] | None:
     """Sum of parts over sum of wholes, with the delta method's error over people."""
     total = whole.mean() if len(whole) else 0.0
     if not np.all(np.isfinite(part)) or total <= 0:
         return None
     value = part.mean() / total
-    error = mean((part - value * whole) / total)
+    error = _mean((part - value * whole) / total)
     return {"mean": float(value), "se": error["se"] if error else 0.0}
 
 
-def from_clicks(worth: Worth) -> Watched:
+def clicks_as_choices(worth: TrialWorth) -> ProblemWorth:
     """Clicks in the terms of arms: the best click, any of them, and none."""
     asked = np.stack([worth.best, worth.random, worth.waiting])
     learnt = np.append(worth.learnt, np.nan)
     nothing = np.zeros(len(learnt))
-    return Watched(
+    return ProblemWorth(
         worth.chosen, worth.best, worth.random, worth.counted, asked, learnt, nothing, np.zeros(())
     )
 
 
-def rows(
+def summary_rows(
     people: Sequence[str],
     groups: Sequence[str],
-    watched: Sequence[Watched],
+    watched: Sequence[ProblemWorth],
     rules: Sequence[str],
     rewarded: bool,
 ) -> list[Row]:
@@ -63,7 +63,7 @@ def rows(
     made: list[Row] = []
     for group in dict.fromkeys(groups):
         of_group = [i for i, name in enumerate(groups) if name == group]
-        mine: dict[str, list[Watched]] = {}
+        mine: dict[str, list[ProblemWorth]] = {}
         for i in of_group:
             mine.setdefault(people[i], []).append(watched[i])
         mine = {who: some for who, some in mine.items() if any(w.counted.any() for w in some)}
@@ -77,19 +77,19 @@ def rows(
         for place, who in enumerate((PEOPLE, *rules)):
             gain = np.array([p["gains"][place] for p in persons])
             regret = np.array([p["regret"][place] for p in persons])
-            short = ratio(regret, uniform) if rewarded else None
+            short = ratio_over_people(regret, uniform) if rewarded else None
             made.append({
                 "group": group, "who": who, "people": len(persons), "problems": problems,
-                "choices": choices, "gain": mean(gain), "best": mean(best),
-                "share": ratio(gain, best), "random": mean(random),
-                "learnt": mean(np.array([p["learnt"][place] for p in persons])),
+                "choices": choices, "gain": _mean(gain), "best": _mean(best),
+                "share": ratio_over_people(gain, best), "random": _mean(random),
+                "learnt": _mean(np.array([p["learnt"][place] for p in persons])),
                 "regret": short and {name: 100 * value for name, value in short.items()},
-                "by_turn": by_turn([watched[i] for i in of_group], place),
+                "by_turn": _by_turn([watched[i] for i in of_group], place),
             })  # fmt: skip
     return made
 
 
-def _person(some: list[Watched]) -> Row:
+def _person(some: list[ProblemWorth]) -> Row:
     """One person's means over choices and problems."""
     counted = np.concatenate([w.counted for w in some])
 
@@ -107,7 +107,7 @@ def _person(some: list[Watched]) -> Row:
     }
 
 
-def by_turn(watched: Sequence[Watched], place: int) -> list[Row]:
+def _by_turn(watched: Sequence[ProblemWorth], place: int) -> list[Row]:
     """Mean gain of the first, second, ... choice of a problem, of the best then and of any."""
     turns = max((int(w.counted.sum()) for w in watched), default=0)
     gathered: list[list[tuple[float, float, float]]] = [[] for _ in range(turns)]

@@ -25,7 +25,7 @@ AT_ONCE = 1_000_000
 """Events times particles whose likelihoods are evaluated beside one another."""
 
 
-class Problem:
+class BatchPosterior:
     """A model with its history: actions `[N, size]`, observations `[N, ...]`, moved by nobody.
 
     log_prior, log_likelihood: `[D, S]` -> `[S]`; log_density of one `u [D]`, `[]`.
@@ -69,9 +69,9 @@ class Problem:
         return {"model": name, "history": seen, "x64": bool(jax.config.read("jax_enable_x64"))}
 
 
-def of_target(target: Target) -> Problem:
+def build_target_posterior(target: Target) -> BatchPosterior:
     """A static target with its data."""
-    return Problem(target, *target_events(target))
+    return BatchPosterior(target, *target_events(target))
 
 
 def _name_of(model: Model) -> str | None:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ....posteriors.base import Array
-from .batch_posterior import Problem
+from .batch_posterior import BatchPosterior
 
 CHAINS, WARM, DRAWS = 8, 1000, 1000
 RHAT, ESS = 1.01, 1000.0
@@ -30,7 +30,7 @@ class Chains(NamedTuple):
     why: str | None
 
 
-def chains(problem: Problem, key: Array, draws: int = DRAWS, warm: int = WARM) -> Chains:
+def run_chains(problem: BatchPosterior, key: Array, draws: int = DRAWS, warm: int = WARM) -> Chains:
     """Run chains that start where the model's prior or stated start is."""
     import blackjax
 
@@ -53,10 +53,10 @@ def chains(problem: Problem, key: Array, draws: int = DRAWS, warm: int = WARM) -
         return jax.vmap(one)(jax.random.split(run_key, CHAINS), starts)
 
     with jax.numpy_rank_promotion("allow"):  # BlackJAX relies on it
-        return examined(np.asarray(jax.jit(run)(start_key, run_key)))
+        return check_chains(np.asarray(jax.jit(run)(start_key, run_key)))
 
 
-def examined(draws: np.ndarray) -> Chains:
+def check_chains(draws: np.ndarray) -> Chains:
     """Chains `[C, n, D]` with what they fail, if anything."""
     from blackjax.diagnostics import effective_sample_size, rhat
 

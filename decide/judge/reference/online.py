@@ -47,7 +47,7 @@ class Reference(NamedTuple):
     draws: Draws | None
 
 
-def kind(model: Model) -> str:
+def reference_kind(model: Model) -> str:
     """Which reference a model gets: "linear", "enumerated", "sampled", or "none"."""
     unknowns = unknowns_of(model)
     if provides(model, "linear") and unknowns.normal:
@@ -62,7 +62,7 @@ def kind(model: Model) -> str:
 @lru_cache(maxsize=32)
 def _sampler(model: Model, steps: int, with_gains: bool, particles: int):
     """A jitted, vmapped reference run over histories of `steps` events."""
-    enumerated = kind(model) == "enumerated"
+    enumerated = reference_kind(model) == "enumerated"
     if enumerated:
         posterior, moves = build_exact(model, Exact()), 0
     else:
@@ -110,18 +110,18 @@ def _sampler(model: Model, steps: int, with_gains: bool, particles: int):
     # One history after another: thousands of particles fill the cache by themselves.
     many = cached_program(
         lambda *histories: jax.lax.map(lambda h: run(*h), histories),
-        judged(model, f"reference {steps} {with_gains} {particles}"),
+        judge_program_name(model, f"reference {steps} {with_gains} {particles}"),
     )
     return jax.jit(many)
 
 
-def judged(model: Model, what: str) -> str | None:
+def judge_program_name(model: Model, what: str) -> str | None:
     """What a program of the judge's is kept by."""
     name = model_name(model)
     return f"{what} {name}" if name else None
 
 
-def reference(
+def compute_reference(
     model: Model,
     key: Array,
     actions: np.ndarray,
@@ -136,13 +136,13 @@ def reference(
     features `[N, T, A, size]`: candidates whose reference gains are wanted. particles: of the
     sampled kind; more of them lose the truth's mode less often, at their price.
     """
-    if kind(model) == "linear":
+    if reference_kind(model) == "linear":
         return _linear(model, actions, observations, probes, probe_observations, features)
     count, steps = actions.shape[:2]
     offered = features if features is not None else np.zeros((count, steps, 0, actions.shape[2]))
     run = _sampler(model, steps, features is not None, particles)
     inputs = judge_seeds(key, count), actions, observations, probes, probe_observations, offered
-    return in_batches(run, inputs, count)
+    return run_in_batches(run, inputs, count)
 
 
 def judge_seeds(key: Array, count: int) -> np.ndarray:
@@ -160,7 +160,7 @@ def judge_key(seed: Array) -> Array:
     return jax.random.wrap_key_data(seed, impl="rbg")
 
 
-def in_batches(
+def run_in_batches(
     run: Callable[..., Any], inputs: tuple[Any, ...], count: int, size: int = BATCH
 ) -> Any:
     """`run` over the leading axis of `inputs`, at most `size` rows a call, calls of one length."""

@@ -22,10 +22,10 @@ from ....posteriors.errors import UsageError
 from ....posteriors.targets.base import Target
 from ....streams.storage.results import Store, result_key
 from ...loop.core.program_cache import SETTINGS, cache_folder, source_stamp
-from .batch_posterior import Problem, of_target
-from .nuts import DRAWS, WARM, chains
+from .batch_posterior import BatchPosterior, build_target_posterior
+from .nuts import DRAWS, WARM, run_chains
 from .online import ENUMERABLE
-from .tempered_smc import PARTICLES, tempered
+from .tempered_smc import PARTICLES, run_tempered_smc
 
 REFERENCES = "references"
 """Kind of entry, and name of the folder beside the kept programs."""
@@ -47,9 +47,9 @@ class Settings:
     method: str = "auto"
 
 
-def kept_draws(target: Target) -> tuple[np.ndarray, dict[str, Any]]:
+def target_draws(target: Target) -> tuple[np.ndarray, dict[str, Any]]:
     """Draws `[n, D]` of a target, and what is to be said of them (`made`)."""
-    return reference_draws(of_target(target), Settings(), reference_store())
+    return reference_draws(build_target_posterior(target), Settings(), reference_store())
 
 
 def reference_store() -> Store | None:
@@ -58,7 +58,7 @@ def reference_store() -> Store | None:
     return Store(str(known.with_name(REFERENCES))) if known is not None else None
 
 
-def identity(problem: Problem, settings: Settings) -> dict[str, Any] | None:
+def _identity(problem: BatchPosterior, settings: Settings) -> dict[str, Any] | None:
     """Everything that determines the draws; None where the model has no name."""
     known = problem.identity()
     if known is None:
@@ -68,26 +68,26 @@ def identity(problem: Problem, settings: Settings) -> dict[str, Any] | None:
 
 
 def reference_draws(
-    problem: Problem, settings: Settings, store: Store | None
+    problem: BatchPosterior, settings: Settings, store: Store | None
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Draws from the store, or made now and put there."""
-    known = identity(problem, settings) if store is not None else None
+    known = _identity(problem, settings) if store is not None else None
     if store is not None and known is not None:
         entry = store.read(REFERENCES, result_key(known))
         if entry is not None:
             return entry.arrays()["draws"], entry.record
     begun = time.perf_counter()
-    draws, said = made(problem, settings)
+    draws, said = make_draws(problem, settings)
     if store is not None and known is not None:
         store.commit(REFERENCES, known, said, {"draws": draws}, time.perf_counter() - begun)
     return draws, said
 
 
-def made(problem: Problem, settings: Settings) -> tuple[np.ndarray, dict[str, Any]]:
+def make_draws(problem: BatchPosterior, settings: Settings) -> tuple[np.ndarray, dict[str, Any]]:
     """Draws `[n, D]`, and of them: kind, ess (independent draws they are worth), rhat of chains,
     and why they may not be used, None if they may."""
     key = jax.random.key(settings.seed)
-    ways = {"exact": exact, "nuts": _long_enough, "smc": _by_tempering}
+    ways = {"exact": exact_draws, "nuts": _long_enough, "smc": _by_tempering}
     if settings.method not in ("auto", *ways):
         raise UsageError(f"method={settings.method!r}: choose auto, exact, nuts or smc")
     tried = list(ways) if settings.method == "auto" else [settings.method]
@@ -105,7 +105,7 @@ def made(problem: Problem, settings: Settings) -> tuple[np.ndarray, dict[str, An
     return draws, {"kind": "none", "ess": 0.0, "rhat": None, "why": "; ".join(reasons)}
 
 
-def exact(problem: Problem, key: Any, settings: Settings) -> Any:
+def exact_draws(problem: BatchPosterior, key: Any, settings: Settings) -> Any:
     """Draws of an enumerated or a Gaussian posterior, None where it is neither."""
     said = {"kind": "exact", "ess": float(EXACT_DRAWS), "rhat": None, "why": None}
     table = problem.unknowns.enumerate(ENUMERABLE)
@@ -131,14 +131,14 @@ def exact(problem: Problem, key: Any, settings: Settings) -> Any:
     return mean + np.concatenate([half, -half]) @ root.T, said
 
 
-def _long_enough(problem: Problem, key: Any, settings: Settings) -> Any:
+def _long_enough(problem: BatchPosterior, key: Any, settings: Settings) -> Any:
     """NUTS, with twice as many draws while its checks fail; None for discrete unknowns."""
     if problem.unknowns.discrete:
         return None
     found = None
     for doubled in range(settings.longer + 1):
         factor = 2**doubled
-        found = chains(
+        found = run_chains(
             problem, jax.random.fold_in(key, doubled), settings.draws * factor,
             settings.warm * factor,
         )  # fmt: skip
@@ -150,17 +150,22 @@ def _long_enough(problem: Problem, key: Any, settings: Settings) -> Any:
     return draws, {"kind": "nuts", "ess": found.ess, "rhat": found.rhat, "why": found.why}
 
 
-def _by_tempering(problem: Problem, key: Any, settings: Settings) -> Any:
+def _by_tempering(problem: BatchPosterior, key: Any, settings: Settings) -> Any:
     """Adaptive tempered SMC."""
     if not problem.unknowns.proper:
         why = "SMC: the prior cannot be drawn from"
         draws = np.zeros((1, problem.unknowns.size))
         return draws, {"kind": "none", "ess": 0.0, "rhat": None, "why": why}
-    found = tempered(problem, key, settings.particles)
+    found = run_tempered_smc(problem, key, settings.particles)
     return found.particles, {"kind": "smc", "ess": found.ess, "rhat": None, "why": found.why}
 
 
 __all__ = [
-    "REFERENCES", "Settings", "identity", "kept_draws", "made", "reference_draws",
+    "REFERENCES",
+    "Settings",
+    "_identity",
+    "make_draws",
+    "reference_draws",
     "reference_store",
+    "target_draws",
 ]  # fmt: skip

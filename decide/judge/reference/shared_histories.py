@@ -19,7 +19,7 @@ from ....streams.worlds.base import World
 from ...loop.core.agent import build_agent
 from ...loop.core.program_cache import SETTINGS, model_name, source_stamp
 from ...loop.core.rollout import Trace, roll_out
-from .online import PARTICLES, reference
+from .online import PARTICLES, compute_reference
 from .reference_draws import reference_store
 
 HISTORIES = "histories"
@@ -53,10 +53,10 @@ def _block(
     store = reference_store()
     known = _identity(world, steps, candidates, seed, block, particles)
     if store is None or known is None:
-        return made(world, steps, candidates, seed, block, particles)
+        return make_block(world, steps, candidates, seed, block, particles)
     entry = store.read(HISTORIES, result_key(known))
     if entry is None:
-        trace, gains = made(world, steps, candidates, seed, block, particles)
+        trace, gains = make_block(world, steps, candidates, seed, block, particles)
         arrays = {**trace._asdict(), "gains": gains}
         layout = {name: (list(x.shape), x.dtype.name) for name, x in arrays.items()}
         store.commit(HISTORIES, known, {"arrays": layout}, arrays)
@@ -88,7 +88,7 @@ def _identity(
     }
 
 
-def made(
+def make_block(
     world: World, steps: int, candidates: int, seed: int, block: int, particles: int
 ) -> tuple[Trace, np.ndarray]:
     """A block, rolled out and judged now."""
@@ -100,5 +100,5 @@ def made(
     trace = jax.tree.map(np.asarray, trace)
     past = trace.action, trace.observation, trace.probe_action, trace.probe_observation
     key = jax.random.fold_in(jax.random.key(seed), block * BLOCK)
-    ref = reference(model, key, *past, trace.features, particles=particles)
+    ref = compute_reference(model, key, *past, trace.features, particles=particles)
     return trace, np.asarray(ref.gains, float)

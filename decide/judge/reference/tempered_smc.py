@@ -19,7 +19,7 @@ import numpy as np
 from ....posteriors.base import Array
 from ....posteriors.parts.draws import normalise, resample_systematic
 from ....posteriors.parts.mcmc_moves import MOVES
-from .batch_posterior import Problem
+from .batch_posterior import BatchPosterior
 
 PARTICLES = 100_000
 MOVED = 10
@@ -45,7 +45,7 @@ class Tempered(NamedTuple):
     why: str | None
 
 
-def tempered(problem: Problem, key: Array, particles: int = PARTICLES) -> Tempered:
+def run_tempered_smc(problem: BatchPosterior, key: Array, particles: int = PARTICLES) -> Tempered:
     """Particles of the posterior, in one program."""
     unknowns = problem.unknowns
     move = MOVES["discrete" if unknowns.discrete else "evolution"](unknowns, particles)
@@ -105,7 +105,7 @@ def tempered(problem: Problem, key: Array, particles: int = PARTICLES) -> Temper
 
     points, ancestors, exponent, steps = jax.jit(run)(jax.random.fold_in(key, MOST))
     values, ancestors = np.asarray(points).T, np.asarray(ancestors)
-    size = float(effective(values, ancestors).min())
+    size = float(effective_size(values, ancestors).min())
     why = None
     if float(exponent) < 1:
         why = f"SMC: the likelihood was not reached in {MOST} steps"
@@ -114,7 +114,7 @@ def tempered(problem: Problem, key: Array, particles: int = PARTICLES) -> Temper
     return Tempered(values, ancestors, int(steps), size, why)
 
 
-def effective(values: np.ndarray, ancestors: np.ndarray) -> np.ndarray:
+def effective_size(values: np.ndarray, ancestors: np.ndarray) -> np.ndarray:
     """Independent draws `[Q]` that the means of `values [S, Q]` are worth, by their ancestors."""
     values = np.asarray(values, float)
     centred = values - values.mean(0)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ....posteriors.errors import UsageError
-from .space import chosen, distributions, space, with_defaults, written
+from .space import add_defaults, add_settings, decode_choice, search_distributions, search_space
 
 CHUNK = 8
 """Runs scored between two looks at the clock; the first rung of successive halving."""
@@ -78,7 +78,7 @@ class Task:
     clock: Callable[[], float] = time.perf_counter
 
 
-def library() -> Any:
+def load_optuna() -> Any:
     """Optuna, which speaks up only when something is wrong."""
     try:
         import optuna
@@ -103,12 +103,12 @@ class Search:
     """
 
     def __init__(self, posterior: str, task: Task) -> None:
-        optuna = library()
+        optuna = load_optuna()
         self.posterior, self.task = posterior, task
         self.trials: list[Trial] = []
         self.seconds = 0.0
         self._since: float | None = None
-        self.space, self._distributions = space(posterior), distributions(posterior)
+        self.space, self._distributions = search_space(posterior), search_distributions(posterior)
         pruners = optuna.pruners
         self._study = optuna.create_study(
             direction="maximize" if task.maximise else "minimize",
@@ -136,7 +136,7 @@ class Search:
     def first(self) -> None:
         """Try the defaults. Raises UsageError where not even they fit into the budget."""
         with self._timed():
-            trial = self._try(with_defaults(self.posterior), self._study.ask())
+            trial = self._try(add_defaults(self.posterior), self._study.ask())
         if trial.outcome is Outcome.LATE:
             ran, runs = len(trial.scores), self.task.runs
             whole = trial.seconds * runs / ran
@@ -154,8 +154,10 @@ class Search:
         with self._timed():
             while self.space and dull < DULL and self._left() > 0:
                 handle = self._study.ask(self._distributions)
-                drawn = {name: chosen(self.space[name], x) for name, x in handle.params.items()}
-                spec = written(self.posterior, drawn)
+                drawn = {
+                    name: decode_choice(self.space[name], x) for name, x in handle.params.items()
+                }
+                spec = add_settings(self.posterior, drawn)
                 dull += 1
                 if spec in seen:
                     self._study.tell(handle, state=_state_of(Outcome.FAILED))

@@ -23,7 +23,7 @@ DIGITS = 3
 Values = Span | tuple[Any, ...]
 
 
-def space(text: str) -> dict[str, Values]:
+def search_space(text: str) -> dict[str, Values]:
     """What may be tried for each option, by name; empty where there is nothing to tune.
 
     Refine steps are among them where the backend usually takes any.
@@ -42,27 +42,29 @@ def _default_of(text: str, name: str) -> Any:
     return options_class(text).refine if name == "refine" else option_default(text, name)
 
 
-def with_defaults(text: str) -> str:
+def add_defaults(text: str) -> str:
     """The spec with the default of every option that is searched written out."""
-    found = {name: _default_of(text, name) for name in space(text)}
-    return written(text, {name: value for name, value in found.items() if value is not MISSING})
+    found = {name: _default_of(text, name) for name in search_space(text)}
+    return add_settings(
+        text, {name: value for name, value in found.items() if value is not MISSING}
+    )
 
 
-def written(text: str, settings: Mapping[str, Any]) -> str:
+def add_settings(text: str, settings: Mapping[str, Any]) -> str:
     """A spec with further settings, as one would type it."""
     spec = parse_spec(text)
     return str(Spec(spec.target, tuple(sorted({**dict(spec.settings), **settings}.items()))))
 
 
-def pinned(text: str, name: str, value: Any) -> str:
+def pin_option(text: str, name: str, value: Any) -> str:
     """The spec with an option pinned that it does not set itself."""
-    return text if name in dict(parse_spec(text).settings) else written(text, {name: value})
+    return text if name in dict(parse_spec(text).settings) else add_settings(text, {name: value})
 
 
-def distributions(text: str) -> dict[str, Any]:
+def search_distributions(text: str) -> dict[str, Any]:
     """The space as Optuna's distributions; choices stand for themselves by position."""
     found = {}
-    for name, values in space(text).items():
+    for name, values in search_space(text).items():
         try:
             found[name] = _distribution(values, _default_of(text, name))
         except ValueError as error:
@@ -86,7 +88,7 @@ def _distribution(values: Values, default: Any) -> Any:
     return FloatDistribution(values.low, values.high, log=values.log)
 
 
-def chosen(values: Values, drawn: Any) -> Any:
+def decode_choice(values: Values, drawn: Any) -> Any:
     """What a draw from such a distribution stands for."""
     if not isinstance(values, Span):
         return values[drawn]

@@ -25,7 +25,7 @@ from ..engine.bench import baseline_of
 from ..measures.experiment import Cell, Experiment, Row
 from ..measures.latency import live_runs
 from ..measures.quality import Wanted, agent_and_world, quality
-from ..reference.online import kind
+from ..reference.online import reference_kind
 from .search import CHUNK
 
 TUNING = 2_000_000
@@ -60,12 +60,12 @@ MEASURES = {
 }
 
 
-def goal_in(name: str, world: World, wanted: Goal | None) -> Goal:
+def choose_goal(name: str, world: World, wanted: Goal | None) -> Goal:
     """What to tune for; raises UsageError for what cannot be judged in this world."""
     known = world.model is not None and world.truth is not None
     rewarding = world.model is not None and provides(world.model, "reward")
     possible = {
-        Goal.GAIN: known and world.model is not None and kind(world.model) != "none",
+        Goal.GAIN: known and world.model is not None and reference_kind(world.model) != "none",
         Goal.REGRET: world.pays is not None or (known and rewarding),
         Goal.JOINT: known,
     }
@@ -96,7 +96,7 @@ class Trials:
 
     def __init__(self, experiment: Experiment, goal: Goal | None = None) -> None:
         self.experiment = experiment
-        self.goal = goal_in(experiment.world, build_world(experiment.world), goal)
+        self.goal = choose_goal(experiment.world, build_world(experiment.world), goal)
         self.measure = MEASURES[self.goal]
         self.wanted = Wanted(
             experiment.samples,
@@ -139,7 +139,7 @@ class Trials:
 
 
 @contextmanager
-def unkept() -> Iterator[None]:
+def without_program_cache() -> Iterator[None]:
     """No trial's program goes into the folder of compiled ones: its options hardly come again."""
     name = "jax_persistent_cache_min_compile_time_secs"
     before, place = getattr(jax.config, name), program_cache.cache_folder()

@@ -13,7 +13,7 @@ import pytest
 from console import call
 from uncertain.cli.commands.tune import GoalName
 from uncertain.decide.judge.measures.experiment import Cell
-from uncertain.decide.judge.measures.experiment_toml import decode
+from uncertain.decide.judge.measures.experiment_toml import decode_experiment
 from uncertain.decide.judge.tuning import trials as judging
 from uncertain.decide.judge.tuning.trials import Goal, Trials
 
@@ -44,7 +44,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
 
 
 def cells_of(text: str) -> list[tuple[str, int]]:
-    return [(c.posterior, c.refine) for c in decode(text, "tuned.toml").resolved()]
+    return [(c.posterior, c.refine) for c in decode_experiment(text, "tuned.toml").resolved()]
 
 
 @pytest.mark.live
@@ -64,7 +64,7 @@ def test_a_real_search_and_its_configuration(tmp_path: Path) -> None:
     printed = call("bench", "--config", file, "--print-config")
     assert printed.status == 0, printed.err
     assert cells_of(printed.out) == cells_of(file.read_text())
-    experiment = decode(file.read_text(), "tuned.toml")
+    experiment = decode_experiment(file.read_text(), "tuned.toml")
     assert (experiment.world, experiment.steps) == (WORLD[1], 3)
     (cell,) = experiment.resolved()
     assert f"{cell.posterior}:refine={cell.refine}".split(":")[0] == "laplace"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from console import call, lines
 from uncertain.cli.live.auto_posterior import SHIPPED
-from uncertain.decide.judge.measures.frontier import Asked, comparable
+from uncertain.decide.judge.measures.frontier import WantedSpecs, comparable_options
 from uncertain.decide.judge.records.read_record import record_of
 
 RUN = ("run", "--model", "finite", "--rule", "eig", "--posterior", "auto")
@@ -105,7 +105,7 @@ def test_records_that_come_along_can_be_chosen_from() -> None:
     text = (resources.files("uncertain.configs") / SHIPPED).read_text()
     rows = [record_of(json.loads(line)) for line in text.splitlines()]
     for model, rule in (("location", "eig"), ("drifting", "thompson"), ("number-game", "eig")):
-        options = comparable(rows, Asked(model, rule))
+        options = comparable_options(rows, WantedSpecs(model, rule))
         assert len(options) > 1
         assert all(option.p99 > 0 for option in options)
         assert len({(option.world, option.steps) for option in options}) == 1

@@ -25,7 +25,7 @@ from uncertain.cli.report.reproduce import list_recipes
 from uncertain.cli.report.table import report_columns
 from uncertain.cli.tables.bench_table import render_bench_markdown
 from uncertain.cli.tables.results import load_results
-from uncertain.decide.judge.measures.experiment_toml import decode
+from uncertain.decide.judge.measures.experiment_toml import decode_experiment
 from uncertain.posteriors.errors import UsageError
 
 HOSTILE = "smc:note=</script><script>alert(1)</script><img src=x onerror=alert(2)>&\"'"
@@ -191,7 +191,7 @@ def test_recipes_give_the_same_cells(store: str) -> None:
     results = load_results(store, standard_environment())
     recipe, *others = list_recipes(results)
     assert not others
-    experiment = decode(recipe.toml, "report.toml")
+    experiment = decode_experiment(recipe.toml, "report.toml")
     configurations = [result.record["config"] for result in results]
     assert [asdict(cell) for cell in experiment.resolved()] == configurations
     assert (experiment.live, experiment.samples, experiment.joint) == (made.LIVE, 100, 10)
@@ -200,14 +200,14 @@ def test_recipes_give_the_same_cells(store: str) -> None:
         command = recipe.command(config)
         assert command is not None
         printed = call(*command.split()[1:], "--print-config")
-        assert [asdict(cell) for cell in decode(printed.out, "").resolved()] == [config]
+        assert [asdict(cell) for cell in decode_experiment(printed.out, "").resolved()] == [config]
 
 
 def test_what_was_off_stays_off(tmp_path: Path) -> None:
     judge = {"live": 0, "samples": 0, "spce": 100, "reference": 64}
     place = made.fill(tmp_path / "store", "finite", judge=judge)
     (recipe,) = list_recipes(load_results(place, standard_environment()))
-    experiment = decode(recipe.toml, "")
+    experiment = decode_experiment(recipe.toml, "")
     assert (experiment.live, experiment.samples, experiment.spce) == (0, 0, 100)
     assert experiment.reference == 64
     # No option says so, and a command without it would be another cell's.

@@ -16,13 +16,17 @@ from support import SHIFT, Z
 from uncertain.decide.judge.measures import gain as judging
 from uncertain.decide.judge.measures.build_record import fit_slope, mean_se, ratio
 from uncertain.decide.judge.measures.experiment import Cell
-from uncertain.decide.judge.measures.gain import Bounds, bounds, contrastive, exact_gain
-from uncertain.decide.judge.measures.joint import anchor_actions, joint_divergence, running
+from uncertain.decide.judge.measures.gain import Bounds, contrastive_bounds, exact_gain, gain_bounds
+from uncertain.decide.judge.measures.joint import (
+    anchor_actions,
+    joint_divergence,
+    running_log_likelihood,
+)
 from uncertain.decide.judge.measures.quality import Wanted, agent_and_world, quality
 from uncertain.decide.judge.measures.regret import regrets
 from uncertain.decide.judge.records.read_record import to_dict
 from uncertain.decide.judge.reference.likelihood import history_log_likelihood
-from uncertain.decide.judge.reference.online import Reference, kind, reference
+from uncertain.decide.judge.reference.online import Reference, compute_reference, reference_kind
 from uncertain.decide.loop.core.rollout import Trace, roll_out
 from uncertain.decide.loop.core.step import arm_features
 from uncertain.posteriors.base import Draws, Posterior
@@ -103,7 +107,7 @@ def histories() -> Histories:
     noise = rng.normal(size=(RUNS, 512, 2)) @ np.linalg.cholesky(covariance).T
     actions = np.broadcast_to(DESIGNS, (RUNS, *DESIGNS.shape)).astype(np.float32)
     truth, y = truth.astype(np.float32), y.astype(np.float32)
-    ref = reference(LINE, KEY, actions, y, actions, y)
+    ref = compute_reference(LINE, KEY, actions, y, actions, y)
     moving = np.repeat(truth[:, None], len(DESIGNS), axis=1)
     exact = exact_gain(LINE, moving, actions, y, ref)
     return Histories(truth, actions, y, exact, (mean[:, None] + noise).astype(np.float32))
@@ -120,7 +124,7 @@ def bracket(draws: np.ndarray) -> Bounds:
     ref = Reference(None, None, None, Draws(draws, logs))  # type: ignore[arg-type]
     judging._bounds.cache_clear()
     try:
-        return bounds(LINE, KEY, h.truth, h.actions, h.observations, ref, SAMPLES)
+        return gain_bounds(LINE, KEY, h.truth, h.actions, h.observations, ref, SAMPLES)
     finally:
         judging._bounds.cache_clear()
 
@@ -170,7 +174,7 @@ def test_a_proposal_that_knows_the_truth_breaks_the_bracket(
 
 def test_contrastive_bounds_and_their_cap() -> None:
     h = histories()
-    made = contrastive(LINE, KEY, h.truth, h.actions, h.observations, 20)
+    made = contrastive_bounds(LINE, KEY, h.truth, h.actions, h.observations, 20)
     assert made.cap == pytest.approx(np.log(21))
     assert np.all(made.lower <= made.cap + 1e-5)
     assert below(made.lower, h.exact)
@@ -293,7 +297,7 @@ def test_running_likelihoods_end_in_that_of_the_history(name: str) -> None:
     particles = unknowns_of(model).sample(keys[1], 4).T
     ys = jnp.asarray([0.0, 1.0, 0.0, 1.0, 1.0])
     stats = model.init_stats()
-    found = running(model, particles, anchors, pick, ys, stats)
+    found = running_log_likelihood(model, particles, anchors, pick, ys, stats)
     for t in range(1, 6):
         rows = anchors[pick[:t]]
         expected = history_log_likelihood(model, particles, rows, ys[:t], stats)
@@ -361,7 +365,7 @@ def test_fidelity_of_the_exact_posterior_is_one(backends: Path) -> None:
     }.items(),
 )
 def test_kinds_of_reference(model: str, expected: str) -> None:
-    assert kind(build_model(model)) == expected
+    assert reference_kind(build_model(model)) == expected
 
 
 def test_the_enumerated_reference_is_bayes() -> None:
@@ -369,7 +373,7 @@ def test_the_enumerated_reference_is_bayes() -> None:
     arms, answers = np.array([[0, 1, 0, 0]]), np.array([[1, 0, 1, 0]])
     actions = arms[..., None].astype(np.float32)
     y = answers.astype(np.float32)
-    found = reference(model, KEY, actions, y, actions[:, ::-1], 1 - y)
+    found = compute_reference(model, KEY, actions, y, actions[:, ::-1], 1 - y)
     table, weights = np.asarray(model.table), np.full(4, 0.25)
     for t in range(4):
         like = table[:, arms[0, t], answers[0, t]]

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from console import call, lines
-from uncertain.decide.judge.measures.experiment import Experiment, Row, check
+from uncertain.decide.judge.measures.experiment import Experiment, Row, check_experiment
 from uncertain.decide.judge.measures.quality import Wanted, agent_and_world, quality
 from uncertain.decide.loop.core.agent import build_agent, check_draws
 from uncertain.decide.loop.core.rollout import roll_out
@@ -75,7 +75,9 @@ def test_the_loop_does_what_the_network_says(spec: str) -> None:
 
 def test_a_bench_takes_its_own_rule_and_judges_it(spec: str) -> None:
     cells = [Row(spec), Row("smc", particles=8)]
-    experiment = check(Experiment(cells=cells, steps=HORIZON, seeds=2, proposer="prior"), "test")
+    experiment = check_experiment(
+        Experiment(cells=cells, steps=HORIZON, seeds=2, proposer="prior"), "test"
+    )
     own, other = experiment.resolved()
     assert (own.rule, own.proposer) == ("policy", None)
     assert (other.rule, other.proposer) == ("eig", "prior")
@@ -129,7 +131,7 @@ def test_the_others_are_refused(spec: str) -> None:
         check_draws(spec, "replay")
     check_draws("smc", "replay")
     with pytest.raises(UsageError, match=r"joint prediction needs draws.*posterior amortised"):
-        check(Experiment(cells=[Row(spec)], steps=HORIZON, joint=3), "test")
+        check_experiment(Experiment(cells=[Row(spec)], steps=HORIZON, joint=3), "test")
     for kind, build in (("rule policy", build_rule), ("proposer emitted", build_proposer)):
         name = kind.split()[1]
         with pytest.raises(UsageError, match=f"{kind}.* are arms"):

@@ -187,7 +187,7 @@ def test_experiments(other: None) -> None:
         ('[[cells]]\nrule = "eig"\n', "x.toml: cells[0].posterior: missing"),
     ):
         with pytest.raises(UsageError) as caught:
-            experiment_toml.decode(text, "x.toml")
+            experiment_toml.decode_experiment(text, "x.toml")
         assert str(caught.value).startswith(words)
 
 

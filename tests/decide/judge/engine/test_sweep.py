@@ -262,14 +262,14 @@ def test_timing_waits_for_whoever_works() -> None:
         raise Waited
 
     with (
-        timing_lock.scoring(),
-        timing_lock.scoring(give_up),
+        timing_lock.hold_scoring(),
+        timing_lock.hold_scoring(give_up),
         pytest.raises(Waited),
-        timing_lock.timing(give_up),
+        timing_lock.hold_timing(give_up),
     ):
         raise AssertionError("timed beside work")
-    with timing_lock.timing(give_up):
-        for other in (timing_lock.timing, timing_lock.scoring):
+    with timing_lock.hold_timing(give_up):
+        for other in (timing_lock.hold_timing, timing_lock.hold_scoring):
             with pytest.raises(Waited), other(give_up):
                 raise AssertionError("worked beside timing")
 

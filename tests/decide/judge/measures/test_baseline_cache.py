@@ -21,13 +21,13 @@ RANDOM = Cell("linear", "linear", "smc", "random", None, 1, 0, 4, 0.0, 3, 5, 2)
 def judged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[Cell]]:
     """The cells that were judged anew, with a folder to remember in."""
     found: list[Cell] = []
-    plain = judging.judged
+    plain = judging.judge_runs
 
     def counting(agent, world, cell, first, count, wanted):
         found.append(cell)
         return plain(agent, world, cell, first, count, wanted)
 
-    monkeypatch.setattr(judging, "judged", counting)
+    monkeypatch.setattr(judging, "judge_runs", counting)
     set_cache_folder(tmp_path / "programs")
     yield found
     set_cache_folder(None)
@@ -71,7 +71,7 @@ def test_long_runs_are_told_apart_by_their_length(
     # Too long for a memory of all events, whose size tells shorter ones apart.
     lengths = (judging.WHOLE + 1, judging.WHOLE + 2)
     monkeypatch.setattr(
-        judging, "judged", lambda agent, world, cell, *_: {"lower": np.full(2, cell.steps)}
+        judging, "judge_runs", lambda agent, world, cell, *_: {"lower": np.full(2, cell.steps)}
     )
     set_cache_folder(tmp_path / "programs")
     try:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from console import call
 from uncertain.cli.tables.format_values import format_in_full as share_in_full
-from uncertain.decide.judge.measures.deadline_runs import punctual
-from uncertain.decide.judge.measures.experiment import Cell, Experiment, Grid, check
+from uncertain.decide.judge.measures.deadline_runs import run_under_deadline
+from uncertain.decide.judge.measures.experiment import Cell, Experiment, Grid, check_experiment
 from uncertain.decide.judge.measures.quality import Wanted, quality
 from uncertain.decide.loop.server import ladder
 from uncertain.posteriors.errors import UsageError
@@ -22,7 +22,7 @@ WANTED = Wanted(samples=100, reference=64)
 
 
 def test_with_time_to_spare_everything_is_done_in_full() -> None:
-    found = punctual(CELL, 10.0, None, WANTED)
+    found = run_under_deadline(CELL, 10.0, None, WANTED)
     assert (found.missed, found.fallback, found.timing.retraces) == (0.0, 0.0, 0)
     assert [rung["share"] for rung in found.rungs] == [1.0]
     # Exact belief over a few hypotheses decides alike however it is executed.
@@ -37,7 +37,7 @@ def test_an_impossible_deadline_is_missed_and_told(monkeypatch: pytest.MonkeyPat
     halves = count()
     monkeypatch.setattr(ladder, "median_seconds", lambda call: 0.5 ** next(halves))
     cell = Cell("finite", "finite", "smc", "eig", None, 256, 8, 4, 0.0, 5, 3, 2)
-    found = punctual(cell, 1e-7, None, WANTED)
+    found = run_under_deadline(cell, 1e-7, None, WANTED)
     assert found.missed == 1.0
     assert found.fallback == 1.0
     (rung,) = found.rungs
@@ -49,7 +49,7 @@ def test_an_impossible_deadline_is_missed_and_told(monkeypatch: pytest.MonkeyPat
 
 def test_events_come_by_the_clock() -> None:
     began = time.perf_counter()
-    slow = punctual(CELL, 10.0, 50.0, WANTED)
+    slow = run_under_deadline(CELL, 10.0, 50.0, WANTED)
     assert time.perf_counter() - began > (CELL.seeds + 1) * (CELL.steps - 1) / 50.0
     assert slow.missed == 0.0
 
@@ -67,21 +67,21 @@ def test_events_come_by_the_clock() -> None:
 )
 def test_what_cannot_be_asked_for(changes: dict, word: str) -> None:
     with pytest.raises(UsageError, match=word):
-        check(Experiment(**{"grid": Grid(["smc"]), **changes}), "mine.toml")
+        check_experiment(Experiment(**{"grid": Grid(["smc"]), **changes}), "mine.toml")
 
 
 def test_time_between_events_is_for_thinking() -> None:
     cell = replace(CELL, world="location", model="location", posterior="svgd", particles=8)
     cell = replace(cell, refine=1, think=3, steps=4)
     # Events so far apart that a stall of the machine hardly fills the pause.
-    calm = punctual(cell, 10.0, 5.0, WANTED)
+    calm = run_under_deadline(cell, 10.0, 5.0, WANTED)
     assert calm.slices == 3.0
     assert calm.timing.think.shape == (3 * CELL.seeds * cell.steps,)
     assert calm.timing.retraces == 0
     # Negative control: events that come at once leave no time.
-    assert punctual(cell, 10.0, 1e6, WANTED).slices == 0.0
+    assert run_under_deadline(cell, 10.0, 1e6, WANTED).slices == 0.0
     # Nor is there any where a step would make answers late.
-    assert punctual(cell, 1e-9, 5.0, WANTED).slices == 0.0
+    assert run_under_deadline(cell, 1e-9, 5.0, WANTED).slices == 0.0
 
 
 def test_a_bench_under_a_deadline_says_so() -> None:

@@ -6,7 +6,12 @@ import pytest
 from console import call
 from uncertain.decide.judge.engine.result_index import identity_of
 from uncertain.decide.judge.measures.experiment import Experiment, Grid
-from uncertain.decide.judge.measures.experiment_toml import built_in, decode, load, toml
+from uncertain.decide.judge.measures.experiment_toml import (
+    built_in_experiments,
+    decode_experiment,
+    encode_experiment,
+    load_experiment,
+)
 from uncertain.posteriors.errors import UsageError
 from uncertain.streams.storage.results import result_key
 
@@ -44,7 +49,7 @@ WRONG = {
 @pytest.mark.parametrize(("text", "words"), WRONG.values(), ids=WRONG)
 def test_what_is_wrong_is_named(text: str, words: tuple[str, ...]) -> None:
     with pytest.raises(UsageError) as error:
-        decode(text, "x.toml")
+        decode_experiment(text, "x.toml")
     message = str(error.value)
     assert "\n" not in message
     for word in words:
@@ -53,31 +58,31 @@ def test_what_is_wrong_is_named(text: str, words: tuple[str, ...]) -> None:
 
 def test_an_experiment_nobody_has() -> None:
     with pytest.raises(UsageError, match=r'"defalt".*default'):
-        load("defalt")
+        load_experiment("defalt")
 
 
 def test_a_file_that_is_not_text(tmp_path) -> None:
     file = tmp_path / "odd.toml"
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match=r"odd\.toml: cannot be read"):
-        load(str(file))
+        load_experiment(str(file))
 
 
 def test_an_ending_names_the_same_experiment_unless_a_file_has_that_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert load("wheel.toml") == load("wheel")
+    assert load_experiment("wheel.toml") == load_experiment("wheel")
     Path("wheel.toml").write_text(CELL)
-    assert load("wheel.toml") != load("wheel")
+    assert load_experiment("wheel.toml") != load_experiment("wheel")
 
 
-@pytest.mark.parametrize("name", built_in())
+@pytest.mark.parametrize("name", built_in_experiments())
 def test_round_trip_of_what_comes_with_the_tool(name: str) -> None:
-    experiment = load(name)
-    again = decode(toml(experiment), "again.toml")
+    experiment = load_experiment(name)
+    again = decode_experiment(encode_experiment(experiment), "again.toml")
     assert again.resolved() == experiment.resolved()
-    assert toml(again) == toml(experiment)
+    assert encode_experiment(again) == encode_experiment(experiment)
 
 
 def test_round_trip_of_every_kind_of_value() -> None:
@@ -92,22 +97,22 @@ def test_round_trip_of_every_kind_of_value() -> None:
         proposer='file "x".py:make',
         grid=Grid(["smc:capacity=20", "laplace"], ["eig", "ucb:width=2"], [8, 16], [1, 2]),
     )
-    again = decode(toml(experiment), "again.toml")
+    again = decode_experiment(encode_experiment(experiment), "again.toml")
     assert again.resolved() == experiment.resolved()
     for name in ("explore", "spce", "joint", "settle", "fidelity", "live", "samples", "workers"):
         assert getattr(again, name) == getattr(experiment, name)
 
 
 def test_what_may_be_asked_for_without_a_gain() -> None:
-    assert decode("samples = 0\njoint = [1, 10]\n" + CELL, "x.toml").taus == (1, 10)
-    assert decode("joint = 10\n" + CELL, "x.toml").taus == (10,)
-    assert decode(CELL, "x.toml").taus == ()
-    assert decode(CELL, "x.toml").gain
-    paying = decode('samples = 0\nworld = "linear"\n' + CELL, "x.toml")
+    assert decode_experiment("samples = 0\njoint = [1, 10]\n" + CELL, "x.toml").taus == (1, 10)
+    assert decode_experiment("joint = 10\n" + CELL, "x.toml").taus == (10,)
+    assert decode_experiment(CELL, "x.toml").taus == ()
+    assert decode_experiment(CELL, "x.toml").gain
+    paying = decode_experiment('samples = 0\nworld = "linear"\n' + CELL, "x.toml")
     assert not paying.gain
     # Location pays nothing.
     with pytest.raises(UsageError, match="spce or joint"):
-        decode('samples = 0\nworld = "location"\n' + CELL, "x.toml")
+        decode_experiment('samples = 0\nworld = "location"\n' + CELL, "x.toml")
 
 
 def test_a_grid_over_what_a_backend_lacks_has_no_duplicates() -> None:
@@ -129,21 +134,21 @@ def test_steps_between_events_survive_a_round_trip() -> None:
     experiment = Experiment(grid=Grid(["smc"], [], [8], [1], think=[0, 5]))
     cells = experiment.resolved()
     assert [cell.think for cell in cells] == [0, 5]
-    assert decode(toml(experiment), "printed.toml").resolved() == cells
+    assert decode_experiment(encode_experiment(experiment), "printed.toml").resolved() == cells
 
 
 def test_half_lives_are_in_the_posteriors_and_survive_a_round_trip() -> None:
     text = 'world = "linear"\n[grid]\nposterior = ["laplace", "point:half_life=5"]\n'
-    experiment = decode(text + "half_life = [inf, 20, 0.5]\n", "mine.toml")
+    experiment = decode_experiment(text + "half_life = [inf, 20, 0.5]\n", "mine.toml")
     cells = experiment.resolved()
     # What says its own keeps it; inf forgets nothing.
     assert [cell.posterior for cell in cells] == [
         "laplace", "laplace:half_life=20", "laplace:half_life=0.5", "point:half_life=5",
     ]  # fmt: skip
-    assert decode(toml(experiment), "printed.toml").resolved() == cells
+    assert decode_experiment(encode_experiment(experiment), "printed.toml").resolved() == cells
     assert len({result_key(identity_of(cell, experiment)) for cell in cells}) == 4
     row = '[[cells]]\nposterior = "smc:half_life=inf"\nhalf_life = 3\n'
-    assert [cell.posterior for cell in decode(row, "mine.toml").resolved()] == ["smc"]
+    assert [cell.posterior for cell in decode_experiment(row, "mine.toml").resolved()] == ["smc"]
 
 
 @pytest.mark.parametrize("value", ["0", "-1.0", "[5, 0]"])
@@ -151,7 +156,7 @@ def test_half_lives_are_above_none(value: str) -> None:
     part = "[grid]" if value.startswith("[") else "[[cells]]"
     posterior = '["smc"]' if part == "[grid]" else '"smc"'
     with pytest.raises(UsageError, match=r"mine\.toml:3.*> 0"):
-        decode(f"{part}\nposterior = {posterior}\nhalf_life = {value}", "mine.toml")
+        decode_experiment(f"{part}\nposterior = {posterior}\nhalf_life = {value}", "mine.toml")
 
 
 @pytest.mark.parametrize(
@@ -160,7 +165,7 @@ def test_half_lives_are_above_none(value: str) -> None:
 )
 def test_steps_between_events_are_not_below_none(text: str) -> None:
     with pytest.raises(UsageError, match=r"mine\.toml:3.*>= 0"):
-        decode(text, "mine.toml")
+        decode_experiment(text, "mine.toml")
 
 
 def test_lists_on_the_command_line_keep_what_a_configuration_compares(tmp_path) -> None:
@@ -174,7 +179,7 @@ def test_lists_on_the_command_line_keep_what_a_configuration_compares(tmp_path) 
     result = call(
         "bench", "--config", file, "--refine", "1,2", "--rule", "greedy", "--print-config"
     )
-    cells = decode(result.out, "printed.toml").resolved()
+    cells = decode_experiment(result.out, "printed.toml").resolved()
     assert [(c.posterior, c.rule, c.particles, c.refine) for c in cells] == [
         ("smc", "random", 1, 5),
         ("exact", "greedy", None, 0),
@@ -191,7 +196,7 @@ def test_print_config_is_what_runs(tmp_path) -> None:
         "--seeds", "2", "--print-config",
     )  # fmt: skip
     assert result.status == 0
-    experiment = decode(result.out, "printed.toml")
+    experiment = decode_experiment(result.out, "printed.toml")
     assert (experiment.world, experiment.steps, experiment.seeds) == ("finite", 3, 2)
     assert [c.particles for c in experiment.resolved()] == [None, 4, 8]
     file = tmp_path / "printed.toml"
@@ -227,7 +232,7 @@ seeds = 5
 
 
 def test_cells_may_have_a_world_of_their_own() -> None:
-    cells = decode('world = "finite"\n' + SEVERAL, "mine.toml").resolved()
+    cells = decode_experiment('world = "finite"\n' + SEVERAL, "mine.toml").resolved()
     said = [(c.world, c.model, c.posterior, c.particles, c.steps, c.seeds) for c in cells]
     assert said[:2] == [
         ("finite", "finite", "exact", None, 9, 32),
@@ -244,13 +249,16 @@ def test_cells_may_have_a_world_of_their_own() -> None:
 
 
 def test_several_worlds_survive_a_round_trip() -> None:
-    experiment = decode('world = "finite"\nmodel = "finite"\n' + SEVERAL, "mine.toml")
-    assert decode(toml(experiment), "again.toml").resolved() == experiment.resolved()
+    experiment = decode_experiment('world = "finite"\nmodel = "finite"\n' + SEVERAL, "mine.toml")
+    assert (
+        decode_experiment(encode_experiment(experiment), "again.toml").resolved()
+        == experiment.resolved()
+    )
 
 
 def test_an_option_overrules_every_cell(tmp_path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('world = "finite"\n' + SEVERAL)
     shown = call("bench", "--config", str(path), "--steps", "2", "--print-config")
-    steps = {cell.steps for cell in decode(shown.out, "shown").resolved()}
+    steps = {cell.steps for cell in decode_experiment(shown.out, "shown").resolved()}
     assert steps == {2}

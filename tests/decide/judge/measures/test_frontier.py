@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from uncertain.decide.judge.measures.frontier import (
     TRIED,
-    Asked,
     Option,
-    choose,
-    comparable,
-    in_order,
-    p99_here,
+    WantedSpecs,
+    choose_option,
+    comparable_options,
+    measure_p99,
+    options_in_time,
     same_model,
 )
 from uncertain.decide.judge.records.read_record import record_of
@@ -24,7 +24,7 @@ from uncertain.posteriors.errors import UsageError
 from uncertain.posteriors.registry import build_model
 
 MS = 1e-3
-ASKED = Asked("location", "eig")
+ASKED = WantedSpecs("location", "eig")
 
 
 def row(posterior: str, p99: float, above: float, **changes: Any) -> Record:
@@ -46,7 +46,9 @@ ROWS = [row("point", 0.1 * MS, 2.0), row("smc", 0.5 * MS, 9.0), row("hmc", 4 * M
 def chosen(rows: list[Record], deadline: float, here: dict[str, float] | None = None):
     """What is chosen where calls take what they took, but for those `here`."""
     times = here or {}
-    return choose(comparable(rows, ASKED), deadline, lambda o: times.get(o.posterior, o.p99))
+    return choose_option(
+        comparable_options(rows, ASKED), deadline, lambda o: times.get(o.posterior, o.p99)
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,7 @@ def test_only_the_best_few_are_timed() -> None:
         asked.append(option.posterior)
         return 1.0
 
-    assert choose(comparable(rows, ASKED), 5 * MS, timed).option.posterior == "cheap"
+    assert choose_option(comparable_options(rows, ASKED), 5 * MS, timed).option.posterior == "cheap"
     assert asked == [*(f"p{19 - i}" for i in range(TRIED)), "cheap"]
 
 
@@ -92,7 +94,7 @@ def test_one_that_cannot_be_built_here_is_passed_over() -> None:
             raise UsageError("no such option any more")
         return option.p99
 
-    assert choose(comparable(ROWS, ASKED), 5 * MS, timed).option.posterior == "smc"
+    assert choose_option(comparable_options(ROWS, ASKED), 5 * MS, timed).option.posterior == "smc"
 
 
 def test_only_what_can_be_compared_is_compared() -> None:
@@ -109,15 +111,15 @@ def test_only_what_can_be_compared_is_compared() -> None:
         *[row("other", 0.1 * MS, 99.0, world="location:noise=1.0")] * 9,
     ]
     assert chosen(ROWS + others, 5 * MS).option.posterior == "hmc"
-    assert len(comparable(ROWS + others, ASKED)) == 3
-    assert comparable(others, Asked("linear", "eig")) == []
-    assert comparable(others, Asked("location", "eig", "polish"))[0].worth == 99.0
+    assert len(comparable_options(ROWS + others, ASKED)) == 3
+    assert comparable_options(others, WantedSpecs("linear", "eig")) == []
+    assert comparable_options(others, WantedSpecs("location", "eig", "polish"))[0].worth == 99.0
 
 
 def test_little_regret_is_worth_more_where_no_gain_was_measured() -> None:
     rows = [row(name, 1 * MS, 0.0, gain=None, regret={"mean": lost, "se": 0.1})
             for name, lost in (("a", 5.0), ("b", 3.0), ("c", 9.0))]  # fmt: skip
-    best = in_order(comparable(rows, ASKED), 2 * MS)
+    best = options_in_time(comparable_options(rows, ASKED), 2 * MS)
     assert [option.posterior for option in best] == ["b", "a", "c"]
     assert not best[0].informs
 
@@ -134,4 +136,4 @@ def test_models_are_the_same_by_what_they_are() -> None:
 def test_what_it_takes_here_is_measured() -> None:
     model = build_model("finite")
     agent, _ = build_agent(model, "exact", "eig")
-    assert 0 < p99_here(agent) < 1.0
+    assert 0 < measure_p99(agent) < 1.0

@@ -6,7 +6,7 @@ Not here: events that come late to an exact recursion (tests/posteriors/parts/te
 import jax
 import numpy as np
 import pytest
-from uncertain.decide.judge.measures.order_sensitivity import disagreement
+from uncertain.decide.judge.measures.order_sensitivity import order_disagreement
 from uncertain.decide.loop.core.agent import build_agent
 from uncertain.decide.loop.core.step import Agent
 from uncertain.posteriors.parts.outcomes import outcome_kind
@@ -50,7 +50,7 @@ def records(n: int = 60, late: bool = False, binary: bool = False) -> list[Recor
 @pytest.mark.parametrize("posterior", ["laplace", "laplace:half_life=10"])
 def test_an_exact_recursion_has_one_belief(posterior: str) -> None:
     who = agent(posterior)
-    found = disagreement(who, encoder(who), records(late=True), KEY, 3)
+    found = order_disagreement(who, encoder(who), records(late=True), KEY, 3)
     assert found is not None
     assert (found.orders, found.events) == (3, 60)
     assert found.late is not None
@@ -60,11 +60,11 @@ def test_an_exact_recursion_has_one_belief(posterior: str) -> None:
 @pytest.mark.parametrize("posterior", ["point:capacity=16:full=forget", "smc:particles=32"])
 def test_others_have_several(posterior: str) -> None:
     who = agent(posterior)
-    found = disagreement(who, encoder(who), records(late=True), KEY, 3)
+    found = order_disagreement(who, encoder(who), records(late=True), KEY, 3)
     assert found is not None
     assert found.late is not None
     assert min(found.spread, found.late) > ORDERED
-    again = disagreement(who, encoder(who), records(late=True), KEY, 3)
+    again = order_disagreement(who, encoder(who), records(late=True), KEY, 3)
     assert again == found
 
 
@@ -73,21 +73,21 @@ def test_what_is_linearised_depends_on_the_order_and_on_no_chance() -> None:
     drawn, a tenth of a prior standard deviation off, which is the chance that there is."""
     model = "logistic:arms=0:features=3"
     who = agent("laplace:jitter=0", model)._replace(refine=0)
-    found = disagreement(who, encoder(who), records(binary=True), KEY, 3)
+    found = order_disagreement(who, encoder(who), records(binary=True), KEY, 3)
     assert found is not None
     assert found.chance < ROUNDING < ORDERED / 10 < found.spread
 
 
 def test_in_time_order_nothing_is_late() -> None:
     who = agent("laplace")
-    found = disagreement(who, encoder(who), records(20), KEY, 1)
+    found = order_disagreement(who, encoder(who), records(20), KEY, 1)
     assert found is not None
     assert found.late is None
 
 
 def test_events_with_an_order_of_their_own_are_left_out() -> None:
     who = agent("laplace", "drifting:arms=0:features=3")
-    assert disagreement(who, encoder(who), records(20), KEY, 2) is None
+    assert order_disagreement(who, encoder(who), records(20), KEY, 2) is None
     who = agent("laplace")
-    assert disagreement(who, encoder(who), records(1), KEY, 2) is None
-    assert disagreement(who, encoder(who), records(0), KEY, 2) is None
+    assert order_disagreement(who, encoder(who), records(1), KEY, 2) is None
+    assert order_disagreement(who, encoder(who), records(0), KEY, 2) is None

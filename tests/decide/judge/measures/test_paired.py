@@ -6,7 +6,12 @@ Not here: which results are set against each other (cli/jobs/compare.py).
 import numpy as np
 import pytest
 from support import Z
-from uncertain.decide.judge.measures.paired import LEVEL, apart, difference, quantile_ratio
+from uncertain.decide.judge.measures.paired import (
+    LEVEL,
+    paired_change,
+    quantile_ratio,
+    unpaired_change,
+)
 
 TRIALS = 2000
 
@@ -23,7 +28,7 @@ def test_paired_intervals_cover_the_true_difference() -> None:
     for _ in range(TRIALS):
         before = draws.normal(5, 3, 8)
         after = before + draws.normal(-1, 0.5, 8)
-        found = difference(before, after)
+        found = paired_change(before, after)
         assert found.low is not None
         assert found.high is not None
         covered += found.low < -1 < found.high
@@ -42,7 +47,7 @@ def test_unpaired_intervals_cover_the_true_difference() -> None:
         sides = [
             {"mean": draws.normal(mean, se), "se": se} for mean, se in ((5.0, 0.3), (4.0, 0.4))
         ]
-        found = apart(*sides)
+        found = unpaired_change(*sides)
         assert found.low is not None
         assert found.high is not None
         covered += found.low < -1 < found.high
@@ -75,6 +80,6 @@ def test_what_is_known_exactly() -> None:
     assert (ratio.before, ratio.after, ratio.value) == pytest.approx((6.5, 19.5, 3))
     # One run says nothing of how runs differ.
     assert quantile_ratio(times[:1], times[:1], 0.5).low is None
-    assert difference([1.0], [2.0]).low is None
-    assert difference([1.0], [2.0]).value == 1
-    assert apart({"mean": 1.0, "se": 0.0}, {"mean": 3.0, "se": 0.0}).low is None
+    assert paired_change([1.0], [2.0]).low is None
+    assert paired_change([1.0], [2.0]).value == 1
+    assert unpaired_change({"mean": 1.0, "se": 0.0}, {"mean": 3.0, "se": 0.0}).low is None

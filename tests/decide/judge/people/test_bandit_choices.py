@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 import pytest
-from uncertain.decide.judge.people.bandit_choices import Watched, watched
-from uncertain.decide.judge.people.summaries import by_turn, mean, ratio, rows
+from uncertain.decide.judge.people.bandit_choices import ProblemWorth, value_problems
+from uncertain.decide.judge.people.summaries import _by_turn, _mean, ratio_over_people, summary_rows
 from uncertain.posteriors.errors import UsageError
 from uncertain.posteriors.models.noisy_or import interventions, outcomes
 from uncertain.streams.formats.record import Where
@@ -35,7 +35,7 @@ def kalman(pulls: int) -> float:
 
 def test_two_arms_are_worth_what_a_kalman_filter_says() -> None:
     made = problem(ARMS, "laplace", [0, 0, 1, 0], [1.0, 1.2, -3.0, 0.9], truth=(1.0, -3.0))
-    (found,) = watched([made], ("eig", "random", "greedy"), 0)
+    (found,) = value_problems([made], ("eig", "random", "greedy"), 0)
     gains = [
         [kalman(0)] * 2,
         [kalman(1), kalman(0)],
@@ -55,7 +55,7 @@ def test_two_arms_are_worth_what_a_kalman_filter_says() -> None:
 
 def test_a_rule_goes_its_own_way() -> None:
     made = problem(ARMS, "laplace", [0, 0, 0, 0], [1.0] * 4, truth=(1.0, -3.0))
-    (found,) = watched([made], ("eig", "random"), 0)
+    (found,) = value_problems([made], ("eig", "random"), 0)
     person = sum(kalman(n) for n in range(4))
     np.testing.assert_allclose(found.learnt[0], person, atol=FLOAT32)
     # Seeking information only, either arm is pulled twice.
@@ -67,7 +67,7 @@ def test_a_rule_goes_its_own_way() -> None:
 
 def test_what_was_given_away_is_learnt_from_and_not_counted() -> None:
     made = problem(ARMS, "laplace", [0, 1], [1.0, -3.0], truth=(1.0, -3.0), opening=1)
-    (found,) = watched([made], ("eig",), 0)
+    (found,) = value_problems([made], ("eig",), 0)
     assert found.counted.tolist() == [False, True]
     np.testing.assert_allclose(found.learnt, [kalman(0)] * 2, atol=FLOAT32)
     np.testing.assert_allclose(found.regret[:2], [4, 4], atol=FLOAT32)
@@ -76,7 +76,7 @@ def test_what_was_given_away_is_learnt_from_and_not_counted() -> None:
 def test_shorter_problems_are_padded_without_a_trace() -> None:
     long = problem(ARMS, "laplace", [0, 1, 0], [1.0, -3.0, 1.0], truth=(1.0, -3.0))
     short = problem(ARMS, "laplace", [0, 1], [1.0, -3.0], truth=(1.0, -3.0))
-    both = watched([long, short], ("eig",), 0)
+    both = value_problems([long, short], ("eig",), 0)
     assert both[1].counted.tolist() == [True, True, False]
     np.testing.assert_allclose(both[1].learnt[0], 2 * kalman(0), atol=FLOAT32)
 
@@ -85,7 +85,7 @@ def test_graphs_are_learnt_by_bayes_rule() -> None:
     """Two nodes, three graphs: node 1 is fixed on, node 2 comes on."""
     arm = interventions(2).tolist().index([1, 0])
     both = float(outcomes(2).tolist().index([1, 1]))
-    (found,) = watched([problem(GRAPHS, "exact", [arm], [both])], ("eig", "random"), 0)
+    (found,) = value_problems([problem(GRAPHS, "exact", [arm], [both])], ("eig", "random"), 0)
     likely = np.array([0.1, 0.1, 0.82])
     weights = likely / likely.sum()
 
@@ -108,25 +108,25 @@ def test_an_unknown_truth_is_drawn_from_what_was_seen() -> None:
     second = interventions(2).tolist().index([0, 1])
     on, alone = outcomes(2).tolist().index([1, 1]), outcomes(2).tolist().index([0, 1])
     many = problem(GRAPHS, "exact", [first, second] * 8, [float(on), float(alone)] * 8)
-    (found,) = watched([many], ("eig",), 0)
+    (found,) = value_problems([many], ("eig",), 0)
     # Twice ln 3 is impossible, and so is less than half of it after sixteen tests of the best kind.
     assert 0.5 * math.log(3) < found.learnt[1] <= math.log(3) + FLOAT32
 
 
 def test_a_problem_without_means_is_refused() -> None:
     with pytest.raises(UsageError, match="ann: 0 true means for 2 arms"):
-        watched([problem(ARMS, "laplace", [0], [1.0])], ("eig",), 0)
+        value_problems([problem(ARMS, "laplace", [0], [1.0])], ("eig",), 0)
 
 
 def test_a_record_that_does_not_fit_is_named() -> None:
     with pytest.raises(UsageError, match=r"made\.csv:2: action"):
-        watched([problem(ARMS, "laplace", [2], [1.0], truth=(0.0, 1.0))], ("eig",), 0)
+        value_problems([problem(ARMS, "laplace", [2], [1.0], truth=(0.0, 1.0))], ("eig",), 0)
 
 
-def made_up(chosen: list[float], best: list[float]) -> Watched:
+def made_up(chosen: list[float], best: list[float]) -> ProblemWorth:
     n = len(chosen)
     half = np.array(best) / 2
-    return Watched(
+    return ProblemWorth(
         np.array(chosen), np.array(best), half, np.ones(n, bool), np.stack([best, half]),
         np.array([sum(chosen), sum(best), sum(half)]), np.array([1.0, 0.0, 2.0]), np.array(2.0),
     )  # fmt: skip
@@ -135,7 +135,9 @@ def made_up(chosen: list[float], best: list[float]) -> Watched:
 def test_sums_are_over_people() -> None:
     """One person with two choices weighs as much as one with a single choice."""
     watched_ = [made_up([1.0, 3.0], [2.0, 4.0]), made_up([5.0], [6.0])]
-    people, first, second = rows(["ann", "bob"], ["g", "g"], watched_, ("eig", "random"), True)
+    people, first, second = summary_rows(
+        ["ann", "bob"], ["g", "g"], watched_, ("eig", "random"), True
+    )
     assert [row["who"] for row in (people, first, second)] == ["people", "eig", "random"]
     assert (people["people"], people["choices"], people["problems"]) == (2, 3, 2)
     assert people["gain"] == {"mean": 3.5, "se": pytest.approx(1.5)}
@@ -152,8 +154,8 @@ def test_sums_are_over_people() -> None:
 
 
 def test_what_nobody_says_is_none() -> None:
-    assert mean(np.array([1.0, np.nan])) is None
-    assert mean(np.array([2.0])) == {"mean": 2.0, "se": 0.0}
-    assert ratio(np.array([1.0]), np.array([0.0])) is None
-    assert by_turn([], 0) == []
-    assert rows([], [], [], ("eig",), True) == []
+    assert _mean(np.array([1.0, np.nan])) is None
+    assert _mean(np.array([2.0])) == {"mean": 2.0, "se": 0.0}
+    assert ratio_over_people(np.array([1.0]), np.array([0.0])) is None
+    assert _by_turn([], 0) == []
+    assert summary_rows([], [], [], ("eig",), True) == []

@@ -9,7 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from uncertain.decide.judge.people.clicks import best_of, compared, gains, worth
+from uncertain.decide.judge.people.clicks import (
+    best_click_gain,
+    click_gains,
+    compare_entropies,
+    value_trials,
+)
 from uncertain.posteriors.models.delays import RELIABLE, Devices
 from uncertain.streams.formats.record import Record, Where
 from uncertain.streams.people.clicks import Trial, read_clicks
@@ -40,7 +45,7 @@ def test_gain_of_a_click_by_hand() -> None:
     it may be beyond is bounded, by what there is to know.
     """
     devices = Devices(2, RELIABLE, 4)
-    found = jax.jit(lambda key: gains(devices, key, devices.init(), jnp.zeros(())))(
+    found = jax.jit(lambda key: click_gains(devices, key, devices.init(), jnp.zeros(())))(
         jax.random.key(0)
     )
     assert found.shape == (2, 3)
@@ -53,8 +58,8 @@ def test_gain_of_a_click_by_hand() -> None:
 def test_the_best_click_is_not_flattered_by_its_luck() -> None:
     halves = jnp.asarray([[1.0, 0.0, 9.0], [0.2, 0.4, 9.0]])
     # The first half takes click 0, worth .2 by the second; the second takes 1, worth 0.
-    np.testing.assert_allclose(best_of(halves), 0.1, atol=1e-6)
-    assert float(best_of(halves)) < float(halves.mean(0)[:2].max())
+    np.testing.assert_allclose(best_click_gain(halves), 0.1, atol=1e-6)
+    assert float(best_click_gain(halves)) < float(halves.mean(0)[:2].max())
 
 
 @pytest.mark.statistical
@@ -63,7 +68,7 @@ def test_a_trial_by_hand() -> None:
     graph = np.array([[0, 1, 0], [0, 0, 0], [0, 0, 0]])
     story = (click(1.0, 0), effect(2.5, 1), click(10.0, 0), effect(11.5, 1))
     trial = Trial("ann", "1", "reliable", 3, story, graph)
-    (found,) = worth([trial], 0)
+    (found,) = value_trials([trial], 0)
     assert found.counted.tolist() == [True, False, True, False]
     two = 0.1**2 / (1 + 0.1**2)
 
@@ -82,20 +87,25 @@ def test_a_trial_by_hand() -> None:
 def test_events_that_are_too_many_or_unreferenced_are_left_out() -> None:
     graph = np.zeros((3, 3), int)
     trial = Trial("ann", "1", "reliable", 3, (click(1.0, 0),), graph)
-    assert compared([trial]) == []
-    assert compared([trial._replace(reference=((0.0, 6.0),), records=trial.records * 30)]) == []
-    (found,) = compared([trial._replace(reference=((0.0, 6.0), (45.0, 6.0)))])
+    assert compare_entropies([trial]) == []
+    assert (
+        compare_entropies([trial._replace(reference=((0.0, 6.0),), records=trial.records * 30)])
+        == []
+    )
+    (found,) = compare_entropies([trial._replace(reference=((0.0, 6.0), (45.0, 6.0)))])
     assert found.apart == pytest.approx(0, abs=1e-5)
-    (wrong,) = compared([trial._replace(reference=((0.0, 6.0), (45.0, 5.9)))])
+    (wrong,) = compare_entropies([trial._replace(reference=((0.0, 6.0), (45.0, 5.9)))])
     assert wrong.apart == pytest.approx(0.1, abs=1e-5)
     busy = (*(click(1 + 0.1 * i, 0) for i in range(6)), effect(3.0, 1))
-    assert compared([trial._replace(reference=((45.0, 1.0),), records=busy)])[0].apart is None
+    assert (
+        compare_entropies([trial._replace(reference=((45.0, 1.0),), records=busy)])[0].apart is None
+    )
 
 
 def agreeing(data, nodes: int) -> None:
     """Every reliable trial of at most 20 events lies within .01 bit of the supplied entropies."""
     trials = read_clicks(str(data / "human_causal_time")).trials
-    found = compared([t for t in trials if t.delays == "reliable" and t.nodes == nodes])
+    found = compare_entropies([t for t in trials if t.delays == "reliable" and t.nodes == nodes])
     assert len(found) > 30
     assert all(one.apart is not None and one.apart < 0.01 for one in found)
 

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from uncertain.decide.judge.reference import reference_draws as module
-from uncertain.decide.judge.reference.batch_posterior import Problem, of_target
-from uncertain.decide.judge.reference.nuts import examined
+from uncertain.decide.judge.reference.batch_posterior import BatchPosterior, build_target_posterior
+from uncertain.decide.judge.reference.nuts import check_chains
 from uncertain.decide.judge.reference.reference_draws import REFERENCES, Settings, reference_draws
-from uncertain.decide.judge.reference.tempered_smc import effective
+from uncertain.decide.judge.reference.tempered_smc import effective_size
 from uncertain.posteriors import Data, Target, dist
 from uncertain.posteriors.models.finite import Finite
 from uncertain.posteriors.models.linear import Linear
@@ -34,16 +34,16 @@ class Level(Target):
 
 
 @pytest.fixture
-def level() -> Problem:
-    return of_target(Level(Data({"y": np.asarray([1.0, 2.5])})))
+def level() -> BatchPosterior:
+    return build_target_posterior(Level(Data({"y": np.asarray([1.0, 2.5])})))
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> list[Problem]:
+def made(monkeypatch: pytest.MonkeyPatch) -> list[BatchPosterior]:
     """Every problem that was solved anew."""
-    solved: list[Problem] = []
-    make = module.made
-    monkeypatch.setattr(module, "made", lambda p, s: (solved.append(p), make(p, s))[1])
+    solved: list[BatchPosterior] = []
+    make = module.make_draws
+    monkeypatch.setattr(module, "make_draws", lambda p, s: (solved.append(p), make(p, s))[1])
     return solved
 
 
@@ -52,8 +52,8 @@ def folders(place: Path) -> list[Path]:
     return sorted(place.glob(f"{REFERENCES}/*/*"))
 
 
-def test_a_gaussian_posterior_is_exact(level: Problem) -> None:
-    draws, said = module.made(level, Settings())
+def test_a_gaussian_posterior_is_exact(level: BatchPosterior) -> None:
+    draws, said = module.make_draws(level, Settings())
     assert said["kind"] == "exact"
     precision = 2 + 0.25
     assert draws.mean() == pytest.approx(3.5 / precision, abs=1e-10)
@@ -63,7 +63,7 @@ def test_a_gaussian_posterior_is_exact(level: Problem) -> None:
 
 def test_hypotheses_are_enumerated() -> None:
     actions, seen = np.asarray([[0.0], [1.0], [0.0]]), np.asarray([1.0, 0.0, 1.0])
-    draws, said = module.made(Problem(Finite(), actions, seen), Settings())
+    draws, said = module.make_draws(BatchPosterior(Finite(), actions, seen), Settings())
     weights = np.asarray([0.5 * 0.9 * 0.5, 0.8 * 0.9 * 0.8, 0.5 * 0.4 * 0.5, 0.8 * 0.4 * 0.8])
     shares = np.bincount(draws[:, 0], minlength=4) / len(draws)
     # A share of 20 000 draws, 4.4 standard errors, each off with a rate of 1e-5.
@@ -72,7 +72,7 @@ def test_hypotheses_are_enumerated() -> None:
 
 
 def test_a_kept_entry_is_used_and_a_damaged_one_made_again(
-    level: Problem, made: list[Problem], tmp_path: Path
+    level: BatchPosterior, made: list[BatchPosterior], tmp_path: Path
 ) -> None:
     store = Store(str(tmp_path))
     first, _ = reference_draws(level, Settings(), store)
@@ -92,12 +92,12 @@ def test_a_kept_entry_is_used_and_a_damaged_one_made_again(
 
 
 def test_an_entry_of_another_key_is_not_used(
-    level: Problem, made: list[Problem], tmp_path: Path
+    level: BatchPosterior, made: list[BatchPosterior], tmp_path: Path
 ) -> None:
     store = Store(str(tmp_path))
-    other = of_target(Level(Data({"y": np.asarray([9.0, 9.5])})))
+    other = build_target_posterior(Level(Data({"y": np.asarray([9.0, 9.5])})))
     foreign, _ = reference_draws(other, Settings(), store)
-    known = module.identity(level, Settings())
+    known = module._identity(level, Settings())
     assert known is not None
     (entry,) = folders(tmp_path)
     shutil.copytree(entry, tmp_path / REFERENCES / result_key(known) / entry.name)
@@ -106,19 +106,19 @@ def test_an_entry_of_another_key_is_not_used(
     assert abs(found.mean() - foreign.mean()) > 1
 
 
-def test_whatever_determines_the_draws_changes_the_key(level: Problem) -> None:
+def test_whatever_determines_the_draws_changes_the_key(level: BatchPosterior) -> None:
     actions, seen = np.zeros((2, 4)), np.zeros(2)
     problems = [
         level,
-        of_target(Level(Data({"y": np.asarray([1.0, 2.6])}))),
-        Problem(Linear(arms=0, features=4), actions, seen),
-        Problem(Linear(arms=0, features=4, noise=0.4), actions, seen),
-        Problem(Linear(arms=0, features=4), actions, seen + 1),
+        build_target_posterior(Level(Data({"y": np.asarray([1.0, 2.6])}))),
+        BatchPosterior(Linear(arms=0, features=4), actions, seen),
+        BatchPosterior(Linear(arms=0, features=4, noise=0.4), actions, seen),
+        BatchPosterior(Linear(arms=0, features=4), actions, seen + 1),
     ]
-    keys = [module.identity(p, Settings()) for p in problems]
+    keys = [module._identity(p, Settings()) for p in problems]
     keys += [
-        module.identity(level, Settings(seed=1)),
-        module.identity(level, Settings(draws=9)),
+        module._identity(level, Settings(seed=1)),
+        module._identity(level, Settings(draws=9)),
     ]
     assert len({result_key(k) for k in keys if k is not None}) == len(keys)
 
@@ -126,30 +126,30 @@ def test_whatever_determines_the_draws_changes_the_key(level: Problem) -> None:
 def test_chains_that_disagree_or_creep_are_refused() -> None:
     rng = np.random.default_rng(0)
     good = rng.normal(size=(8, 1000, 2))
-    assert examined(good).why is None
+    assert check_chains(good).why is None
     apart = good.copy()
     apart[0, :, 1] += 1
-    assert "R-hat" in str(examined(apart).why)
+    assert "R-hat" in str(check_chains(apart).why)
     creeping = np.repeat(rng.normal(size=(8, 100, 2)), 10, axis=1)
-    assert examined(creeping).why is not None
-    assert "effective sample size" in str(examined(good[:, :100]).why)
+    assert check_chains(creeping).why is not None
+    assert "effective sample size" in str(check_chains(good[:, :100]).why)
     lost = good.copy()
     lost[2, 5, 0] = np.nan
-    assert examined(lost).why is not None
+    assert check_chains(lost).why is not None
 
 
 def test_descendants_of_one_ancestor_count_once() -> None:
     values = np.random.default_rng(0).normal(size=(500, 1))
     own = np.arange(500)
-    assert effective(values, own)[0] == pytest.approx(500, rel=1e-6)
-    assert effective(np.repeat(values, 4, axis=0), np.repeat(own, 4))[0] == pytest.approx(500)
+    assert effective_size(values, own)[0] == pytest.approx(500, rel=1e-6)
+    assert effective_size(np.repeat(values, 4, axis=0), np.repeat(own, 4))[0] == pytest.approx(500)
 
 
 def test_draws_that_fail_are_told_and_not_used(
-    monkeypatch: pytest.MonkeyPatch, level: Problem
+    monkeypatch: pytest.MonkeyPatch, level: BatchPosterior
 ) -> None:
-    monkeypatch.setattr(module, "exact", lambda *_: None)
-    monkeypatch.setattr(module, "chains", lambda *_: examined(np.zeros((4, 8, 1))))
-    _, said = module.made(level, Settings(method="nuts", longer=0))
+    monkeypatch.setattr(module, "exact_draws", lambda *_: None)
+    monkeypatch.setattr(module, "run_chains", lambda *_: check_chains(np.zeros((4, 8, 1))))
+    _, said = module.make_draws(level, Settings(method="nuts", longer=0))
     assert said["kind"] == "none"
     assert "NUTS" in said["why"]

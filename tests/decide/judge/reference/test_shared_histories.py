@@ -27,8 +27,10 @@ def place(tmp_path: Path):
 def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Every block that was made anew."""
     found: list[int] = []
-    make = module.made
-    monkeypatch.setattr(module, "made", lambda *given: (found.append(given[4]), make(*given))[1])
+    make = module.make_block
+    monkeypatch.setattr(
+        module, "make_block", lambda *given: (found.append(given[4]), make(*given))[1]
+    )
     return found
 
 

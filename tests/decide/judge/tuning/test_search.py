@@ -17,8 +17,8 @@ from uncertain.decide.judge.measures.latency import live_runs
 from uncertain.decide.judge.measures.quality import JUDGE, Wanted, agent_and_world, quality
 from uncertain.decide.judge.tuning import trials as judging
 from uncertain.decide.judge.tuning.search import CHUNK, Outcome, Search, Task
-from uncertain.decide.judge.tuning.space import distributions, space, with_defaults
-from uncertain.decide.judge.tuning.trials import TUNING, Goal, Trials, goal_in
+from uncertain.decide.judge.tuning.space import add_defaults, search_distributions, search_space
+from uncertain.decide.judge.tuning.trials import TUNING, Goal, Trials, choose_goal
 from uncertain.posteriors.base import Method, Options, Span
 from uncertain.posteriors.errors import UsageError
 from uncertain.posteriors.registry import POSTERIORS, option_default, options_class
@@ -109,12 +109,12 @@ def searched(posterior: str, given: Task) -> Search:
 
 
 def test_what_may_be_tried() -> None:
-    assert set(space("made")) == {"size", "count", "kind", "refine"}
-    assert space("made")["refine"] == (1, 2, 3, 5, 10)
-    assert set(space("made:kind=odd:refine=2:particles=3")) == {"size", "count"}
-    assert set(space("choices")) == {"left", "right"}
-    assert space("nothing") == {}
-    assert with_defaults("made:kind=odd") == "made:count=4:kind=odd:refine=3:size=10.0"
+    assert set(search_space("made")) == {"size", "count", "kind", "refine"}
+    assert search_space("made")["refine"] == (1, 2, 3, 5, 10)
+    assert set(search_space("made:kind=odd:refine=2:particles=3")) == {"size", "count"}
+    assert set(search_space("choices")) == {"left", "right"}
+    assert search_space("nothing") == {}
+    assert add_defaults("made:kind=odd") == "made:count=4:kind=odd:refine=3:size=10.0"
 
 
 @pytest.mark.parametrize("name", POSTERIORS)
@@ -122,14 +122,14 @@ def test_every_backend_says_what_can_be_tried(name: str) -> None:
     config = POSTERIORS[name][0]
     options = options_class(name)
     assert set(options.search) <= {f.name for f in fields(config)} | {"refine"}
-    assert set(distributions(name)) == set(space(name))
+    assert set(search_distributions(name)) == set(search_space(name))
     for option, values in options.search.items():
         if isinstance(values, Span):
             assert values.low <= option_default(name, option) <= values.high, option
         else:
             assert len(set(values)) > 1
             assert option_default(name, option) in values, option
-    assert parse_spec(with_defaults(name)).target == name
+    assert parse_spec(add_defaults(name)).target == name
 
 
 def test_a_span_that_cannot_be_searched(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +158,7 @@ def test_the_defaults_stay_unless_something_is_strictly_better() -> None:
     search = searched("made", task(lambda spec: 1.0))
     assert len(search.trials) == 50
     assert search.best is search.default
-    best = settings(with_defaults("made"))
+    best = settings(add_defaults("made"))
     search = searched("made", task(lambda spec: float(settings(spec) == best)))
     assert search.best is search.default
 
@@ -246,7 +246,7 @@ def test_halving_gives_up_on_what_others_beat() -> None:
 
 def test_halving_never_prunes_the_defaults() -> None:
     """As bad as can be, and still seen through, with its scores known."""
-    given = task(lambda spec: -float(settings(spec) == settings(with_defaults("made"))),
+    given = task(lambda spec: -float(settings(spec) == settings(add_defaults("made"))),
                  runs=4 * CHUNK, budget=1000.0, halving=True)  # fmt: skip
     search = searched("made", given)
     assert (search.default.outcome, len(search.default.scores)) == (Outcome.DONE, 4 * CHUNK)
@@ -296,7 +296,7 @@ def test_what_a_backend_refuses_or_breaks_is_passed_over() -> None:
 
 def test_a_space_in_which_all_is_refused_ends() -> None:
     def value(spec: str) -> float:
-        if spec != with_defaults("made"):
+        if spec != add_defaults("made"):
             raise UsageError("no")
         return 0.0
 
@@ -393,15 +393,15 @@ def test_only_what_the_goal_needs_is_judged() -> None:
 
 
 def test_what_a_world_can_be_tuned_for() -> None:
-    assert goal_in("linear", build_world("linear"), None) is Goal.GAIN
-    assert goal_in("linear", build_world("linear"), Goal.REGRET) is Goal.REGRET
+    assert choose_goal("linear", build_world("linear"), None) is Goal.GAIN
+    assert choose_goal("linear", build_world("linear"), Goal.REGRET) is Goal.REGRET
     with pytest.raises(UsageError, match=r"location pays no reward.*gain or joint"):
-        goal_in("location", build_world("location"), Goal.REGRET)
+        choose_goal("location", build_world("location"), Goal.REGRET)
     paying = build_world("linear")._replace(
         truth=None, model=None, pays=lambda state, features: features[:, 0]
     )
-    assert goal_in("bandit", paying, None) is Goal.REGRET
+    assert choose_goal("bandit", paying, None) is Goal.REGRET
     with pytest.raises(UsageError, match="has no model"):
-        goal_in("bandit", paying, Goal.GAIN)
+        choose_goal("bandit", paying, Goal.GAIN)
     with pytest.raises(UsageError, match="neither gain nor regret"):
-        goal_in("dark", paying._replace(pays=None), None)
+        choose_goal("dark", paying._replace(pays=None), None)

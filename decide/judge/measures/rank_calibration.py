@@ -32,7 +32,7 @@ from ..records.machine import device_kind, package_versions
 from ..reference.likelihood import history_log_likelihood
 from .experiment import Cell
 from .quality import JUDGE, agent_and_world
-from .ranks import ranked, taken, verdict
+from .ranks import judge_ranks, rank_truth, take_draws
 
 SCHEMA = 1
 RANKS = 11
@@ -47,7 +47,7 @@ LIKELIHOOD = "log likelihood"
 
 
 @dataclass(frozen=True)
-class Asked:
+class RankSettings:
     """Settings of the test."""
 
     draws: int = 15
@@ -76,7 +76,7 @@ class Ranks(NamedTuple):
     """Runs whose belief was not finite."""
 
 
-def check(asked: Asked, runs: int) -> None:
+def check_rank_settings(asked: RankSettings, runs: int) -> None:
     """Check that the bins fit.
 
     asked: settings of the test.
@@ -97,7 +97,7 @@ def check(asked: Asked, runs: int) -> None:
         raise UsageError(f"level = {asked.level}: must lie between 0 and 1")
 
 
-def prepared(cell: Cell) -> tuple[Agent, World]:
+def prepare_ranking(cell: Cell) -> tuple[Agent, World]:
     """Build the agent and world of a cell whose truth can be ranked.
 
     cell: specs and sizes.
@@ -131,7 +131,7 @@ def _believed(agent: Agent) -> tuple[Any, int]:
     raise UsageError("this posterior's belief is a summary, which holds no draws to rank among")
 
 
-def quantities(model: Model) -> tuple[tuple[str, ...], np.ndarray]:
+def ranked_quantities(model: Model) -> tuple[tuple[str, ...], np.ndarray]:
     """List the quantities that are ranked.
 
     model: of the agent.
@@ -147,15 +147,17 @@ def quantities(model: Model) -> tuple[tuple[str, ...], np.ndarray]:
     return (*(names[i] for i in chosen), LIKELIHOOD), chosen
 
 
-def _ranks(cell: Cell, asked: Asked, tick: Callable[[float], None] = lambda share: None) -> Ranks:
+def _ranks(
+    cell: Cell, asked: RankSettings, tick: Callable[[float], None] = lambda share: None
+) -> Ranks:
     """Ranks of runs 0 to `cell.seeds`; `tick` gets the share that is done.
 
     A run depends on the seed and its own number only.
     """
-    check(asked, cell.seeds)
-    agent, world = prepared(cell)
-    names, _ = quantities(agent.model)
-    run = compiled_ranks(agent, world, cell.steps, asked.settle, asked.draws, asked.thin)
+    check_rank_settings(asked, cell.seeds)
+    agent, world = prepare_ranking(cell)
+    names, _ = ranked_quantities(agent.model)
+    run = compile_ranks(agent, world, cell.steps, asked.settle, asked.draws, asked.thin)
     width = -(-cell.seeds // -(-cell.seeds // WIDTH))
     parts = []
     for first in range(0, cell.seeds, width):
@@ -169,7 +171,7 @@ def _ranks(cell: Cell, asked: Asked, tick: Callable[[float], None] = lambda shar
 
 
 @lru_cache(maxsize=32)
-def compiled_ranks(
+def compile_ranks(
     agent: Agent, world: World, steps: int, settle: int, draws: int, thin: int
 ) -> Callable[[Any, Any], tuple[Any, Any, Any]]:
     """Compile the ranks of many runs, once an agent.
@@ -184,7 +186,7 @@ def compiled_ranks(
     """
     once = build_rollout(agent, world, steps, settle, False)
     model = agent.model
-    _, chosen = quantities(model)
+    _, chosen = ranked_quantities(model)
     _, size = _believed(agent)
     looks = -(-draws // size) if size else 1
     continuous = not unknowns_of(model).discrete
@@ -213,7 +215,7 @@ def compiled_ranks(
             seen = jax.lax.scan(look, state, jax.random.split(look_key, looks))[1]
             values = seen.values.reshape(looks * size, -1)
             belief = Draws(values, seen.log_weights.reshape(-1) - np.log(looks))
-        return taken(take_key, belief, draws, distinct=continuous)
+        return take_draws(take_key, belief, draws, distinct=continuous)
 
     def one(seed: Array, number: Array) -> tuple[Array, Array, Array]:
         state, trace = once(seed_key(seed, number))
@@ -226,7 +228,7 @@ def compiled_ranks(
         table = jnp.concatenate([both[:, chosen].astype(logs.dtype), logs[:, None]], axis=1)
         same = jnp.sum(values[:, chosen] == truth[None, chosen]) if continuous else jnp.zeros(())
         well = jnp.all(jnp.isfinite(table[1:, :-1])) & jnp.all(trace.healthy)
-        return ranked(tie_key, table[0], table[1:]), same, well
+        return rank_truth(tie_key, table[0], table[1:]), same, well
 
     name = None
     if agent.name and world.name:
@@ -239,7 +241,9 @@ TIED = 1e-3
 makes far fewer. Copies of the truth tie with it, and ties broken at random are even."""
 
 
-def record(cell: Cell, found: Ranks, asked: Asked, seconds: float) -> dict[str, Any]:
+def build_calibration_record(
+    cell: Cell, found: Ranks, asked: RankSettings, seconds: float
+) -> dict[str, Any]:
     """Build the record of a cell.
 
     cell: specs and sizes.
@@ -250,7 +254,7 @@ def record(cell: Cell, found: Ranks, asked: Asked, seconds: float) -> dict[str, 
     """
     rows = []
     for column, name in enumerate(found.names):
-        made = verdict(found.ranks[:, column], asked.draws, asked.bins)
+        made = judge_ranks(found.ranks[:, column], asked.draws, asked.bins)
         counts = [int(n) for n in made.counts]
         rows.append(
             {"name": name, "p": made.p, "counts": counts, "off": made.off, "wide": made.wide}
@@ -288,8 +292,8 @@ def record(cell: Cell, found: Ranks, asked: Asked, seconds: float) -> dict[str, 
     }
 
 
-def calibrated(
-    cell: Cell, asked: Asked, tick: Callable[[float], None] = lambda share: None
+def calibrate_cell(
+    cell: Cell, asked: RankSettings, tick: Callable[[float], None] = lambda share: None
 ) -> dict[str, Any]:
     """Test the calibration of a cell.
 
@@ -300,4 +304,4 @@ def calibrated(
     """
     began = time.perf_counter()
     found = _ranks(cell, asked, tick)
-    return record(cell, found, asked, time.perf_counter() - began)
+    return build_calibration_record(cell, found, asked, time.perf_counter() - began)
