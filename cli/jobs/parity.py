@@ -107,7 +107,7 @@ def _measured(options: ParityOptions, environment: Environment, report: Any):
             for effort in _efforts(options, text):
                 report(f"{source.name}, {text}", done / len(picked))
                 try:
-                    yield judge_posterior(subject, text, effort.refine, effort)
+                    yield judge_posterior(subject, text, effort)
                 except UsageError as error:
                     if options.posterior:
                         raise

@@ -95,7 +95,7 @@ def _spend(
     """Try the defaults of all posteriors first, so that a small budget shows soon; then search."""
     for search in searches:
         report(f"{search.posterior}, its defaults", 0.0)
-        search.first()
+        search.try_defaults()
     for done, search in enumerate(searches):
 
         def tick(search: Search = search, done: int = done) -> None:
@@ -106,7 +106,7 @@ def _spend(
 
         tick()
         try:
-            search.go(tick)
+            search.try_random(tick)
         except KeyboardInterrupt:
             found(search, interrupted=True)
             raise

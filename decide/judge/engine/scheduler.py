@@ -32,11 +32,17 @@ class Executor(Protocol[Task]):
     """Runs tasks, several at a time."""
 
     def pick(self, queue: list[Task]) -> int | None:
-        """Return the position of the task to begin next; None if no worker is free."""
+        """Return the position of the task to begin next; None if no worker is free.
+
+        queue: tasks not yet begun, at least one.
+        """
         ...
 
     def submit(self, task: Task) -> None:
-        """Begin the task that was picked last."""
+        """Begin the task that was picked last.
+
+        task: to begin.
+        """
         ...
 
     def running(self) -> int:
@@ -44,7 +50,11 @@ class Executor(Protocol[Task]):
         ...
 
     def collect(self, timeout: float) -> list[tuple[Task, Any]]:
-        """Wait at most `timeout` seconds for replies; `Lost` is the reply of a dead worker."""
+        """Wait for replies.
+
+        timeout: longest wait in seconds.
+        Returns: tasks with their replies; `Lost` is the reply of a dead worker.
+        """
         ...
 
 

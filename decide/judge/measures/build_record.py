@@ -1,6 +1,6 @@
 """Reduce the runs of one cell to its result record: means, errors and quantiles.
 
-See also: record.py for the fields.
+See also: ../records/record.py for the fields.
 """
 
 from __future__ import annotations

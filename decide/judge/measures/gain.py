@@ -30,7 +30,7 @@ NEIGHBOURS = 96
 WIDTH = 1.0
 """Kernel width of a component, in its neighbourhood's standard deviations."""
 FREEDOM = 5.0
-"""Degrees of freedom of the components: heavier tails than what they are fitted to."""
+"""Degrees of freedom of the components: heavier tails than those of the draws."""
 DEFENSIVE = 0.05
 """Share of the proposal that is the prior, so that it covers whatever the fit missed."""
 

@@ -170,7 +170,7 @@ class Prequential:
         self.seen += len(weight)
 
     def doubt(self) -> Doubt | None:
-        """What the alarm says so far."""
+        """Return the evidence against the model so far; None without observations."""
         found = read_evidence(self.alarm)
         if not int(found.n):
             return None

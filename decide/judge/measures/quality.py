@@ -31,9 +31,9 @@ from .regret import regrets
 JUDGE = 1_000_003
 """Folded into the seed, so that the judge's draws are never an agent's or a world's."""
 PROMISES = ("predicted", "realised", "probe_predicted", "probe_realised")
-"""Measures of what was promised of an action, and of what it brought."""
+"""Measures of the predicted and the realised gain of actions."""
 WHOLE = 2000
-"""Events up to which a backend remembers the whole run unless told otherwise."""
+"""Events up to which a backend remembers the whole run unless its spec sets a capacity."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Wanted:
 
     samples: int = 2000
     """Draws behind the bounds."""
-    compute_reference: int = PARTICLES
+    reference: int = PARTICLES
     """Particles of the judge's own inference."""
     spce: int | None = None
     """L of sPCE and sNMC."""
@@ -116,8 +116,17 @@ def quality(cell: Cell, first: int, count: int, wanted: Wanted) -> dict[str, Any
 def judge_runs(
     agent: Agent, world: World, cell: Cell, first: int, count: int, wanted: Wanted
 ) -> dict[str, Any]:
-    """Roll a cell out and measure its runs, without the cache."""
-    # What a trained policy says promises no gain.
+    """Roll a cell out and measure its runs, without the cache.
+
+    agent: of the cell.
+    world: of the cell.
+    cell: specs and sizes.
+    first: number of the first run.
+    count: number of runs.
+    wanted: measures to take.
+    Returns: arrays by name, as from `quality`.
+    """
+    # Scores of a trained policy predict no gain.
     promises = options_class(cell.posterior).rule is None
     states, trace = roll_out(
         agent, world, cell.steps, cell.seed, count, first, settle=wanted.settle,

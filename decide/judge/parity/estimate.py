@@ -1,11 +1,12 @@
 """One backend on one static target: absorb all data, refine, and take the belief's moments.
 
-Events come one at a time, with refine steps whenever their number has doubled; where a prior is
-flat, once there are twice as many as unknowns, for before there may be no posterior. A likelihood
+Events come one at a time, with refine steps whenever their number has doubled; under a flat prior
+only from twice as many events as unknowns on, since there may be no posterior before. A likelihood
 that is one event comes in parts, whose weights double to a whole. So particles never meet all data
 at once (Chopin 2002). Moments are averaged over the beliefs of the second half of the last refine
-steps and reported run by run: independent runs are what their error is known from. Not here: the
-rule of agreement (moments.py).
+steps and reported run by run: their error is estimated from independent runs.
+
+See also: moments.py for the rule of agreement.
 """
 
 from __future__ import annotations
@@ -35,46 +36,55 @@ GAUSSIAN_DRAWS = 2048
 
 @dataclass(frozen=True)
 class Effort:
-    """runs: independent ones, at least 2. refine: steps after the last event; warm: after each
-    doubling of the events. parts: that a whole likelihood comes in. particles: S, where taken."""
+    """Size of a comparison."""
 
     runs: int = 16
+    """Independent runs, at least 2."""
     refine: int = 400
+    """Refine steps after the last event."""
     warm: int = 100
+    """Refine steps after each doubling of the events."""
     parts: int = 8
+    """Parts that a whole likelihood comes in."""
     particles: int | None = None
+    """S, if the backend takes it."""
     seed: int = 0
 
 
 class Schedule(NamedTuple):
-    """What happens in turn, `[T, ...]`: an event (weight 0: none), `trips` refine steps, and
-    whether the belief counts. Arrays of NumPy, of JAX inside a trace."""
+    """Turns of a run, `[T, ...]`: arrays of NumPy, or of JAX inside a trace."""
 
     action: Any
     observation: Any
     weight: Any
+    """Of the event; 0 for no event."""
     trips: Any
+    """Refine steps after the event."""
     counts: Any
+    """Whether the belief after them counts."""
 
 
 class MomentEstimate(NamedTuple):
-    """first, second `[R, Q]`: each run's mean, and mean square about a given centre.
-
-    work: evaluations of one event's likelihood a run. refines: steps a run. unhealthy: share of
-    them, of those that count. seconds a run, and seconds of compiling.
-    """
+    """Moments of R runs and their cost."""
 
     first: np.ndarray
+    """`[R, Q]`: mean of each run."""
     second: np.ndarray
+    """`[R, Q]`: mean square of each run about a given centre."""
     work: float
+    """Evaluations of one event's likelihood, a run."""
     refines: int
+    """Refine steps a run."""
     unhealthy: float
+    """Share of unhealthy steps among those that count."""
     seconds: float
+    """A run."""
     compile: float
+    """Seconds of compiling."""
 
 
 def _schedule_of(target: Target, effort: Effort, refines: bool) -> Schedule:
-    """The turns of one run. refines: whether there is anything to refine."""
+    """The schedule of one run; without refine steps if the backend has none."""
     actions, observations = target_events(target)
     weight = np.ones(len(actions))
     if target.whole:
@@ -125,9 +135,13 @@ def _posterior_for(text: str, target: Target, effort: Effort) -> Posterior:
 def estimate_moments(
     target: Target, text: str, effort: Effort, centre: np.ndarray
 ) -> MomentEstimate:
-    """Run a backend, given as typed, `effort.runs` times. centre `[Q]`: of the mean squares.
+    """Run a backend several times and take its moments.
 
-    Raises UsageError where the backend cannot handle the target.
+    target: with its data.
+    text: spec of the backend.
+    effort: size of the comparison.
+    centre: `[Q]`, of the mean squares.
+    Raises: UsageError if the backend cannot handle the target.
     """
     posterior = _posterior_for(text, target, effort)
     turns = _schedule_of(target, effort, bool(options_class(text).refine))

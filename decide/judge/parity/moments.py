@@ -2,8 +2,10 @@
 
 The rule: for every quantity, the mean and the mean square about the reference mean differ from the
 reference by less than a quantile of Student's t times the error of both sides. The quantile is such
-that all of them together raise a false alarm once in `1 / FALSE_ALARM` comparisons, and the errors
-must be small, or nothing would ever be off. Not here: where moments come from.
+that all of them together raise a false alarm once in `1 / FALSE_ALARM` comparisons. The errors must
+be small, since large ones would let every difference pass.
+
+See also: estimate.py for a backend's moments, problems.py for the reference's.
 """
 
 from __future__ import annotations
@@ -27,45 +29,56 @@ NOISE = 0.1
 
 
 class Moments(NamedTuple):
-    """mean, sd `[Q]`; standard errors of the mean and of the variance `[Q]`; names of the Q."""
+    """Moments of Q quantities, `[Q]` each."""
 
     mean: np.ndarray
     sd: np.ndarray
     mean_error: np.ndarray
+    """Standard error of the mean."""
     variance_error: np.ndarray
-    quantity_labels: tuple[str, ...]
+    """Standard error of the variance."""
+    labels: tuple[str, ...]
+    """Names of the quantities."""
 
 
 class MomentVerdict(NamedTuple):
-    """worst, median: |difference of means| in reference standard deviations, over quantities.
-
-    label: the worst one's. sd_ratio: the one furthest from 1. noise: the largest standard error
-    of a mean or standard deviation, in reference standard deviations. z: the largest difference of
-    mean or mean square in standard errors of both sides; limit: what it must stay below. passed:
-    it does, with little enough noise, and everything is finite.
-    """
+    """Agreement of moments with the reference, over all quantities."""
 
     worst: float
+    """Largest |difference of means|, in reference standard deviations."""
     median: float
+    """Median of the same."""
     label: str
+    """Quantity with the largest one."""
     sd_ratio: float
+    """Ratio of standard deviations that is furthest from 1."""
     noise: float
+    """Largest standard error of a mean or standard deviation, in reference standard deviations."""
     z: float
+    """Largest difference of mean or mean square, in standard errors of both sides."""
     limit: float
+    """Bound that z must stay below."""
     passed: bool
+    """Whether it does, noise is small enough, and everything is finite."""
 
 
 def quantity_shapes(target: Target) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a target's quantities, in the order of the names."""
+    """Return the shapes of a target's quantities by name, in the order of the names.
+
+    target: static.
+    """
     unknowns = unknowns_of(target)
     start = jax.ShapeDtypeStruct((unknowns.size,), unknowns.dtype)
     made = jax.eval_shape(lambda u: dict(target.quantities(unknowns.constrain(u))), start)
-    # JAX sorts what is in a dictionary; so does this, whatever JAX does.
+    # JAX sorts dictionaries; sorted here too, not to depend on that.
     return {name: tuple(made[name].shape) for name in sorted(made)}
 
 
 def quantity_labels(target: Target) -> tuple[str, ...]:
-    """A name for every number: `beta[2]`, counted from 1 as in the collections."""
+    """Return a name for every number, such as `beta[2]`, counted from 1 as in the collections.
+
+    target: static.
+    """
     found = []
     for name, shape in quantity_shapes(target).items():
         for place in np.ndindex(shape):
@@ -75,13 +88,23 @@ def quantity_labels(target: Target) -> tuple[str, ...]:
 
 
 def quantity_values(target: Target, u: Array) -> Array:
-    """The quantities `[Q]` of `u [D]`, in the order of the labels."""
+    """Compute the quantities of a point, in the order of their labels.
+
+    target: static.
+    u: unconstrained point `[D]`.
+    Returns: `[Q]`.
+    """
     made = target.quantities(unknowns_of(target).constrain(u))
     return jnp.concatenate([jnp.ravel(made[name]) for name in sorted(made)])
 
 
 def compute_moments(values: Any, names: tuple[str, ...], size: Any = None) -> Moments:
-    """Moments of draws `[n, Q]`, with the errors of `size` (n unless given) independent ones."""
+    """Compute moments of draws.
+
+    values: `[n, Q]`.
+    names: labels of the Q quantities.
+    size: number of independent draws that they are worth; None for n.
+    """
     values = np.asarray(values, float)
     n = np.asarray(len(values) if size is None else size, float)
     mean, sd = values.mean(0), values.std(0)
@@ -90,10 +113,13 @@ def compute_moments(values: Any, names: tuple[str, ...], size: Any = None) -> Mo
 
 
 def published_moments(truth: ReferenceMoments, names: tuple[str, ...]) -> Moments:
-    """Reference moments that come without draws.
+    """Convert reference moments that come without draws.
 
-    The error of the variance is not told: it is taken as of as many draws as the mean's error says
-    and a kurtosis of 5.
+    The error of the variance is not published. It is derived from the number of draws that the
+    error of the mean implies, and a kurtosis of 5.
+
+    truth: published mean, error and standard deviation of each quantity.
+    names: labels of the quantities.
     """
     flat = [np.concatenate([np.ravel(part[name]) for name in sorted(part)]) for part in truth]
     mean, error, sd = (np.asarray(x, float) for x in flat)
@@ -101,9 +127,11 @@ def published_moments(truth: ReferenceMoments, names: tuple[str, ...]) -> Moment
 
 
 def compare_moments(reference: Moments, first: Any, second: Any) -> MomentVerdict:
-    """How moments of independent runs agree with the reference.
+    """Compare moments of R > 1 independent runs with the reference.
 
-    first, second `[R, Q]`: each run's mean, and mean square about the reference mean; R > 1.
+    reference: its moments.
+    first: `[R, Q]`, mean of each run.
+    second: `[R, Q]`, mean square of each run about the reference mean.
     """
     first, second = np.asarray(first, float), np.asarray(second, float)
     runs, count = first.shape
@@ -124,7 +152,7 @@ def compare_moments(reference: Moments, first: Any, second: Any) -> MomentVerdic
     z = np.where(np.tile(known, 2), z, 0.0)
     limit = float(stdtrit(runs - 1, 1 - FALSE_ALARM / (4 * count)))
     scale = np.where(known, reference.sd, 1.0)
-    # A standard deviation changes by half of what its square does.
+    # The relative change of a standard deviation is half that of its square.
     rough = np.maximum(own / scale, own_square / (2 * np.square(scale)))
     noise = float(np.max(np.where(known, rough, 0.0)))
     return MomentVerdict(

@@ -1,7 +1,7 @@
-"""A posterior of a collection made ready to be judged by: target, reference moments, Stein's check.
+"""Problems of a posterior collection: target, reference moments, and a backend's record on them.
 
-And the record of one backend on it. Not here: reading files (streams/formats/posteriordb.py),
-running a backend (parity.py), or references of the judge's own (longrun.py).
+See also: streams/formats/posteriordb.py for files, estimate.py for running a backend,
+../reference/reference_draws.py for references of the judge's own.
 """
 
 from __future__ import annotations
@@ -29,40 +29,51 @@ from .moments import (
     published_moments,
     quantity_labels,
     quantity_shapes,
+    quantity_values,
 )
 from .stein import stein_errors, unconstrained_draws
 
 Own = Callable[[Target], tuple[Any, dict[str, Any]]]
-"""Draws `[n, D]` of the judge's own in unconstrained coordinates, and what to say of them."""
+"""Returns draws `[n, D]` of the judge's own in unconstrained coordinates, and their description."""
 
 
 class ParityProblem(NamedTuple):
-    """reference: None where there is none. kind: "draws", "moments", or how the judge got them.
-
-    stein: the worst of Stein's identities in standard errors, None without draws; why: what is
-    wrong with the reference, if anything.
-    """
+    """A posterior with its reference."""
 
     name: str
     model: str
     target: Target
     reference: Moments | None
+    """None if there is none."""
     kind: str
-    stein_errors: float | None
+    """"draws", "moments", or the method of the judge's own draws."""
+    stein: float | None
+    """Largest deviation from Stein's identities in standard errors; None without draws."""
     why: str | None
+    """Reason not to use the reference; None if there is none."""
 
 
 def load_target(source: PosteriorFiles, models: Path | None, spec: str | None) -> Target:
-    """The target of a posterior in a collection; raises UsageError where its model is not there."""
+    """Load the target of a posterior in a collection.
+
+    source: files of the posterior.
+    models: folder of the user's model files; None for those of the package only.
+    spec: of the model; None to find it by name.
+    Raises: UsageError if there is no such model.
+    """
     made = find_target(source.name, source.model, models, spec)
     data = read_data(source, getattr(made, "file", ""))
     return build_target(source.name, made, data)
 
 
 def load_problem(source: PosteriorFiles, target: Target, own: Own | None = None) -> ParityProblem:
-    """With reference draws if the collection has some, else its moments, else draws by `own`.
+    """Load a problem: with reference draws or moments of the collection, else draws of the judge.
 
-    own: asked for draws to test Stein's identities on where the collection has moments alone, too.
+    source: files of the posterior.
+    target: of the posterior.
+    own: makes draws if the collection has none. If it has moments, they only serve to test Stein's
+        identities.
+    Raises: UsageError if the reference has another number of quantities than the target.
     """
     u, said, why = None, {}, None
     names = quantity_labels(target)
@@ -94,17 +105,23 @@ def load_problem(source: PosteriorFiles, target: Target, own: Own | None = None)
 
 
 def reference_moments(target: Target, u: Any, said: dict[str, Any]) -> Moments:
-    """Moments of the judge's own draws `[n, D]`, as certain as their effective number is."""
-    from .moments import quantity_values
+    """Compute moments of the judge's own draws, with errors by their effective sample size.
 
+    target: of the draws.
+    u: draws `[n, D]`.
+    said: description of the draws; its ess is used.
+    """
     values = jax.jit(jax.vmap(lambda v: quantity_values(target, v)))(u)
     return compute_moments(values, quantity_labels(target), said.get("ess"))
 
 
-def judge_posterior(
-    subject: ParityProblem, text: str, refine: int | None, effort: Effort
-) -> dict[str, Any]:
-    """The record of one backend on one target. refine: what the row is called by."""
+def judge_posterior(subject: ParityProblem, text: str, effort: Effort) -> dict[str, Any]:
+    """Run a backend on a problem and build the record.
+
+    subject: the problem.
+    text: spec of the backend.
+    effort: size of the comparison.
+    """
     reference = subject.reference
     count = len(quantity_labels(subject.target))
     centre = reference.mean if reference is not None else np.zeros(count)

@@ -1,9 +1,9 @@
-"""Stein's identities: does a log density belong to these draws? No sampler is needed to tell.
+"""Stein's identities, which test without a sampler whether draws belong to a log density.
 
 In unconstrained coordinates u of a density p without a boundary, E[d log p / du_i] = 0 and
-E[u_i d log p / du_i] = -1 under p itself. A wrong density leaves many standard errors. Not here:
-whether draws are of a given density in ways that no first or second moment shows.
-Source: Stein (1972); Gorham and Mackey (2015).
+E[u_i d log p / du_i] = -1 under p itself. A wrong density deviates by many standard errors.
+Deviations that no first or second moment shows are not detected.
+Sources: Stein (1972); Gorham and Mackey (2015).
 """
 
 from __future__ import annotations
@@ -29,17 +29,16 @@ BATCH = 50
 
 
 class SteinErrors(NamedTuple):
-    """Standard errors that each identity is away from what it should be, `[D]` each.
-
-    The draws are taken as independent; u is centred at their mean, which leaves both as they are.
-    """
+    """Deviation of each identity in standard errors of independent draws, `[D]` each."""
 
     gradient: np.ndarray
+    """Of the first."""
     product: np.ndarray
+    """Of the second, with u centred at its mean, which leaves the identity unchanged."""
 
     @property
     def worst(self) -> float:
-        """The largest of all, infinite where anything is not finite."""
+        """Largest of all; infinite if anything is not finite."""
         both = np.abs(np.concatenate(self))
         return float(both.max()) if np.isfinite(both).all() else float("inf")
 
@@ -56,7 +55,13 @@ def _log_density(target: Target, u: Array) -> Array:
 
 
 def unconstrained_draws(target: Target, draws: dict[str, Any]) -> np.ndarray:
-    """Draws by quantity, `[n, ...]` each, as unconstrained coordinates `[n, D]`."""
+    """Convert draws of quantities to unconstrained coordinates.
+
+    target: of the draws.
+    draws: `[n, ...]` by name of the quantity.
+    Returns: `[n, D]`.
+    Raises: UsageError if a quantity is missing or has another shape.
+    """
     wanted = quantity_shapes(target)
     for name, shape in wanted.items():
         given = np.shape(draws[name])[1:] if name in draws else None
@@ -72,7 +77,11 @@ def unconstrained_draws(target: Target, draws: dict[str, Any]) -> np.ndarray:
 
 
 def stein_errors(target: Target, u: Any) -> SteinErrors:
-    """Both identities on draws `u [n, D]`."""
+    """Test both identities.
+
+    target: with the density.
+    u: unconstrained draws `[n, D]`.
+    """
     u = np.asarray(u)
     picked = u[np.linspace(0, len(u) - 1, min(MOST, len(u))).astype(int)]
     slope_of = jax.grad(lambda v: _log_density(target, v))

@@ -1,10 +1,11 @@
-"""What people's choices were worth when they made them, and what rules would have made of it.
+"""Value of people's choices at the time they made them, compared with the choices of rules.
 
-Every problem of a person is replayed under an exact belief that starts from nothing: before each
-choice all arms are scored, and every rule is asked what it would do there. Then each rule goes its
-own way on the same problem for as many choices. Where the truth is not known, one is drawn from
-what the observer believes after all that the person saw. Not here: sums over people
-(people_sums.py), or choices in continuous time (people_clicks.py).
+Every problem of a person is replayed under an exact belief that starts from the prior: before each
+choice all arms are scored, and every rule makes its choice there. Then each rule plays the same
+problem alone for as many choices. An unknown truth is drawn from the observer's belief after the
+person's last observation.
+
+See also: summaries.py for sums over people, clicks.py for choices in continuous time.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from ...rules.information import belief_gain, predict_at
 from ...rules.registry import build_rule
 
 CHUNK = 32
-"""Problems handed over at once; the last ones of weight 0, so that one program serves all."""
+"""Problems a call; the last batch is filled up with weight 0, so that one program serves all."""
 SIDE_BY_SIDE, FEW = 8, 16
 """Of them, problems computed side by side where there are few arms. Where there are more, products
 of matrices fill a core by themselves, and some at once are slower than one after another."""
@@ -38,22 +39,26 @@ WATCH, TRUTH, ALONE = range(3)
 
 
 class ProblemWorth(NamedTuple):
-    """One problem, nats. chosen, best, random `[T]`: gain of the person's choice, of the best arm
-    and of any at random; counted `[T]`: whether the choice was the person's. rules `[R, T]`: gain
-    of what each rule would have done there. learnt `[1 + R]`: what the person and each rule, going
-    its own way, knew at the end that was not given away. regret `[1 + R]`: what the best arm would
-    have paid more, summed over choices; uniform `[]`: the same of any arm at random. Both are 0
-    where the truth is not known.
-    """
+    """Gains, in nats, and regrets of T choices in one problem, by the person and by R rules."""
 
     chosen: Any
+    """`[T]`: gain of the person's choice."""
     best: Any
+    """`[T]`: gain of the best arm."""
     random: Any
+    """`[T]`: mean gain of all arms."""
     counted: Any
+    """`[T]`: whether the person was free to choose."""
     rules: Any
+    """`[R, T]`: gain of the choice that each rule would make there."""
     learnt: Any
+    """`[1 + R]`: gain of the whole problem, by the person and by each rule playing alone, without
+    that of choices that were given."""
     regret: Any
+    """`[1 + R]`: sum over choices of the best arm's mean minus the chosen one's; 0 if the truth is
+    not known."""
     uniform: Any
+    """`[]`: regret of uniformly random choices; 0 if the truth is not known."""
 
 
 def _entropy(log_weights: Array) -> Array:
@@ -98,7 +103,7 @@ def _build_watch(
         return observation.astype(action.dtype)
 
     def ends(start: Belief, end: Belief, gained: Array) -> Array:
-        """Nats learnt. Of an exact Gaussian it is what was promised, whatever was seen."""
+        """Nats learnt. An exact Gaussian's gain is as predicted, independent of observations."""
         if isinstance(end, Draws) and isinstance(start, Draws):
             return _entropy(start.log_weights) - _entropy(end.log_weights)
         return gained
@@ -123,7 +128,7 @@ def _build_watch(
         return state, found
 
     def alone(key, rule, events: Event, counted: Array, truth: Array):
-        """What a rule learns, and the arms that it takes `[T]`."""
+        """Nats that a rule learns, and the arms that it takes `[T]`."""
 
         def turn(carry: Any, event: Event):
             state, gained = carry
@@ -187,9 +192,13 @@ def _build_watch(
 def value_problems(
     problems: Sequence[Problem], rules: tuple[str, ...], seed: int
 ) -> list[ProblemWorth]:
-    """Each problem's worth as host arrays, in the order given.
+    """Value the choices in problems.
 
-    Raises UsageError naming the place of a record that does not fit the problem's model.
+    problems: of any people and models.
+    rules: specs of the rules to compare with.
+    seed: of all draws.
+    Returns: values of each problem as host arrays, in the same order.
+    Raises: UsageError if a record does not fit the model of its problem.
     """
     alike: dict[tuple[str, str], list[int]] = {}
     for place, problem in enumerate(problems):
@@ -211,7 +220,7 @@ def value_problems(
 def _arrays(
     problems: list[Problem], places: list[int], model: Model, turns: int, seed: int
 ) -> tuple[np.ndarray, ...]:
-    """What `run` takes, padded to `CHUNK` problems of `turns` events."""
+    """Arguments of `run`, padded to `CHUNK` problems of `turns` events."""
     space = model.actions
     assert isinstance(space, Arms)
     encoder = Encoder(space, outcome_kind(model))
@@ -235,6 +244,3 @@ def _arrays(
                 )
             truth[row] = problem.truth
     return seeds, actions, observations, weights, opening, truth
-
-
-__all__ = ["ProblemWorth", "_build_watch", "_entropy", "value_problems"]

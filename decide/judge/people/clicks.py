@@ -1,10 +1,12 @@
-"""What clicks on devices in continuous time were worth, and what rules make of the same moments.
+"""Value of clicks on devices in continuous time, compared with clicks of rules at the same times.
 
-The gain of a click is what is expected to be learnt about the graph in the next `HORIZON` seconds,
-by what was clicked before as well; clicking nothing has a gain too. It is a mean over futures drawn
-from the belief, each absorbed exactly. The same futures show which click is best and what it is
-worth, but never the same half of them, or the best would be flattered by its luck. Going its own
-way, a rule clicks when the person did. Not here: the belief (posteriors/models/delays.py).
+The gain of a click is the expected information about the graph within the next `HORIZON` seconds,
+effects of earlier clicks included; not clicking has a gain too. It is a mean over futures drawn
+from the belief, each absorbed exactly. One half of the futures selects the best click and the other
+half values it, and the other way round, so that the best is not overestimated. A rule playing alone
+clicks when the person did.
+
+See also: posteriors/models/delays.py for the belief.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from ....streams.people.clicks import LENGTH, Trial
 from ...loop.core.rollout import seed_key
 
 HORIZON = 5.0
-"""Seconds that a click is given: three links of a chain."""
+"""Seconds over which a click is valued: three links of a chain."""
 EVENTS = 8
 """Effects of a future at most; one that has more ends with the last of them."""
 DRAWS = 32
@@ -40,29 +42,35 @@ BETWEEN = 24
 MOST_CLICKS = 6
 DELAYS = {"reliable": RELIABLE, "unreliable": UNRELIABLE}
 SHORTEST = {"reliable": 0.8, "unreliable": 0.0}
-"""Seconds; the published observer takes no delay for shorter than this."""
+"""Seconds; no delay is shorter for the published observer."""
 RULES = ("eig", "random")
 
 
 class TrialWorth(NamedTuple):
-    """One trial, nats. chosen, best, random, waiting, counted `[T]` at each activation, counted
-    where it was a click. learnt `[1 + rules]`: by the person and by each rule. known `[T]`: entropy
-    after each activation."""
+    """Gains in one trial of T activations, in nats."""
 
     chosen: Any
+    """`[T]`: gain of the person's click."""
     best: Any
+    """`[T]`: gain of the best click."""
     random: Any
+    """`[T]`: mean gain of all clicks."""
     waiting: Any
+    """`[T]`: gain of not clicking."""
     counted: Any
+    """`[T]`: whether the activation was a click."""
     learnt: Any
+    """`[1 + rules]`: gain of the whole trial, by the person and by each rule."""
     known: Any
+    """`[T]`: entropy after each activation."""
 
 
 class RunningDevice(NamedTuple):
-    """A device at work: due `[n, K]`, when a component is yet to come on (inf where it is not)."""
+    """A device during a simulated future."""
 
     belief: Belief
     due: Array
+    """`[n, K]`: times at which components will come on; inf for none."""
     time: Array
 
 
@@ -75,7 +83,7 @@ def _start_effects(
     time: Array,
     slot: Any,
 ) -> RunningDevice:
-    """What an activation at `node` sets off, written into column `slot`."""
+    """Draw the effects of an activation at `node` into column `slot`."""
     coin_key, delay_key = jax.random.split(key)
     works = jax.random.uniform(coin_key, (devices.nodes,)) < STRENGTH
     delay = devices.delay.sample_beyond(
@@ -94,7 +102,7 @@ def _run_until(
     first: Any,
     events: int,
 ) -> RunningDevice:
-    """The device until `end`, or until the last of `events` effects; columns from `first` on."""
+    """Run until `end`, or until the last of `events` effects; fills columns from `first` on."""
     width = running.due.shape[1]
 
     def turn(running: RunningDevice, row: Any) -> tuple[RunningDevice, None]:
@@ -116,7 +124,14 @@ def _run_until(
 
 
 def click_gains(devices: Devices, key: Array, belief: Belief, time: Array) -> Array:
-    """Gain `[2, n + 1]` of a click on each component and of none, by either half of the futures."""
+    """Compute the gain of a click on each component, and of none.
+
+    devices: with n components.
+    key: random key of the futures.
+    belief: about the graph.
+    time: seconds, of the click.
+    Returns: `[2, n + 1]` nats, by either half of the futures; the last column is no click.
+    """
     count = devices.nodes
     before = devices.entropy(belief, time)
 
@@ -149,7 +164,7 @@ def click_gains(devices: Devices, key: Array, belief: Belief, time: Array) -> Ar
         return devices.entropy(running.belief, running.time)
 
     def every(key: Array) -> Array:
-        # The same future for all but what is clicked: the difference is what is asked for.
+        # Common random numbers: futures differ by the click only, and so do the gains.
         return jax.vmap(lambda node: future(key, node))(jnp.arange(count + 1))
 
     after = jax.vmap(every)(jax.random.split(key, DRAWS))
@@ -157,7 +172,11 @@ def click_gains(devices: Devices, key: Array, belief: Belief, time: Array) -> Ar
 
 
 def best_click_gain(halves: Array) -> Array:
-    """What the best click is worth `[]`: chosen by one half of the futures, valued by the other."""
+    """Compute the gain of the best click, selected by one half of the futures, valued by the other.
+
+    halves: gains `[2, n + 1]`, as from `click_gains`.
+    Returns: `[]` nats.
+    """
     clicks = halves[:, :-1]
     one, other = clicks[0], clicks[1]
     return 0.5 * (other[jnp.argmax(one)] + one[jnp.argmax(other)])
@@ -242,7 +261,13 @@ def _arrays(trial: Trial, length: int) -> Clicks:
 
 
 def value_trials(trials: Sequence[Trial], seed: int, memory: int = 6) -> list[TrialWorth]:
-    """Each trial's worth as host arrays, in the order given."""
+    """Value the clicks in trials.
+
+    trials: of any people and devices.
+    seed: of all draws.
+    memory: causes of a component that the belief remembers.
+    Returns: values of each trial as host arrays, in the same order.
+    """
     alike: dict[tuple[str, int], list[int]] = {}
     for place, trial in enumerate(trials):
         alike.setdefault((trial.delays, trial.nodes), []).append(place)
@@ -261,20 +286,22 @@ def value_trials(trials: Sequence[Trial], seed: int, memory: int = 6) -> list[Tr
 
 
 class EntropyComparison(NamedTuple):
-    """The published observer against its authors' own figures. trial: which. apart: bits, the
-    largest difference over the trial's reference times; None where more causes were possible at
-    once than are worth remembering."""
+    """Entropies of a trial under the published observer, compared with its authors' figures."""
 
     trial: Trial
     apart: float | None
+    """Largest difference over the trial's reference times, bits; None if more causes were possible
+    at once than are computed."""
 
 
 def compare_entropies(
     trials: Sequence[Trial], most: int = 5, longest: int = 20
 ) -> list[EntropyComparison]:
-    """Trials of at most `longest` activations that have reference entropies, by all assignments.
+    """Compare entropies with published ones, by enumeration of all assignments of causes.
 
-    most: causes possible at once; a trial costs n^of them for each graph.
+    trials: those without published entropies are left out.
+    most: causes possible at once; with m of them, n components cost n^m for each graph.
+    longest: activations of a trial; longer ones are left out.
     """
     made = []
     for trial in trials:

@@ -1,8 +1,9 @@
-"""Sums over people: one row for the people of each group and one for each rule beside them.
+"""Means over people: one row for the people of each group and one for each rule.
 
-Choices are averaged within a person first and over people then, so that standard errors are over
-people, whose choices hang together. Not here: what a choice was worth (people.py,
-people_clicks.py), or how rows look.
+Choices are averaged within a person first and then over people, since the choices of one person
+depend on each other; standard errors are over people.
+
+See also: bandit_choices.py and clicks.py for the value of a choice.
 """
 
 from __future__ import annotations
@@ -19,8 +20,13 @@ PEOPLE = "people"
 Row = dict[str, Any]
 
 
-def _mean(values: np.ndarray) -> dict[str, float] | None:
-    """Mean over people with its standard error, 0 of a single one; None where one is missing."""
+def mean_over_people(values: np.ndarray) -> dict[str, float] | None:
+    """Average over people.
+
+    values: one a person.
+    Returns: mean and se, which is 0 for one person; None without people or if one value is not
+        finite.
+    """
     if not len(values) or not np.all(np.isfinite(values)):
         return None
     se = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
@@ -28,17 +34,25 @@ def _mean(values: np.ndarray) -> dict[str, float] | None:
 
 
 def ratio_over_people(part: np.ndarray, whole: np.ndarray) -> dict[str, float] | None:
-    """Sum of parts over sum of wholes, with the delta method's error over people."""
+    """Divide a sum of parts by a sum of wholes, with the delta method's error over people.
+
+    part: one a person.
+    whole: one a person.
+    Returns: mean and se; None if a part is not finite or the sum of wholes is not positive.
+    """
     total = whole.mean() if len(whole) else 0.0
     if not np.all(np.isfinite(part)) or total <= 0:
         return None
     value = part.mean() / total
-    error = _mean((part - value * whole) / total)
+    error = mean_over_people((part - value * whole) / total)
     return {"mean": float(value), "se": error["se"] if error else 0.0}
 
 
 def clicks_as_choices(worth: TrialWorth) -> ProblemWorth:
-    """Clicks in the terms of arms: the best click, any of them, and none."""
+    """Convert clicks to choices; the rules are then the best click, a random one, and none.
+
+    worth: values of a trial.
+    """
     asked = np.stack([worth.best, worth.random, worth.waiting])
     learnt = np.append(worth.learnt, np.nan)
     nothing = np.zeros(len(learnt))
@@ -54,11 +68,16 @@ def summary_rows(
     rules: Sequence[str],
     rewarded: bool,
 ) -> list[Row]:
-    """Rows by group, people first. people, groups, watched: of each problem. Gains in nats.
+    """Build rows by group, people first.
 
-    gain: mean of a choice; of a rule, what it would have done at people's moments. best, random:
-    mean of the best and of any choice then. share: gain over best. learnt: nats a problem, of a
-    rule going its own way. regret: in percent of that of choosing at random, likewise.
+    people: name of the person, for each problem.
+    groups: name of the group, for each problem.
+    watched: values, for each problem.
+    rules: names of the rules.
+    rewarded: whether regret is reported.
+    Returns: rows with gain, mean nats a choice, for rules at people's moments; best and random,
+        the same of the best and of a random choice; share, gain over best; learnt, nats a problem,
+        for rules playing alone; regret, percent of the regret of random choices.
     """
     made: list[Row] = []
     for group in dict.fromkeys(groups):
@@ -80,11 +99,11 @@ def summary_rows(
             short = ratio_over_people(regret, uniform) if rewarded else None
             made.append({
                 "group": group, "who": who, "people": len(persons), "problems": problems,
-                "choices": choices, "gain": _mean(gain), "best": _mean(best),
-                "share": ratio_over_people(gain, best), "random": _mean(random),
-                "learnt": _mean(np.array([p["learnt"][place] for p in persons])),
+                "choices": choices, "gain": mean_over_people(gain), "best": mean_over_people(best),
+                "share": ratio_over_people(gain, best), "random": mean_over_people(random),
+                "learnt": mean_over_people(np.array([p["learnt"][place] for p in persons])),
                 "regret": short and {name: 100 * value for name, value in short.items()},
-                "by_turn": _by_turn([watched[i] for i in of_group], place),
+                "by_turn": gain_by_turn([watched[i] for i in of_group], place),
             })  # fmt: skip
     return made
 
@@ -107,8 +126,13 @@ def _person(some: list[ProblemWorth]) -> Row:
     }
 
 
-def _by_turn(watched: Sequence[ProblemWorth], place: int) -> list[Row]:
-    """Mean gain of the first, second, ... choice of a problem, of the best then and of any."""
+def gain_by_turn(watched: Sequence[ProblemWorth], place: int) -> list[Row]:
+    """Average the gain of the first, second, ... choice of a problem over problems.
+
+    watched: values of problems.
+    place: 0 for people, i for the rule of that number.
+    Returns: for each turn: mean gain of the choice, of the best and of a random one.
+    """
     turns = max((int(w.counted.sum()) for w in watched), default=0)
     gathered: list[list[tuple[float, float, float]]] = [[] for _ in range(turns)]
     for w in watched:

@@ -3,7 +3,7 @@
 Times in seconds, information in nats; None (null in JSON) where a measure was not asked for or does
 not exist. A number that is NaN is null in JSON, too, and is read back as NaN. Free of JAX.
 
-See also: build_record.py for the arithmetic, read_record.py for stored records.
+See also: ../measures/build_record.py for the arithmetic, read_record.py for stored records.
 """
 
 from __future__ import annotations

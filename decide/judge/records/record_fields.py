@@ -24,7 +24,13 @@ class Fields(msgspec.Struct):
         return iter(self.__struct_fields__)
 
     def keys(self) -> tuple[str, ...]:
+        """Return the names of the fields."""
         return self.__struct_fields__
 
     def get(self, name: str, default: Any = None) -> Any:
+        """Return a field.
+
+        name: of the field.
+        default: returned if there is no such field.
+        """
         return getattr(self, name, default)

@@ -1,6 +1,6 @@
-"""What a long inference of the judge's own is about: a prior, and all that was seen, at once.
+"""Posterior of a model given a whole history at once, for the judge's own long inference.
 
-Not here: how it is solved (nuts.py, tempered.py), or when (longrun.py).
+See also: nuts.py and tempered_smc.py for samplers, reference_draws.py for the choice among them.
 """
 
 from __future__ import annotations
@@ -26,20 +26,33 @@ AT_ONCE = 1_000_000
 
 
 class BatchPosterior:
-    """A model with its history: actions `[N, size]`, observations `[N, ...]`, moved by nobody.
-
-    log_prior, log_likelihood: `[D, S]` -> `[S]`; log_density of one `u [D]`, `[]`.
-    """
+    """A model with a fixed history of N events."""
 
     def __init__(self, model: Model, actions: Any, observations: Any) -> None:
+        """Convert the history to the float type in use.
+
+        model: with its prior.
+        actions: `[N, size]`.
+        observations: `[N, ...]`.
+        """
         self.model, self.unknowns = model, unknowns_of(model)
         kind = jnp.result_type(float)
         self.actions, self.observations = np.asarray(actions, kind), np.asarray(observations, kind)
 
     def log_prior(self, particles: Array) -> Array:
+        """Compute the log prior density.
+
+        particles: unconstrained `[D, S]`.
+        Returns: `[S]`.
+        """
         return vmap_last(self.unknowns.log_prior, particles)
 
     def log_likelihood(self, particles: Array) -> Array:
+        """Compute the log likelihood of the whole history.
+
+        particles: unconstrained `[D, S]`.
+        Returns: `[S]`.
+        """
         events = jnp.asarray(self.actions), jnp.asarray(self.observations)
         ordered = bool(jax.tree.leaves(self.model.init_stats()))
         if ordered or len(self.actions) * particles.shape[-1] <= AT_ONCE:
@@ -53,11 +66,16 @@ class BatchPosterior:
         return jax.lax.scan(turn, zeros, events)[0]
 
     def log_density(self, u: Array) -> Array:
+        """Compute the log posterior density up to a constant.
+
+        u: unconstrained point `[D]`.
+        Returns: `[]`.
+        """
         particles = u[:, None]
         return (self.log_prior(particles) + self.log_likelihood(particles))[0]
 
     def identity(self) -> dict[str, Any] | None:
-        """All that the posterior is determined by; None where the model has no name."""
+        """Return everything that determines the posterior; None if the model has no name."""
         name = _name_of(self.model)
         if name is None:
             return None
@@ -70,12 +88,15 @@ class BatchPosterior:
 
 
 def build_target_posterior(target: Target) -> BatchPosterior:
-    """A static target with its data."""
+    """Build the posterior of a static target.
+
+    target: with its data.
+    """
     return BatchPosterior(target, *target_events(target))
 
 
 def _name_of(model: Model) -> str | None:
-    """What a model is made of: its options, and for a target its data and its file's text."""
+    """Text that identifies a model: its options, or a target's data and the text of its file."""
     if not isinstance(model, Target):
         return model_name(model)
     file = inspect.getsourcefile(type(model))

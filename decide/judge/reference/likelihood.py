@@ -1,4 +1,4 @@
-"""Log likelihood of a whole history, the one piece of arithmetic that every measure shares."""
+"""Log likelihood of a whole history, shared by all measures."""
 
 from __future__ import annotations
 
@@ -18,9 +18,14 @@ CHUNK = 20_000
 def history_log_likelihood(
     model: Model, particles: Array, actions: Array, observations: Array, stats: Any = None
 ) -> Array:
-    """`log p(y_1..T | u, a_1..T)` `[S]` for `particles [D, S]`, in order, stats carried along.
+    """Compute log p(y_1..T | u, a_1..T), with the model's stats updated from event to event.
 
-    actions `[T, size]`, observations `[T, ...]`; stats: those before the first event.
+    model: of the observations.
+    particles: unconstrained `[D, S]`.
+    actions: `[T, size]`.
+    observations: `[T, ...]`.
+    stats: of the model before the first event; None for its initial ones.
+    Returns: `[S]` nats.
     """
     if stats is None:
         stats = model.init_stats()
@@ -42,6 +47,10 @@ def history_log_likelihood(
 
 
 def unit_event(action: Array, observation: Array) -> Event:
-    """An event of weight 1 whose time and id do not matter."""
+    """Return an event of weight 1 at time 0 with id 0.
+
+    action: `[size]`.
+    observation: `[...]`.
+    """
     zero = jnp.zeros(())
     return Event(action, observation, zero, jnp.zeros((), jnp.int32), zero + 1)

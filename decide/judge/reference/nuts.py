@@ -1,8 +1,10 @@
-"""Long chains of the no-U-turn sampler (BlackJAX), all of them and their adaptation in one program.
+"""Long chains of the no-U-turn sampler (BlackJAX), adapted and run in one program.
 
-Only draws that pass R-hat and effective sample size may be a reference: `Chains.why` says what they
-fail. Not here: what is done about it (longrun.py).
+Only draws that pass R-hat and effective sample size may serve as a reference; `Chains.why` gives
+the reason if they fail.
 Sources: Hoffman and Gelman (2014); Vehtari et al. (2021) for rank-normalised R-hat and ESS.
+
+See also: reference_draws.py for running them longer.
 """
 
 from __future__ import annotations
@@ -22,16 +24,26 @@ RHAT, ESS = 1.01, 1000.0
 
 
 class Chains(NamedTuple):
-    """draws `[C, n, D]`; the worst R-hat and ESS; why they will not do, None if they will."""
+    """Draws of all chains and their diagnostics."""
 
     draws: np.ndarray
+    """`[C, n, D]`."""
     rhat: float
+    """Largest R-hat."""
     ess: float
+    """Smallest effective sample size."""
     why: str | None
+    """Reason not to use them; None if they pass."""
 
 
 def run_chains(problem: BatchPosterior, key: Array, draws: int = DRAWS, warm: int = WARM) -> Chains:
-    """Run chains that start where the model's prior or stated start is."""
+    """Run chains from draws of the prior, or from the start that the model states.
+
+    problem: posterior to draw from.
+    key: random key.
+    draws: of each chain.
+    warm: adaptation steps of each chain.
+    """
     import blackjax
 
     start_key, run_key = jax.random.split(key)
@@ -57,7 +69,10 @@ def run_chains(problem: BatchPosterior, key: Array, draws: int = DRAWS, warm: in
 
 
 def check_chains(draws: np.ndarray) -> Chains:
-    """Chains `[C, n, D]` with what they fail, if anything."""
+    """Diagnose chains.
+
+    draws: `[C, n, D]`.
+    """
     from blackjax.diagnostics import effective_sample_size, rhat
 
     centred = draws - draws.mean((0, 1))

@@ -1,8 +1,9 @@
-"""The judge's own inference, independent of the backend on trial.
+"""The judge's own inference event by event, independent of the backend under test.
 
-Exact where the unknowns can be enumerated or everything is linear and normal (then in float64
-NumPy, with moving unknowns included); otherwise many particles with many moves. Not here: the
-bounds and scores made from it.
+Exact if the unknowns can be enumerated, or if everything is linear and normal (then in float64
+NumPy, with moving unknowns included); otherwise many particles with many moves.
+
+See also: ../measures/gain.py for bounds, ../measures/fidelity.py for scores.
 """
 
 from __future__ import annotations
@@ -37,18 +38,23 @@ WIDEST = 256
 
 
 class Reference(NamedTuple):
-    """log_marginal, probe_log_marginal `[T]`: log p(y_t | h_<t) of what was and what might have
-    been observed. gains `[T, A]` of offered candidates (size 0 unless asked for). draws: the
-    final reference belief (None for the linear-Gaussian one)."""
+    """Reference inference along a history."""
 
     log_marginal: Any
+    """`[T]`: log p(y_t | h_<t) of the observations."""
     probe_log_marginal: Any
+    """`[T]`: the same of the observations of the probes."""
     gains: Any
+    """`[T, A]` nats: gain of offered candidates; size 0 unless requested."""
     draws: Draws | None
+    """Final reference belief; None if linear and Gaussian."""
 
 
 def reference_kind(model: Model) -> str:
-    """Which reference a model gets: "linear", "enumerated", "sampled", or "none"."""
+    """Return the kind of reference for a model: "linear", "enumerated", "sampled", or "none".
+
+    model: any.
+    """
     unknowns = unknowns_of(model)
     if provides(model, "linear") and unknowns.normal:
         return "linear"
@@ -115,10 +121,15 @@ def _sampler(model: Model, steps: int, with_gains: bool, particles: int):
     return jax.jit(many)
 
 
-def judge_program_name(model: Model, what: str) -> str | None:
-    """What a program of the judge's is kept by."""
+def judge_program_name(model: Model, purpose: str) -> str | None:
+    """Return the name under which a program of the judge is cached.
+
+    model: used by the program.
+    purpose: of the program, with its sizes.
+    Returns: the name; None if the model has no name.
+    """
     name = model_name(model)
-    return f"{what} {name}" if name else None
+    return f"{purpose} {name}" if name else None
 
 
 def compute_reference(
@@ -131,10 +142,17 @@ def compute_reference(
     features: np.ndarray | None = None,
     particles: int = PARTICLES,
 ) -> Reference:
-    """The reference along `N` histories: every field gains a leading axis `N`.
+    """Run the reference along N histories.
 
-    features `[N, T, A, size]`: candidates whose reference gains are wanted. particles: of the
-    sampled kind; more of them lose the truth's mode less often, at their price.
+    model: of the world.
+    key: random key.
+    actions: `[N, T, size]`.
+    observations: `[N, T, ...]`.
+    probes: actions not taken, `[N, T, size]`.
+    probe_observations: their observations, `[N, T, ...]`.
+    features: candidates to compute reference gains of, `[N, T, A, size]`; None for no gains.
+    particles: of the sampled kind; with more, the mode of the truth is lost less often.
+    Returns: every field has a leading axis N.
     """
     if reference_kind(model) == "linear":
         return _linear(model, actions, observations, probes, probe_observations, features)
@@ -146,7 +164,12 @@ def compute_reference(
 
 
 def judge_seeds(key: Array, count: int) -> np.ndarray:
-    """What a key a history is made of, `[count, 4]`; on the host, where rows are picked."""
+    """Draw the bits from which a key is made for each history.
+
+    key: random key.
+    count: number of histories.
+    Returns: `[count, 4]` on the host, where rows are selected.
+    """
     return np.asarray(_bits(key, count))
 
 
@@ -156,14 +179,24 @@ def _bits(key: Array, count: int) -> Array:
 
 
 def judge_key(seed: Array) -> Array:
-    """A key of the faster generator: nothing here has to agree across executions."""
+    """Make a key of the faster generator: results need not agree across executions.
+
+    seed: bits `[4]`.
+    """
     return jax.random.wrap_key_data(seed, impl="rbg")
 
 
 def run_in_batches(
     run: Callable[..., Any], inputs: tuple[Any, ...], count: int, size: int = BATCH
 ) -> Any:
-    """`run` over the leading axis of `inputs`, at most `size` rows a call, calls of one length."""
+    """Call a program over the leading axis of its inputs, with batches of equal length.
+
+    run: program that takes batches.
+    inputs: pytrees of arrays `[count, ...]`.
+    count: number of rows.
+    size: largest number of rows a call.
+    Returns: the results, `[count, ...]` on the host.
+    """
     parts = []
     size = -(-count // -(-count // size))
     for start in range(0, count, size):

@@ -1,11 +1,12 @@
-"""Reference draws of the judge's own, made once and kept by content.
+"""Reference draws of the judge's own, computed once and stored by content.
 
-Exact where the posterior is Gaussian or can be enumerated; else NUTS, run longer where its checks
-fail; else, the modes being several, adaptive tempered SMC. Draws that fail their checks are kept
-with what they fail and are used by nobody. An entry of the store is known by the digest of the
-model, its history or data, the settings, this package's text and the versions below it; what is
-damaged, or lies under another's key, counts as not there and is made again. Not here: references
-event by event (reference.py).
+Exact if the posterior is Gaussian or can be enumerated; else NUTS, run longer if its checks fail;
+else, with several modes, adaptive tempered SMC. Draws that fail their checks are stored with the
+reason and are not used. The key of an entry is the digest of the model, its history or data, the
+settings, this package's text and the versions below it; a damaged entry, or one under a wrong key,
+is computed again.
+
+See also: online.py for references event by event.
 """
 
 from __future__ import annotations
@@ -36,30 +37,38 @@ STRAIGHT = 1e-8
 
 @dataclass(frozen=True)
 class Settings:
-    """draws: of each NUTS chain; longer: times they are doubled where checks fail, then given up;
-    particles: of SMC. method: "auto", or one of "exact", "nuts", "smc" alone."""
+    """Settings of reference draws."""
 
     draws: int = DRAWS
+    """Of each NUTS chain."""
     warm: int = WARM
+    """Adaptation steps of each NUTS chain."""
     longer: int = 2
+    """How often the chains are doubled if checks fail."""
     particles: int = PARTICLES
+    """Of SMC."""
     seed: int = 0
     method: str = "auto"
+    """"auto", or only one of "exact", "nuts", "smc"."""
 
 
 def target_draws(target: Target) -> tuple[np.ndarray, dict[str, Any]]:
-    """Draws `[n, D]` of a target, and what is to be said of them (`made`)."""
+    """Return stored reference draws of a target, with default settings.
+
+    target: static.
+    Returns: draws `[n, D]` and their description, as from `make_draws`.
+    """
     return reference_draws(build_target_posterior(target), Settings(), reference_store())
 
 
 def reference_store() -> Store | None:
-    """Where references are kept, beside the kept programs; None where nothing is kept."""
+    """Return the store of references, beside the cached programs; None without a cache."""
     known = cache_folder()
     return Store(str(known.with_name(REFERENCES))) if known is not None else None
 
 
 def _identity(problem: BatchPosterior, settings: Settings) -> dict[str, Any] | None:
-    """Everything that determines the draws; None where the model has no name."""
+    """Everything that determines the draws; None if the model has no name."""
     known = problem.identity()
     if known is None:
         return None
@@ -70,7 +79,13 @@ def _identity(problem: BatchPosterior, settings: Settings) -> dict[str, Any] | N
 def reference_draws(
     problem: BatchPosterior, settings: Settings, store: Store | None
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Draws from the store, or made now and put there."""
+    """Return draws from the store, or compute and store them.
+
+    problem: posterior to draw from.
+    settings: of the draws.
+    store: None to compute them anew.
+    Returns: draws `[n, D]` and their description, as from `make_draws`.
+    """
     known = _identity(problem, settings) if store is not None else None
     if store is not None and known is not None:
         entry = store.read(REFERENCES, result_key(known))
@@ -84,8 +99,14 @@ def reference_draws(
 
 
 def make_draws(problem: BatchPosterior, settings: Settings) -> tuple[np.ndarray, dict[str, Any]]:
-    """Draws `[n, D]`, and of them: kind, ess (independent draws they are worth), rhat of chains,
-    and why they may not be used, None if they may."""
+    """Compute draws by the first method whose checks pass.
+
+    problem: posterior to draw from.
+    settings: of the draws.
+    Returns: draws `[n, D]` and their description: kind; ess, the number of independent draws that
+        they are worth; rhat of chains; and why, the reason not to use them, None if they pass.
+    Raises: UsageError if the method is unknown or does not apply to this posterior.
+    """
     key = jax.random.key(settings.seed)
     ways = {"exact": exact_draws, "nuts": _long_enough, "smc": _by_tempering}
     if settings.method not in ("auto", *ways):
@@ -106,7 +127,13 @@ def make_draws(problem: BatchPosterior, settings: Settings) -> tuple[np.ndarray,
 
 
 def exact_draws(problem: BatchPosterior, key: Any, settings: Settings) -> Any:
-    """Draws of an enumerated or a Gaussian posterior, None where it is neither."""
+    """Draw from an enumerated or a Gaussian posterior.
+
+    problem: posterior to draw from.
+    key: random key of the points at which the Hessian is compared.
+    settings: their seed.
+    Returns: draws and their description, as from `make_draws`; None if the posterior is neither.
+    """
     said = {"kind": "exact", "ess": float(EXACT_DRAWS), "rhat": None, "why": None}
     table = problem.unknowns.enumerate(ENUMERABLE)
     if table is not None:

@@ -1,9 +1,11 @@
-"""Histories that every backend is judged on, with the reference gain of every candidate.
+"""Histories on which every backend is judged, with the reference gain of every candidate.
 
-They come from random actions, so that no backend is judged on the problems it made for itself, and
-are logged once a world: in blocks of runs, by the digest of all that determines them, whoever asks.
-What is damaged or lies under another's key is made again. A world or model with the user's code or
-data in it has no name, and is rolled out in each process. Not here: what a backend chooses.
+They come from random actions, so that no backend is judged on problems of its own making. Blocks
+of runs are stored under the digest of everything that determines them, once a world. A damaged
+entry, or one under a wrong key, is computed again. A world or model with the user's code or data
+has no name, and is rolled out in each process.
+
+See also: ../measures/fidelity.py for the choices of a backend.
 """
 
 from __future__ import annotations
@@ -38,8 +40,17 @@ def shared_histories(
     count: int,
     particles: int = PARTICLES,
 ) -> tuple[Trace, np.ndarray]:
-    """Runs `first` to `first + count`: random histories with their candidates, and the reference
-    gains `[N, T, A]`. particles: of the reference, where it is sampled."""
+    """Return random histories with their candidates and reference gains.
+
+    world: with a model.
+    steps: events a run, T.
+    candidates: offered each event, A.
+    seed: of all runs.
+    first: number of the first run.
+    count: number of runs, N.
+    particles: of the reference if it is sampled.
+    Returns: the histories `[N, T, ...]`, and gains `[N, T, A]` nats.
+    """
     blocks = range(first // BLOCK, -(-(first + count) // BLOCK))
     parts = [_block(world, steps, candidates, seed, b, particles) for b in blocks]
     start = first - blocks[0] * BLOCK
@@ -71,7 +82,7 @@ def _block(
 def _identity(
     world: World, steps: int, candidates: int, seed: int, block: int, particles: int
 ) -> dict[str, Any] | None:
-    """All that determines a block; None for a world or model without a name."""
+    """Everything that determines a block; None for a world or model without a name."""
     name = model_name(world.model) if world.model is not None else None
     if name is None or world.name is None:
         return None
@@ -91,7 +102,16 @@ def _identity(
 def make_block(
     world: World, steps: int, candidates: int, seed: int, block: int, particles: int
 ) -> tuple[Trace, np.ndarray]:
-    """A block, rolled out and judged now."""
+    """Roll out a block of runs and compute its reference gains.
+
+    world: with a model.
+    steps: events a run, T.
+    candidates: offered each event, A.
+    seed: of all runs.
+    block: its number.
+    particles: of the reference if it is sampled.
+    Returns: the histories `[BLOCK, T, ...]`, and gains `[BLOCK, T, A]` nats.
+    """
     model = world.model
     assert model is not None
     # Any backend will do for an agent that never looks at its belief; the prior costs least.

@@ -1,11 +1,12 @@
 """Adaptive tempered sequential Monte Carlo: from the prior to a posterior of several modes.
 
 The likelihood's exponent grows as fast as half of the particles survive; after each step all are
-moved (posteriors/parts/mcmc_moves.py). How certain its means are is told from the particles'
-ancestors in the
-prior: descendants of one are not independent. Not here: priors that nobody can draw from.
+moved. The error of its means is estimated from the particles' ancestors in the prior, because
+descendants of one ancestor are not independent. The prior must be one that can be drawn from.
 Sources: Del Moral, Doucet and Jasra (2006); Jasra et al. (2011) for the adaptation; Lee and
 Whiteley (2018) for the variance.
+
+See also: posteriors/parts/mcmc_moves.py for the moves.
 """
 
 from __future__ import annotations
@@ -35,18 +36,27 @@ LEAST = 1000.0
 
 
 class Tempered(NamedTuple):
-    """particles `[S, D]`, equally weighted; ancestors `[S]` in the prior; steps taken; least
-    effective size by ancestors; why they will not do, None if they will."""
+    """Particles of the posterior and their diagnostics."""
 
     particles: np.ndarray
+    """`[S, D]`, equally weighted."""
     ancestors: np.ndarray
+    """`[S]`, position of each one's ancestor in the prior."""
     steps: int
+    """Steps of the exponent."""
     ess: float
+    """Smallest effective sample size, by ancestors."""
     why: str | None
+    """Reason not to use them; None if they pass."""
 
 
 def run_tempered_smc(problem: BatchPosterior, key: Array, particles: int = PARTICLES) -> Tempered:
-    """Particles of the posterior, in one program."""
+    """Draw particles of the posterior in one program.
+
+    problem: posterior to draw from, with a proper prior.
+    key: random key.
+    particles: their number, S.
+    """
     unknowns = problem.unknowns
     move = MOVES["discrete" if unknowns.discrete else "evolution"](unknowns, particles)
     even = jnp.full(particles, -np.log(particles), jnp.result_type(float))
@@ -115,7 +125,12 @@ def run_tempered_smc(problem: BatchPosterior, key: Array, particles: int = PARTI
 
 
 def effective_size(values: np.ndarray, ancestors: np.ndarray) -> np.ndarray:
-    """Independent draws `[Q]` that the means of `values [S, Q]` are worth, by their ancestors."""
+    """Return the number of independent draws that means over particles are worth.
+
+    values: `[S, Q]`.
+    ancestors: of the particles, `[S]`.
+    Returns: `[Q]`.
+    """
     values = np.asarray(values, float)
     centred = values - values.mean(0)
     families = np.zeros((int(ancestors.max()) + 1, values.shape[1]))

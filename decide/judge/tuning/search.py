@@ -1,9 +1,11 @@
-"""Search one backend's own options within a wall-clock budget, its defaults first.
+"""Search of one backend's own options within a wall-clock budget, its defaults first.
 
-Random options follow; successive halving gives up early on those that others beat on as many runs.
-Not here: what may be tried (space.py) or what a trial scores (trials.py).
+Random options follow; successive halving stops those early that do worse than others after as many
+runs.
 Sources: Bergstra and Bengio (2012), random search; Jamieson and Talwalkar (2016) and Li et al.
 (2020), successive halving; both by way of Optuna (Akiba et al. 2019).
+
+See also: space.py for the options, trials.py for the score of a trial.
 """
 
 from __future__ import annotations
@@ -26,11 +28,11 @@ CHUNK = 8
 REDUCTION = 2
 """One in so many goes on from each rung, to so many times as many runs."""
 DULL = 100
-"""Draws in a row that are old or refused before there is nothing left to try."""
+"""Draws in a row that were tried before or fail, after which the search ends."""
 
 
 class Outcome(StrEnum):
-    """How a trial ended. Only one that is done can be the best, one that is late does not count."""
+    """How a trial ended. Only one that is done can be the best; one that is late does not count."""
 
     DONE = "done"
     PRUNED = "pruned"
@@ -40,46 +42,53 @@ class Outcome(StrEnum):
 
 
 class Trial(NamedTuple):
-    """One try of `spec`, which says every option that was searched.
-
-    scores `[N]`: a number a run, as far as it got. p99: seconds of decide + learn, None where
-    nobody asked. seconds: what the trial took.
-    """
+    """Result of a trial."""
 
     spec: str
+    """With the value of every option that is searched."""
     outcome: Outcome
     scores: np.ndarray
+    """`[N]`: score of each run that was finished."""
     p99: float | None
+    """Seconds of decide + learn; None if not timed."""
     seconds: float
+    """Duration of the trial."""
 
     @property
     def mean(self) -> float:
+        """Mean score; NaN without runs."""
         return float(self.scores.mean()) if len(self.scores) else math.nan
 
 
 @dataclass(frozen=True)
 class Task:
-    """What the searches of all backends have in common.
-
-    scores(spec, first, count) -> `[count]`, of tuning runs `first` on; it raises UsageError for
-    options that cannot be. runs: of a whole trial. budget: seconds a backend. latency(spec) ->
-    seconds of decide + learn at p99, at most `max_p99`. forget(): let go of what a trial compiled.
-    """
+    """Settings that the searches of all backends share."""
 
     scores: Callable[[str, int, int], np.ndarray]
+    """`(spec, first, count) -> [count]`: scores of tuning runs from `first` on; raises UsageError
+    for impossible options."""
     runs: int
+    """Runs of a whole trial."""
     budget: float
+    """Seconds a backend."""
     maximise: bool = True
     halving: bool = False
+    """Whether successive halving stops trials early."""
     max_p99: float | None = None
+    """Seconds of decide + learn at p99 that a trial must not exceed."""
     latency: Callable[[str], float] | None = None
+    """`spec -> seconds` of decide + learn at p99."""
     seed: int = 0
     forget: Callable[[], None] = lambda: None
+    """Releases the programs of a trial."""
     clock: Callable[[], float] = time.perf_counter
 
 
 def load_optuna() -> Any:
-    """Optuna, which speaks up only when something is wrong."""
+    """Import Optuna and set it to log warnings only.
+
+    Raises: UsageError if it is not installed.
+    """
     try:
         import optuna
     except ImportError as error:
@@ -89,7 +98,7 @@ def load_optuna() -> Any:
 
 
 def _state_of(outcome: Outcome) -> Any:
-    """The same in Optuna's words."""
+    """The state of Optuna for an outcome."""
     from optuna.trial import TrialState
 
     states = {Outcome.DONE: TrialState.COMPLETE, Outcome.PRUNED: TrialState.PRUNED}
@@ -97,12 +106,20 @@ def _state_of(outcome: Outcome) -> Any:
 
 
 class Search:
-    """One backend's search: `first` tries its defaults, `go` spends the rest of its budget.
+    """Search for one backend: `try_defaults` comes first, `try_random` spends the rest."""
 
-    space: what may be tried. trials: all so far. seconds: spent so far, compiling included.
-    """
+    trials: list[Trial]
+    """All so far."""
+    seconds: float
+    """Spent so far, compiling included."""
 
     def __init__(self, posterior: str, task: Task) -> None:
+        """Begin a search.
+
+        posterior: spec of the backend; options that it sets are not searched.
+        task: settings.
+        Raises: UsageError if Optuna is not installed or an option cannot be searched.
+        """
         optuna = load_optuna()
         self.posterior, self.task = posterior, task
         self.trials: list[Trial] = []
@@ -120,6 +137,7 @@ class Search:
 
     @property
     def default(self) -> Trial:
+        """The trial of the defaults."""
         return self.trials[0]
 
     @property
@@ -130,11 +148,17 @@ class Search:
         return max(done, key=lambda trial: sign * trial.mean) if done else None
 
     def count(self, *outcomes: Outcome) -> int:
-        """Trials that ended in one of these ways."""
+        """Return the number of trials that ended in certain ways.
+
+        outcomes: the ways.
+        """
         return sum(trial.outcome in outcomes for trial in self.trials)
 
-    def first(self) -> None:
-        """Try the defaults. Raises UsageError where not even they fit into the budget."""
+    def try_defaults(self) -> None:
+        """Try the defaults.
+
+        Raises: UsageError if their trial takes longer than the budget.
+        """
         with self._timed():
             trial = self._try(add_defaults(self.posterior), self._study.ask())
         if trial.outcome is Outcome.LATE:
@@ -147,8 +171,11 @@ class Search:
                 "several times as much, or fewer seeds or steps"
             )
 
-    def go(self, tick: Callable[[], None] = lambda: None) -> None:
-        """Try random options until the budget is spent or nothing new is left to try."""
+    def try_random(self, tick: Callable[[], None] = lambda: None) -> None:
+        """Try random options until the budget is spent or nothing new is left to try.
+
+        tick: called after every trial.
+        """
         seen = {trial.spec for trial in self.trials}
         dull = 0
         with self._timed():
@@ -168,7 +195,7 @@ class Search:
                 tick()
 
     def _try(self, spec: str, handle: Any) -> Trial:
-        """One trial to its end; the defaults are scored even where they are too slow."""
+        """Run one trial; the defaults are scored even if they are too slow."""
         task, first = self.task, not self.trials
         begin = task.clock()
         scores, p99, slow = np.zeros(0), None, False
@@ -182,7 +209,7 @@ class Search:
             if slow and outcome is Outcome.DONE:
                 outcome = Outcome.SLOW
         except UsageError:
-            # The defaults' refusal is the user's news, that of a random combination nobody's.
+            # An error of the defaults concerns the user; a random combination may well fail.
             if first:
                 raise
             outcome = Outcome.FAILED
@@ -199,7 +226,7 @@ class Search:
         """Scores `[N]` a chunk at a time until all runs are done or the trial ends otherwise."""
         task, scores = self.task, np.zeros(0)
         while len(scores) < task.runs:
-            # Even a hopeless first trial gets far enough to say how long it would have taken.
+            # Even a trial that cannot finish runs one chunk, to estimate its whole duration.
             if self._left() < 0 and len(scores):
                 return scores, Outcome.LATE
             more = task.scores(spec, len(scores), min(CHUNK, task.runs - len(scores)))
@@ -207,7 +234,7 @@ class Search:
             if not np.isfinite(scores).all():
                 return scores, Outcome.FAILED
             handle.report(float(scores.mean()), len(scores))
-            # The defaults, first to come, have nobody to lose against.
+            # The defaults are the first trial and have no other to be compared with.
             if len(scores) < task.runs and handle.should_prune():
                 return scores, Outcome.PRUNED
         return scores, Outcome.DONE
@@ -218,13 +245,13 @@ class Search:
         try:
             yield
         finally:
-            # After an interrupt too: what was found until then is kept, with what it took.
+            # After an interrupt too: trials until then are reported, with the time they took.
             self.seconds += self.task.clock() - self._since
             self._since = None
 
     @property
     def spent(self) -> float:
-        """Seconds of the budget, those of a trial under way included."""
+        """Seconds of the budget used so far, those of a running trial included."""
         now = 0.0 if self._since is None else self.task.clock() - self._since
         return self.seconds + now
 

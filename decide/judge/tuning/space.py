@@ -1,7 +1,8 @@
-"""What there is to tune about a posterior: its own options that a spec does not pin.
+"""Search space of a posterior: its own options that a spec does not set.
 
-Every backend says in `Options.search` what is worth trying, so nothing here knows one by name. Not
-here: the search itself (tuning.py).
+Every backend lists the values worth trying in `Options.search`; none is named here.
+
+See also: search.py for the search.
 """
 
 from __future__ import annotations
@@ -16,17 +17,18 @@ from ....posteriors.registry import option_default, options_class
 from ....posteriors.specs import Spec, parse_spec
 
 REFINE = (1, 2, 5, 10)
-"""Refine steps an event to choose from, beside the backend's usual number."""
+"""Refine steps an event to choose from, besides the backend's default."""
 DIGITS = 3
-"""Significant digits of what is drawn from a span: nobody types more."""
+"""Significant digits of numbers drawn from a span, as one would type them."""
 
 Values = Span | tuple[Any, ...]
 
 
 def search_space(text: str) -> dict[str, Values]:
-    """What may be tried for each option, by name; empty where there is nothing to tune.
+    """Return the values to try for each option, refine steps included if the backend takes any.
 
-    Refine steps are among them where the backend usually takes any.
+    text: spec of a posterior.
+    Returns: values by name of the option; empty if there is nothing to tune.
     """
     spec = parse_spec(text)
     options = options_class(spec.target)
@@ -38,12 +40,16 @@ def search_space(text: str) -> dict[str, Values]:
 
 
 def _default_of(text: str, name: str) -> Any:
-    """The default of one option; `MISSING` where it has none."""
+    """The default of one option; `MISSING` if it has none."""
     return options_class(text).refine if name == "refine" else option_default(text, name)
 
 
 def add_defaults(text: str) -> str:
-    """The spec with the default of every option that is searched written out."""
+    """Write out the default of every option that is searched.
+
+    text: spec of a posterior.
+    Returns: the longer spec.
+    """
     found = {name: _default_of(text, name) for name in search_space(text)}
     return add_settings(
         text, {name: value for name, value in found.items() if value is not MISSING}
@@ -51,18 +57,33 @@ def add_defaults(text: str) -> str:
 
 
 def add_settings(text: str, settings: Mapping[str, Any]) -> str:
-    """A spec with further settings, as one would type it."""
+    """Add settings to a spec.
+
+    text: spec of a posterior.
+    settings: values by option, which replace those of the spec.
+    Returns: the longer spec.
+    """
     spec = parse_spec(text)
     return str(Spec(spec.target, tuple(sorted({**dict(spec.settings), **settings}.items()))))
 
 
 def pin_option(text: str, name: str, value: Any) -> str:
-    """The spec with an option pinned that it does not set itself."""
+    """Set an option unless the spec sets it.
+
+    text: spec of a posterior.
+    name: of the option.
+    value: of the option.
+    Returns: the spec.
+    """
     return text if name in dict(parse_spec(text).settings) else add_settings(text, {name: value})
 
 
 def search_distributions(text: str) -> dict[str, Any]:
-    """The space as Optuna's distributions; choices stand for themselves by position."""
+    """Return the search space as distributions of Optuna, with choices by their position.
+
+    text: spec of a posterior.
+    Raises: UsageError if Optuna cannot search an option.
+    """
     found = {}
     for name, values in search_space(text).items():
         try:
@@ -89,7 +110,11 @@ def _distribution(values: Values, default: Any) -> Any:
 
 
 def decode_choice(values: Values, drawn: Any) -> Any:
-    """What a draw from such a distribution stands for."""
+    """Convert a draw from a distribution of Optuna to the value of an option.
+
+    values: that the option may take.
+    drawn: by Optuna.
+    """
     if not isinstance(values, Span):
         return values[drawn]
     if isinstance(drawn, int):

@@ -1,6 +1,6 @@
-"""What one tuning trial scores: an agent's quality on runs that no bench ever scores.
+"""Score of one tuning trial: an agent's quality on runs that no bench ever scores.
 
-Not here: which options are tried (tuning.py, space.py), or the measures themselves (quality.py).
+See also: search.py and space.py for the options tried, ../measures/quality.py for the measures.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TIMED = 200
 
 
 class Goal(StrEnum):
-    """What tuning is for."""
+    """Measure that is optimised."""
 
     GAIN = "gain"
     REGRET = "regret"
@@ -45,11 +45,13 @@ class Goal(StrEnum):
 
 @dataclass(frozen=True)
 class Measure:
-    """field: of `quality`. unit, name: for people."""
+    """A measure of `quality`."""
 
     field: str
+    """Its name there."""
     maximise: bool
     name: str
+    """Its name in tables and messages."""
     unit: str
 
 
@@ -61,7 +63,13 @@ MEASURES = {
 
 
 def choose_goal(name: str, world: World, wanted: Goal | None) -> Goal:
-    """What to tune for; raises UsageError for what cannot be judged in this world."""
+    """Choose the measure to optimise in a world.
+
+    name: spec of the world, for errors.
+    world: built from it.
+    wanted: the user's choice; None for the first that can be measured, gain before regret.
+    Raises: UsageError if it cannot be measured in this world.
+    """
     known = world.model is not None and world.truth is not None
     rewarding = world.model is not None and provides(world.model, "reward")
     possible = {
@@ -89,12 +97,16 @@ def choose_goal(name: str, world: World, wanted: Goal | None) -> Goal:
 
 
 class Trials:
-    """Scores specs in one experiment, whose own cells are ignored.
-
-    experiment.joint: tau, where the goal is joint. Its seed is the bench's, its runs are not.
-    """
+    """Scores specs in one experiment, whose own cells are ignored."""
 
     def __init__(self, experiment: Experiment, goal: Goal | None = None) -> None:
+        """Choose the measure.
+
+        experiment: its seed is used, but other runs than those of a bench; joint is tau if that is
+            the goal.
+        goal: measure to optimise; None to choose one.
+        Raises: UsageError if the goal cannot be measured in the world.
+        """
         self.experiment = experiment
         self.goal = choose_goal(experiment.world, build_world(experiment.world), goal)
         self.measure = MEASURES[self.goal]
@@ -107,22 +119,38 @@ class Trials:
         )
 
     def cell(self, spec: str) -> Cell:
-        """The bench's cell of a spec."""
+        """Return the cell of a bench for a spec.
+
+        spec: of a posterior.
+        """
         rows = [Row(spec)]
         return msgspec.structs.replace(self.experiment, cells=rows, grid=None).resolved()[0]
 
     def check(self, spec: str) -> None:
-        """Refuse a posterior, rule or model that cannot be, before any work."""
+        """Check that the posterior, rule and model can be built, before any work.
+
+        spec: of a posterior.
+        Raises: UsageError if they cannot.
+        """
         agent_and_world(self.cell(spec))
 
     def warm(self, spec: str) -> None:
-        """Compile what all backends share, the judge, by scoring random actions."""
+        """Compile the judge, which all backends share, by scoring random actions.
+
+        spec: of a posterior.
+        """
         self._quality(baseline_of(self.cell(spec)), 0)
 
     def scores(self, spec: str, first: int, count: int) -> np.ndarray:
-        """`[count]`: the measure of tuning runs `first` on."""
+        """Measure tuning runs.
+
+        spec: of a posterior.
+        first: number of the first run.
+        count: number of runs.
+        Returns: `[count]`.
+        """
         found = self._quality(self.cell(spec), first)[self.measure.field][:count]
-        # Joint prediction has a column a tau.
+        # Joint prediction has a column for each tau.
         return found.reshape(len(found), -1).mean(1)
 
     def _quality(self, cell: Cell, first: int) -> dict[str, Any]:
@@ -130,7 +158,11 @@ class Trials:
         return quality(cell, TUNING + first, min(CHUNK, self.experiment.seeds), self.wanted)
 
     def latency(self, spec: str) -> float:
-        """Seconds of decide + learn at p99, live, alone."""
+        """Measure the p99 of decide + learn in live runs.
+
+        spec: of a posterior.
+        Returns: seconds.
+        """
         cell = self.cell(spec)
         agent, world = agent_and_world(cell)
         runs = math.ceil(TIMED / cell.steps)
@@ -140,7 +172,7 @@ class Trials:
 
 @contextmanager
 def without_program_cache() -> Iterator[None]:
-    """No trial's program goes into the folder of compiled ones: its options hardly come again."""
+    """Keep the programs of trials out of the cache folder: their options hardly recur."""
     name = "jax_persistent_cache_min_compile_time_secs"
     before, place = getattr(jax.config, name), program_cache.cache_folder()
     jax.config.update(name, math.inf)

@@ -12,6 +12,7 @@ from uncertain.decide.judge.measures.paired import (
     quantile_ratio,
     unpaired_change,
 )
+from uncertain.decide.judge.records.record import Mean
 
 TRIALS = 2000
 
@@ -44,9 +45,7 @@ def test_unpaired_intervals_cover_the_true_difference() -> None:
     draws = np.random.default_rng(1)
     covered, wrong = 0, 0
     for _ in range(TRIALS):
-        sides = [
-            {"mean": draws.normal(mean, se), "se": se} for mean, se in ((5.0, 0.3), (4.0, 0.4))
-        ]
+        sides = [Mean(mean=draws.normal(mean, se), se=se) for mean, se in ((5.0, 0.3), (4.0, 0.4))]
         found = unpaired_change(*sides)
         assert found.low is not None
         assert found.high is not None
@@ -82,4 +81,4 @@ def test_what_is_known_exactly() -> None:
     assert quantile_ratio(times[:1], times[:1], 0.5).low is None
     assert paired_change([1.0], [2.0]).low is None
     assert paired_change([1.0], [2.0]).value == 1
-    assert unpaired_change({"mean": 1.0, "se": 0.0}, {"mean": 3.0, "se": 0.0}).low is None
+    assert unpaired_change(Mean(mean=1.0, se=0.0), Mean(mean=3.0, se=0.0)).low is None

@@ -1,6 +1,6 @@
 """What people's choices were worth, on made-up problems whose sums can be done by hand.
 
-Not here: reading studies (tests/streams/people/test_people.py), clicks (test_people_clicks.py).
+See also: tests/streams/people/test_people.py for reading studies, test_clicks.py for clicks.
 """
 
 import math
@@ -8,7 +8,12 @@ import math
 import numpy as np
 import pytest
 from uncertain.decide.judge.people.bandit_choices import ProblemWorth, value_problems
-from uncertain.decide.judge.people.summaries import _by_turn, _mean, ratio_over_people, summary_rows
+from uncertain.decide.judge.people.summaries import (
+    gain_by_turn,
+    mean_over_people,
+    ratio_over_people,
+    summary_rows,
+)
 from uncertain.posteriors.errors import UsageError
 from uncertain.posteriors.models.noisy_or import interventions, outcomes
 from uncertain.streams.formats.record import Where
@@ -154,8 +159,8 @@ def test_sums_are_over_people() -> None:
 
 
 def test_what_nobody_says_is_none() -> None:
-    assert _mean(np.array([1.0, np.nan])) is None
-    assert _mean(np.array([2.0])) == {"mean": 2.0, "se": 0.0}
+    assert mean_over_people(np.array([1.0, np.nan])) is None
+    assert mean_over_people(np.array([2.0])) == {"mean": 2.0, "se": 0.0}
     assert ratio_over_people(np.array([1.0]), np.array([0.0])) is None
-    assert _by_turn([], 0) == []
+    assert gain_by_turn([], 0) == []
     assert summary_rows([], [], [], ("eig",), True) == []

@@ -103,8 +103,8 @@ def task(
 
 def searched(posterior: str, given: Task) -> Search:
     search = Search(posterior, given)
-    search.first()
-    search.go()
+    search.try_defaults()
+    search.try_random()
     return search
 
 
@@ -201,10 +201,10 @@ def test_budgets_are_equal_and_what_is_late_does_not_count() -> None:
 def test_time_between_two_calls_is_nobodys() -> None:
     given = task(cost=2.0, budget=10.5)
     search = Search("made", given)
-    search.first()
+    search.try_defaults()
     assert isinstance(given.clock, Clock)
     given.clock.now += 1000.0
-    search.go()
+    search.try_random()
     assert search.count(Outcome.DONE) == 5
     assert search.spent == search.seconds == 12.0
 
@@ -323,9 +323,9 @@ def test_an_interrupt_keeps_what_was_found() -> None:
         return len(tried)
 
     search = Search("made", task(value))
-    search.first()
+    search.try_defaults()
     with pytest.raises(KeyboardInterrupt):
-        search.go()
+        search.try_random()
     assert [t.mean for t in search.trials] == [1, 2, 3]
     assert search.best is search.trials[2]
     assert search.seconds == search.spent == 4.0
