@@ -18,7 +18,8 @@ from uncertain.decide.judge.engine.bench import resolve_cells
 from uncertain.decide.judge.engine.program_memory import forget_programs
 from uncertain.decide.judge.engine.worker_process import start_processes
 from uncertain.decide.judge.measures.experiment import Cell, Experiment, Row
-from uncertain.decide.judge.measures.rank_calibration import RankSettings, calibrate_cell
+from uncertain.decide.judge.measures.rank_calibration import calibrate_cell
+from uncertain.decide.judge.measures.rank_runs import RankSettings
 from uncertain.decide.loop.core.cores import count_cores
 
 RUNS, STEPS, DRAWS, BINS, LEVEL = 1024, 10, 15, 16, 1e-4

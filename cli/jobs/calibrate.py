@@ -10,8 +10,8 @@ from typing import Any
 from ...decide.judge.engine.bench import resolve_cells
 from ...decide.judge.engine.program_memory import forget_programs
 from ...decide.judge.measures.experiment import Cell, Experiment, Row, check_experiment
-from ...decide.judge.measures.rank_calibration import RankSettings, calibrate_cell, prepare_ranking
-from ...decide.judge.measures.rank_calibration import check_rank_settings as check_runs
+from ...decide.judge.measures.rank_calibration import calibrate_cell
+from ...decide.judge.measures.rank_runs import RankSettings, check_rank_settings, prepare_ranking
 from ...decide.rules.registry import rule_entry
 from ...streams.formats.files import open_output
 from ..commands.calibrate import CalibrateOptions
@@ -40,7 +40,7 @@ def calibrate(options: CalibrateOptions, environment: Environment) -> ExitStatus
     if ending:
         require_plots(ending, "leave --output out")
         check_writable(options.output)
-    check_runs(asked, options.runs)
+    check_rank_settings(asked, options.runs)
     cells = _cells_of(options)
     for cell in cells:
         prepare_ranking(cell)

@@ -13,7 +13,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ...decide.judge.people.bandit_choices import value_problems
-from ...decide.judge.people.clicks import RULES, compare_entropies, value_trials
+from ...decide.judge.people.clicks import RULES, value_trials
+from ...decide.judge.people.published_entropies import compare_entropies
 from ...decide.judge.people.summaries import clicks_as_choices, summary_rows
 from ...posteriors.errors import UsageError
 from ...posteriors.specs import nearest

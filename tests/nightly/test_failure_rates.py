@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from scipy.stats import binom
 from uncertain.decide.judge.measures.experiment import Cell
-from uncertain.decide.judge.measures.rank_calibration import RankSettings, calibrate_cell
+from uncertain.decide.judge.measures.rank_calibration import calibrate_cell
+from uncertain.decide.judge.measures.rank_runs import RankSettings
 
 pytestmark = pytest.mark.nightly
 SEEDS = int(os.environ.get("UNCERTAIN_NIGHTLY_SEEDS", "200"))

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from support import SHIFT
 from uncertain.decide.judge.measures.experiment import Cell
-from uncertain.decide.judge.measures.rank_calibration import RankSettings, calibrate_cell
+from uncertain.decide.judge.measures.rank_calibration import calibrate_cell
+from uncertain.decide.judge.measures.rank_runs import RankSettings
 
 CHEATS = Path(__file__).parents[1] / "cheats.py"
 LINEAR = "linear:arms=0:features=3"

@@ -18,7 +18,7 @@ from ...loop.server.background_refine import build_background_refine
 from ..measures.experiment import Cell, shape_of
 from ..measures.joint import compile_divergence
 from ..measures.quality import build_cell
-from ..measures.rank_calibration import compile_ranks
+from ..measures.rank_runs import compile_ranks
 
 _held: Cell | None = None
 """Shape of the cells that this process computed last."""

@@ -6,7 +6,7 @@ detects a belief that ignores the data.
 Sources: Talts, Betancourt, Simpson, Vehtari and Gelman (2018); Modrák et al. (2023) for functions
 of the data; Säilynoja, Bürkner and Vehtari (2022) for the shapes of rank histograms.
 
-See also: rank_calibration.py for the beliefs.
+See also: rank_runs.py for the beliefs.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from the belief, each absorbed exactly. One half of the futures selects the best
 half values it, and the other way round, so that the best is not overestimated. A rule playing alone
 clicks when the person did.
 
-See also: posteriors/models/delays.py for the belief.
+See also: posteriors/models/delays.py for the belief, published_entropies.py for a check of it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,7 @@ import numpy as np
 
 from ....posteriors.base import Array
 from ....posteriors.models.delays import RELIABLE, STRENGTH, UNRELIABLE, Belief, Devices
-from ....posteriors.models.published_delays import (
-    Clicks,
-    all_graphs,
-    entropy_bits,
-    graph_log_posterior,
-    most_causes,
-)
+from ....posteriors.models.published_delays import Clicks
 from ....streams.people.clicks import LENGTH, Trial
 from ...loop.core.rollout import seed_key
 
@@ -41,8 +35,6 @@ BETWEEN = 24
 """Effects between two clicks at most, where a rule goes its own way."""
 MOST_CLICKS = 6
 DELAYS = {"reliable": RELIABLE, "unreliable": UNRELIABLE}
-SHORTEST = {"reliable": 0.8, "unreliable": 0.0}
-"""Seconds; no delay is shorter for the published observer."""
 RULES = ("eig", "random")
 
 
@@ -248,8 +240,12 @@ def _build_worth(devices: Devices) -> Callable[..., TrialWorth]:
     return jax.jit(lambda *given: jax.lax.map(lambda row: one(*row), given))
 
 
-def _arrays(trial: Trial, length: int) -> Clicks:
-    """A trial's records as arrays padded to `length`."""
+def clicks_to_arrays(trial: Trial, length: int) -> Clicks:
+    """Convert a trial's records to arrays.
+
+    trial: with at most `length` records.
+    length: of the arrays.
+    """
     time, node = np.zeros(length, np.float32), np.zeros(length, np.int32)
     effect, valid = np.zeros((2, length), bool)
     for i, record in enumerate(trial.records):
@@ -274,7 +270,7 @@ def value_trials(trials: Sequence[Trial], seed: int, memory: int = 6) -> list[Tr
     found: dict[int, TrialWorth] = {}
     for (delays, nodes), places in alike.items():
         length = max(1, *(len(trials[place].records) for place in places))
-        given = [_arrays(trials[place], length) for place in places]
+        given = [clicks_to_arrays(trials[place], length) for place in places]
         seeds = np.array([(seed, place) for place in places], np.uint32)
         graphs = np.stack([np.asarray(trials[place].graph, np.int32) for place in places])
         run = _build_worth(Devices(nodes, DELAYS[delays], memory))
@@ -283,42 +279,3 @@ def value_trials(trials: Sequence[Trial], seed: int, memory: int = 6) -> list[Tr
         for row, place in enumerate(places):
             found[place] = jax.tree.map(lambda x, row=row: x[row], out)
     return [found[place] for place in range(len(trials))]
-
-
-class EntropyComparison(NamedTuple):
-    """Entropies of a trial under the published observer, compared with its authors' figures."""
-
-    trial: Trial
-    apart: float | None
-    """Largest difference over the trial's reference times, bits; None if more causes were possible
-    at once than are computed."""
-
-
-def compare_entropies(
-    trials: Sequence[Trial], most: int = 5, longest: int = 20
-) -> list[EntropyComparison]:
-    """Compare entropies with published ones, by enumeration of all assignments of causes.
-
-    trials: those without published entropies are left out.
-    most: causes possible at once; with m of them, n components cost n^m for each graph.
-    longest: activations of a trial; longer ones are left out.
-    """
-    made = []
-    for trial in trials:
-        if not trial.reference or len(trial.records) > longest:
-            continue
-        clicks, delay = _arrays(trial, longest), DELAYS[trial.delays]
-        memory = max(1, most_causes(clicks, delay.window))
-        if memory > most:
-            made.append(EntropyComparison(trial, None))
-            continue
-        logs = graph_log_posterior(trial.nodes, delay, SHORTEST[trial.delays], memory, clicks)
-        uniform = np.log2(len(all_graphs(trial.nodes)))
-        after = np.append(uniform, entropy_bits(np.asarray(logs)))
-        times = clicks.time[clicks.valid]
-        apart = [
-            abs(float(after[np.searchsorted(times, time, "right")]) - entropy)
-            for time, entropy in trial.reference
-        ]
-        made.append(EntropyComparison(trial, max(apart)))
-    return made

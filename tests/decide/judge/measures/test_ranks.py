@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from scipy import stats
 from support import Z
-from uncertain.decide.judge.measures import rank_calibration
+from uncertain.decide.judge.measures import rank_runs
 from uncertain.decide.judge.measures.experiment import Cell
-from uncertain.decide.judge.measures.rank_calibration import (
+from uncertain.decide.judge.measures.rank_calibration import build_calibration_record
+from uncertain.decide.judge.measures.rank_runs import (
     LIKELIHOOD,
     Ranks,
     RankSettings,
-    build_calibration_record,
     check_rank_settings,
     ranked_quantities,
 )
@@ -104,7 +104,7 @@ def test_names_of_what_is_ranked() -> None:
     assert chosen.tolist() == [0, 1]
     assert ranked_quantities(build_model("finite"))[0] == ("hypothesis", LIKELIHOOD)
     names, chosen = ranked_quantities(build_model("mlp"))
-    assert len(names) == rank_calibration.MOST + 1 == len(chosen) + 1
+    assert len(names) == rank_runs.MOST + 1 == len(chosen) + 1
 
 
 CELL = Cell("finite", "finite", "exact", "random", None, None, 0, 1, 0.0, 4, 0, 160)

@@ -12,9 +12,9 @@ import pytest
 from uncertain.decide.judge.people.clicks import (
     best_click_gain,
     click_gains,
-    compare_entropies,
     value_trials,
 )
+from uncertain.decide.judge.people.published_entropies import compare_entropies
 from uncertain.posteriors.models.delays import RELIABLE, Devices
 from uncertain.streams.formats.record import Record, Where
 from uncertain.streams.people.clicks import Trial, read_clicks
