@@ -1,6 +1,6 @@
 """Backends, a rule and a proposer written to cheat, as a user's file: `cheats.py:name`.
 
-Each keeps the contract; test_gaming.py says which column finds it out. Not here: any check.
+Each keeps the contract; test_gaming.py says which column finds it out.
 """
 
 import jax

@@ -1,4 +1,4 @@
-"""Logs of a few events, and the same in another format. Not here: any check."""
+"""Logs of a few events, and the same in another format."""
 
 from collections import Counter
 from pathlib import Path

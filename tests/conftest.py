@@ -1,4 +1,7 @@
-"""Settings that every test runs under. Not here: helpers, which are in support.py."""
+"""Settings that every test runs under.
+
+See also: support.py for helpers.
+"""
 
 import os
 from importlib.metadata import version

@@ -1,6 +1,6 @@
 """The contract's rules as checks that raise AssertionError; test_contract.py says what on.
 
-Not here: what they run on. Each has a negative control, a backend that it must reject.
+Each has a negative control, a backend that it must reject.
 """
 
 from functools import lru_cache

@@ -1,5 +1,5 @@
 """Run `uncertain run --checkpoint` as a process, kill it, and compare what is left with a run that
-nobody killed. Not here: any test.
+nobody killed.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A made-up store with every measure there is, to show and to report on. Not here: any check."""
+"""A made-up store with every measure there is, to show and to report on."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Lines of many streams, and what a server says to them. Not here: any check."""
+"""Lines of many streams, and what a server says to them."""
 
 import random
 from typing import Any

@@ -1,7 +1,4 @@
-"""A Redis server of a test's own, on a free port of this machine, and reading a stream of it.
-
-Not here: any check.
-"""
+"""A Redis server of a test's own, on a free port of this machine, and reading a stream of it."""
 
 import json
 import shutil

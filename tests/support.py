@@ -1,4 +1,4 @@
-"""Helpers shared by tests: made-up events, shapes of trees, tolerances. Not here: any check."""
+"""Helpers shared by tests: made-up events, shapes of trees, tolerances."""
 
 import os
 from collections.abc import Callable

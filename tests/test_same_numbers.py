@@ -1,7 +1,4 @@
-"""What is found between the outputs of two revisions: digits, rows and fields, but not times.
-
-Not here: that the commands run (the script itself).
-"""
+"""What is found between the outputs of two revisions: digits, rows and fields, but not times."""
 
 import json
 import sys

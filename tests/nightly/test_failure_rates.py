@@ -2,7 +2,7 @@
 
 Each seed is the whole statistical suite in a process of its own, programs compiled once for all;
 UNCERTAIN_NIGHTLY_SEEDS (200) says how many. Rare failures prove little about rates of 1e-5, so
-the ranks' own p-values are also counted at rates that 200 seeds can tell. Not here: the tests.
+the ranks' own p-values are also counted at rates that 200 seeds can tell.
 """
 
 import os

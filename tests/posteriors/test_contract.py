@@ -1,6 +1,6 @@
 """Contract rules over every posterior and model of the registry, and their negative controls.
 
-Not here: whether the beliefs are right (oracles), users' own files (test_user_code.py).
+See also: test_user_code.py for users' own files.
 """
 
 import itertools

@@ -1,7 +1,4 @@
-"""A user's own model and posterior files: loaded, held to the contract, and blamed by line.
-
-Not here: worlds and rules of one's own.
-"""
+"""A user's own model and posterior files: loaded, held to the contract, and blamed by line."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,8 +1,9 @@
 """Ranks of drawn truths: right backends pass, wrong ones fail, each verdict written down before.
 
 1 024 truths, 10 events chosen at random, 15 draws in 16 bins, and chi-square at 1e-4 over all
-quantities of a backend. A wrong backend must fail by more than a hundred times that. Not here: the
-whole table of backends and worlds (benchmarks/calibration.py).
+quantities of a backend. A wrong backend must fail by more than a hundred times that.
+
+See also: benchmarks/calibration.py for the whole table of backends and worlds.
 """
 
 from functools import cache

@@ -1,7 +1,8 @@
 """Forgetting by particles and climbs: against the exact faded posterior, and back to the prior.
 
-The standard error comes from independent runs, as in test_smc.py. Not here: backends whose
-forgetting is exact (tests/posteriors/parts/test_half_life.py).
+The standard error comes from independent runs, as in test_smc.py.
+
+See also: tests/posteriors/parts/test_half_life.py for backends whose forgetting is exact.
 """
 
 import re

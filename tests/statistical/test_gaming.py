@@ -2,7 +2,9 @@
 
 All run in one bench beside an honest one, through the command line as anybody's own file would.
 Differences are judged at LIMIT standard errors: a false alarm in 1e-5 of runs, all comparisons
-together. Not here: the cheats (cheats.py), or cheats that only ranks find (test_calibration.py).
+together.
+
+See also: tests/cheats.py for the cheats, test_calibration.py for cheats that only ranks find.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """hmc against closed form within the error of independent runs; its adaptation and its gradients.
 
-Not here: the contract.
+See also: tests/posteriors/test_contract.py for the contract.
 """
 
 from typing import Any

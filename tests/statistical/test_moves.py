@@ -2,7 +2,7 @@
 
 Thousands of small independent populations are drawn from a known normal (or categorical) target
 and moved; z-scores use the spread between populations, so nothing is assumed about how particles
-of one population depend on each other. Not here: how fast a move mixes.
+of one population depend on each other.
 """
 
 from typing import Any

@@ -1,5 +1,6 @@
 """Long references where the answer is known: two labels of two sources, chains against particles,
-and the collections' own draws. Not here: how references are kept."""
+and the collections' own draws.
+"""
 
 from pathlib import Path
 

@@ -1,7 +1,9 @@
 """smc against exact answers, within the Monte-Carlo error of independent runs; and resampling.
 
 The standard error comes from many independent runs of modest size; the bias of a run, of order
-1/S, must be small beside it. Not here: the moves alone (test_moves.py).
+1/S, must be small beside it.
+
+See also: test_moves.py for the moves alone.
 """
 
 from typing import Any

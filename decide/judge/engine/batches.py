@@ -71,7 +71,7 @@ def compute_batch(
     began = time.perf_counter()
     experiment = index.experiment
     needed = cells_to_judge(batch, experiment.gain, experiment.deadline is not None)
-    baselines = {baseline_of(cell) for cell in batch if cell.rule != "random"}
+    baselines = {baseline_of(cell) for cell in batch if not cell.is_baseline}
     # Random actions may have been judged already, for another batch, shard or day.
     stored = {cell: index.baseline(cell) for cell in needed if cell not in batch}
     runs: dict[Cell, Runs | Failure] = {c: old for c, old in stored.items() if old is not None}

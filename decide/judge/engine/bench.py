@@ -18,7 +18,7 @@ from ..measures.deadline_runs import run_under_deadline
 from ..measures.experiment import Cell, Experiment
 from ..measures.latency import LiveRuns, live_runs
 from ..measures.quality import Wanted, agent_and_world, quality
-from ..records.record import Record, mark_frontier
+from ..records.record import BASELINE, Record, mark_frontier
 from ..reference.online import reference_kind
 from .failures import Failure
 from .local_pool import QUALITY_SHARE, Measure, Runs, describe_cell, judge_cells, sort_dearest_first
@@ -45,7 +45,7 @@ def baseline_of(cell: Cell) -> Cell:
     cell: any cell.
     """
     still = replace(cell, refine=0, think=0)
-    return replace(still, posterior="smc", rule="random", proposer=None, particles=1)
+    return replace(still, posterior="smc", rule=BASELINE, proposer=None, particles=1)
 
 
 def own_and_baseline(
@@ -60,7 +60,7 @@ def own_and_baseline(
     Returns: both, None if missing.
     """
     own = runs.get(cell)
-    if cell.rule == "random" and own is not None:
+    if cell.is_baseline and own is not None:
         return own, own
     return own, runs.get(baseline_of(cell))
 

@@ -121,7 +121,7 @@ def dispatch_cells(
     ready: list[Job] = []
     for cell in cells:
         baseline = baseline_of(cell)
-        needs = index.experiment.gain and cell.rule != "random" and measures_gain(cell)
+        needs = index.experiment.gain and not cell.is_baseline and measures_gain(cell)
         if needs and baseline not in compared and index.baseline(baseline) is None:
             compared[baseline] = []
         if needs and baseline in compared:

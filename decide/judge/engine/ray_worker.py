@@ -108,7 +108,7 @@ def _judge_cell(task: Task, cell: Cell, index: ResultIndex) -> Stored:
     if task.experiment.deadline is None:
         with hold_scoring() if task.locked else nullcontext():
             runs = quality(cell, 0, cell.seeds, wanted_by(task.experiment))
-    own = cell.rule == "random" and runs is not None
+    own = cell.is_baseline and runs is not None
     baseline = runs if own else index.baseline(baseline_of(cell))
     with hold_timing() if task.locked and task.experiment.timed else nullcontext():
         record, judged, lived = time_cell(cell, runs, baseline, task.experiment, task.workers)

@@ -38,7 +38,7 @@ def recall_baseline(
     Returns: measures by name.
     """
     known = cache_folder()
-    if cell.rule != "random" or known is None or not (agent.name and world_name):
+    if not cell.is_baseline or known is None or not (agent.name and world_name):
         return judge()
     # Sums are taken in another order on several threads, which workers have not.
     flags = os.environ.get("XLA_FLAGS", "")

@@ -14,6 +14,7 @@ from ....posteriors.base import provides
 from ....posteriors.errors import UsageError
 from ....posteriors.specs import parse_spec
 from ...loop.core.agent import check_draws, with_half_life
+from ..records.record import BASELINE
 
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -38,6 +39,11 @@ class Cell:
     seeds: int
     think: int = 0
     """Refine steps between events, after learning and before the next decision."""
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether actions are random, so that other cells are compared with this one."""
+        return self.rule == BASELINE
 
 
 def shape_of(cell: Cell) -> Cell:

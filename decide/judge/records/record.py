@@ -18,6 +18,8 @@ from .record_fields import Fields
 SCHEMA = 1
 """Version of the record; a change of a field's meaning raises it."""
 
+BASELINE = "random"
+"""Rule with which every cell is compared."""
 NaN = float("nan")
 _NULLABLE: dict[str, Any] = {"type": ["number", "null"]}
 Number = Annotated[float, Meta(extra_json_schema=_NULLABLE)]
@@ -252,6 +254,14 @@ class Record(Fields, kw_only=True):
     host: Annotated[str, Meta(description="Name of the machine.")] = ""
     threads: Annotated[int, Meta(ge=1, description="Worker processes of quality runs.")] = 1
     seed: Annotated[int, Meta(ge=0, description="Seed of all runs.")] = 0
+
+
+def is_baseline(row: Any) -> bool:
+    """Return whether a row has random actions, with which others are compared.
+
+    row: a record, or the same as a dictionary.
+    """
+    return row["rule"] == BASELINE
 
 
 def mark_frontier(records: list[Record]) -> None:

@@ -1,6 +1,6 @@
 """The judge against closed forms, and against backends and proposals that are deliberately wrong.
 
-Not here: the bench around it (test_bench.py).
+See also: tests/decide/judge/engine/test_bench.py for the bench around it.
 """
 
 from dataclasses import dataclass, replace

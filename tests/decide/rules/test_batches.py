@@ -1,7 +1,7 @@
 """Batches: distinct actions, joint gains by brute force, propensities row by row.
 
-Not here: single actions (test_rules.py), or the lines they are asked by
-(tests/cli/live/test_batch.py).
+See also: test_rules.py for single actions, tests/cli/live/test_batch.py for the lines they are
+asked by.
 """
 
 from itertools import combinations, product

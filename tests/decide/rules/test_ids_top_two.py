@@ -1,6 +1,6 @@
 """ids and top-two on beliefs small enough for brute force, and what they do with nothing to learn.
 
-Not here: that propensities are frequencies (test_rules.py).
+See also: test_rules.py for propensities as frequencies.
 """
 
 from typing import Any

@@ -1,6 +1,6 @@
 """Expected information gain: what must always hold, closed forms, and brute force.
 
-Not here: choosing by it (test_rules.py), or judging total gain (test_judge.py).
+See also: test_rules.py for choices, tests/decide/judge/test_judge.py for total gain.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """A trained policy in the loop: its rule, its proposer, what is refused, what a bench makes of it.
 
-Not here: its memory and file (tests/posteriors/methods/test_amortised.py), or training
-(test_training.py).
+See also: tests/posteriors/methods/test_amortised.py for its memory and file,
+tests/decide/training/test_training.py for training.
 """
 
 from pathlib import Path

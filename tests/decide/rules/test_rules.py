@@ -1,6 +1,6 @@
 """Rules on known cases: ties, masks, NaN, propensities that are the frequencies they claim to be.
 
-Not here: the information they score with (test_information.py).
+See also: test_information.py for the information they score with.
 """
 
 from dataclasses import replace

@@ -1,6 +1,6 @@
 """The bound that policies are trained on, its gradient, and what training comes to.
 
-Not here: the memory of a trained policy (tests/posteriors/methods/test_amortised.py).
+See also: tests/posteriors/methods/test_amortised.py for the memory of a trained policy.
 """
 
 from dataclasses import replace

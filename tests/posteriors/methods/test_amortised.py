@@ -1,6 +1,6 @@
 """A trained policy's memory, its file, and what is refused.
 
-Not here: training (tests/decide/training/test_training.py).
+See also: tests/decide/training/test_training.py for training.
 """
 
 from dataclasses import replace

@@ -1,6 +1,6 @@
 """bonus against the exact posterior where it has no correlations, and against plain counts.
 
-Not here: the contract.
+See also: tests/posteriors/test_contract.py for the contract.
 """
 
 import jax

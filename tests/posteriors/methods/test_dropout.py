@@ -1,6 +1,6 @@
 """dropout against what it is known to be: a point estimate at rate 0, ridge regression on average.
 
-Not here: the contract.
+See also: tests/posteriors/test_contract.py for the contract.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """ensemble against the regression that each member solves, and against the whole posterior.
 
-Not here: the contract.
+See also: tests/posteriors/test_contract.py for the contract.
 """
 
 from typing import Any

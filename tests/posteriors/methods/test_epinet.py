@@ -1,6 +1,6 @@
 """epinet against the closed forms that it has in a linear regression, and against point at index 0.
 
-Not here: the contract.
+See also: tests/posteriors/test_contract.py for the contract.
 """
 
 import jax

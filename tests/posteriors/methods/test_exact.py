@@ -1,6 +1,8 @@
 """exact against sums written out by hand: finite sets, grids and collapsed structures.
 
-Not here: the contract. The references are NumPy in float64 and share no code with the backend.
+The references are NumPy in float64 and share no code with the backend.
+
+See also: tests/posteriors/test_contract.py for the contract.
 """
 
 import jax

@@ -1,6 +1,6 @@
 """Chains of hmc that are left behind: told by their density, and only once they had time.
 
-Not here: how often that happens (benchmarks/left_behind.py).
+See also: benchmarks/left_behind.py for the rate.
 """
 
 import jax

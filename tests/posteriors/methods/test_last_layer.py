@@ -1,7 +1,4 @@
-"""last-layer against exact regression in the same features, term by term as it is computed anew.
-
-Not here: whether a network fits anything, and how well it plays (docs/results).
-"""
+"""last-layer against exact regression in the same features, term by term as it is computed anew."""
 
 from functools import lru_cache
 from typing import Any

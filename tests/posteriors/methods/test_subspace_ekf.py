@@ -1,7 +1,4 @@
-"""subspace-ekf against the Kalman recursion, in all directions and in a few; its warm-up.
-
-Not here: how well it plays.
-"""
+"""subspace-ekf against the Kalman recursion, in all directions and in a few; its warm-up."""
 
 from functools import lru_cache
 from typing import Any

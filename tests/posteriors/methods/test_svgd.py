@@ -1,4 +1,7 @@
-"""svgd against BlackJAX, and what its particles do. Not here: the contract."""
+"""svgd against BlackJAX, and what its particles do.
+
+See also: tests/posteriors/test_contract.py for the contract.
+"""
 
 from typing import Any
 

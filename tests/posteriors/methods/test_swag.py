@@ -1,6 +1,6 @@
 """swag's moments against plain NumPy sums over its own iterates, its draws against those moments.
 
-Not here: the contract.
+See also: tests/posteriors/test_contract.py for the contract.
 """
 
 import jax

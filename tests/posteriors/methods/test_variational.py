@@ -1,6 +1,6 @@
 """variational against the best normal of its kind, known where the posterior is normal.
 
-Not here: the contract.
+See also: tests/posteriors/test_contract.py for the contract.
 """
 
 from typing import Any

@@ -1,7 +1,8 @@
 """Clicks in continuous time against every assignment of causes, written out.
 
-The references are loops in Python that share no code with the beliefs. Not here: what a click is
-worth (test_people_clicks.py).
+The references are loops in Python that share no code with the beliefs.
+
+See also: tests/decide/judge/people/test_clicks.py for the value of clicks.
 """
 
 import itertools

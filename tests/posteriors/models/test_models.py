@@ -1,4 +1,4 @@
-"""Each model's formulas against the same ones in NumPy and SciPy. Not here: inference."""
+"""Each model's formulas against the same ones in NumPy and SciPy."""
 
 from pathlib import Path
 

@@ -1,6 +1,6 @@
 """Models of the studies of people against sums by hand: noisy-OR graphs and correlated arms.
 
-Not here: clicks in continuous time (test_delays.py).
+See also: test_delays.py for clicks in continuous time.
 """
 
 import math

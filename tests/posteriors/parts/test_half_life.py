@@ -1,6 +1,6 @@
 """Forgetting by a half-life: oracles where the belief is exact, rules over the whole registry.
 
-Not here: what particles get right on average (tests/statistical/test_forgetting.py).
+See also: tests/statistical/test_forgetting.py for the mean error of particles.
 """
 
 from functools import lru_cache

@@ -1,7 +1,4 @@
-"""The memory of past events: what is kept, what is forgotten, folded or sampled.
-
-Not here: backends that climb it.
-"""
+"""The memory of past events: what is kept, what is forgotten, folded or sampled."""
 
 import jax
 import jax.numpy as jnp

@@ -1,7 +1,4 @@
-"""Flat coordinates: round trips, and the change of variables counted once.
-
-Not here: likelihoods.
-"""
+"""Flat coordinates: round trips, and the change of variables counted once."""
 
 from dataclasses import dataclass, field
 from typing import Any

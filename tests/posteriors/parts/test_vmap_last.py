@@ -1,6 +1,6 @@
 """`across` against `jax.vmap` over a last axis: every model, and every operation it knows.
 
-Not here: how fast it is (benchmarks/layout.py).
+See also: benchmarks/layout.py for the speed.
 """
 
 from collections.abc import Callable

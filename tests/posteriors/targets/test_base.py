@@ -1,4 +1,4 @@
-"""Static targets: flat priors, likelihoods as a whole, what is refused. Not here: real ones."""
+"""Static targets: flat priors, likelihoods as a whole, what is refused."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,8 @@
 """Redis streams: each entry is answered once, whoever reads it, and however it is shared.
 
-A real server on this machine; what answers is a stand-in. Not here: servers and keys that go away
-(test_redis_trouble.py), or the belief (tests/cli).
+A real server on this machine; what answers is a stand-in.
+
+See also: test_redis_trouble.py for servers and keys that go away.
 """
 
 import json

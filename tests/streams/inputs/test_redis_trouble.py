@@ -1,6 +1,6 @@
 """Redis streams whose server, connection, group or key goes away, or was never right.
 
-Not here: what is asked of a server that is well (test_redis.py).
+See also: test_redis.py for a healthy server.
 """
 
 import os

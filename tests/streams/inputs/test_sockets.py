@@ -1,6 +1,6 @@
 """Sockets: every reply to whoever asked, and clients that are slow, rude or gone harm nobody else.
 
-Real sockets on this machine; what answers is a stand-in. Not here: the agent (tests/cli).
+Real sockets on this machine; what answers is a stand-in.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """Following a file: growth, rotation, truncation, half lines, and a clean end.
 
-Not here: `uncertain run --follow` as a process (tests/cli/live/test_rejected.py).
+See also: tests/cli/live/test_rejected.py for `uncertain run --follow` as a process.
 """
 
 import gzip

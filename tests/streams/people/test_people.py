@@ -1,6 +1,6 @@
 """Readers of studies of people: records from made-up files, one line for what is wrong with them.
 
-Not here: what a choice was worth (tests/decide/judge/people/test_bandit_choices.py).
+See also: tests/decide/judge/people/test_bandit_choices.py for the value of choices.
 """
 
 import gzip

@@ -1,6 +1,6 @@
 """Checkpoints: what was kept comes back bit for bit, and half of one counts as none.
 
-Not here: what is in one (tests/decide/loop/durable/test_durable.py).
+See also: tests/decide/loop/durable/test_durable.py for the contents.
 """
 
 import shutil

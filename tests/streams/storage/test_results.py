@@ -1,6 +1,6 @@
 """A store: what is committed comes back, what is damaged or half written is not there.
 
-Not here: what a sweep puts into it (tests/decide/judge/engine/test_sweep.py).
+See also: tests/decide/judge/engine/test_sweep.py for the results of a sweep.
 """
 
 import json

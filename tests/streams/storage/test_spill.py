@@ -1,6 +1,6 @@
 """Spilled streams: versions come back as they were, whatever is under way, or say that they cannot.
 
-Not here: which versions are written and dropped (tests/decide/loop/server/test_keyed_streams.py).
+See also: tests/decide/loop/server/test_keyed_streams.py for the versions written and dropped.
 """
 
 from contextlib import suppress

@@ -1,6 +1,6 @@
 """The log: what was appended comes back whole, a torn tail is cut off, and a full disk is one line.
 
-Not here: what records mean (tests/decide/loop/durable/test_durable.py).
+See also: tests/decide/loop/durable/test_durable.py for the meaning of records.
 """
 
 import errno

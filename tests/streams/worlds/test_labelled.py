@@ -1,7 +1,4 @@
-"""Labelled rows as a bandit: what is read, in which order rows come, what each arm pays, errors.
-
-Not here: agents.
-"""
+"""Labelled rows as a bandit: what is read, in which order rows come, what each arm pays, errors."""
 
 from pathlib import Path
 from typing import Any

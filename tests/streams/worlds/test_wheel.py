@@ -1,7 +1,4 @@
-"""The wheel bandit against its closed forms: what uniform and always-safe play cost.
-
-Not here: any agent.
-"""
+"""The wheel bandit against its closed forms: what uniform and always-safe play cost."""
 
 from functools import lru_cache
 

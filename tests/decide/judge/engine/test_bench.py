@@ -1,6 +1,6 @@
 """A small bench from end to end: its records, exports, gates, and what an interrupt leaves behind.
 
-Not here: whether the numbers are right (test_judge.py).
+See also: tests/decide/judge/test_judge.py for the numbers.
 """
 
 import copy

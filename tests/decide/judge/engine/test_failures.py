@@ -1,6 +1,6 @@
 """Cells that cannot be computed and workers that die, on this machine: the rest goes on.
 
-Not here: the same on Ray (test_cluster.py).
+See also: test_ray_engine.py for the same on Ray.
 """
 
 import os

@@ -1,6 +1,6 @@
 """Programs are built once for cells of one shape, and workers are given what they hold already.
 
-Not here: the folder that keeps programs between processes (test_kept.py).
+See also: tests/decide/loop/core/test_program_cache.py for the programs kept between processes.
 """
 
 from concurrent.futures import Future

@@ -1,7 +1,8 @@
 """Cells on Ray: a real one of two workers on this machine, and handing out as such.
 
-The real one is skipped where Ray is not installed; .ci/run installs it. Not here: workers on this
-machine without Ray (test_failing.py).
+The real one is skipped where Ray is not installed; .ci/run installs it.
+
+See also: test_failures.py for workers on this machine without Ray.
 """
 
 import os

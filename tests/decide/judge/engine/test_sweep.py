@@ -1,6 +1,6 @@
 """A sweep: what is finished is kept and never computed again, what is damaged is.
 
-Not here: the command line (tests/cli/commands/test_sweep.py), or the store itself.
+See also: tests/cli/commands/test_sweep.py for the command line.
 """
 
 from collections.abc import Generator, Iterator

@@ -1,6 +1,6 @@
 """Random actions judged once: the same numbers, never those of other runs, worlds or measures.
 
-Not here: how a file is written whole (test_kept.py).
+See also: tests/decide/loop/core/test_program_cache.py for files that are written whole.
 """
 
 from collections.abc import Iterator

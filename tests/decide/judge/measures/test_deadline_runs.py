@@ -1,6 +1,6 @@
 """Live runs under a deadline: what generous and impossible ones do, and that the clock is kept.
 
-Not here: the ladder itself (test_deadline.py).
+See also: tests/decide/loop/server/test_ladder.py for the ladder itself.
 """
 
 import time

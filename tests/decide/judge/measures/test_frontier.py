@@ -1,7 +1,8 @@
 """What `auto` chooses: the best that fits there and here, out of records that can be compared.
 
-Made-up records and made-up times. Not here: real ones, or the command
-(tests/cli/live/test_auto_posterior.py).
+Made-up records and made-up times.
+
+See also: tests/cli/live/test_auto_posterior.py for the command.
 """
 
 from typing import Any

@@ -1,6 +1,6 @@
 """Beliefs learnt in other orders: one belief where it is exact, several where it is not.
 
-Not here: events that come late to an exact recursion (tests/posteriors/parts/test_half_life.py).
+See also: tests/posteriors/parts/test_half_life.py for events that come late to an exact recursion.
 """
 
 import jax

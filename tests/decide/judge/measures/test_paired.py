@@ -1,6 +1,6 @@
 """Intervals of differences and ratios cover what they should, and miss when they should.
 
-Not here: which results are set against each other (cli/jobs/compare.py).
+See also: cli/jobs/compare.py for the results that are compared.
 """
 
 import numpy as np

@@ -1,6 +1,7 @@
 """Ranks, the verdicts on them, and which draws are ranked among.
 
-Not here: backends (tests/statistical/test_calibration.py), or the command (test_calibrate.py).
+See also: tests/statistical/test_calibration.py for backends, tests/cli/jobs/test_calibrate.py
+for the command.
 """
 
 import jax

@@ -1,6 +1,6 @@
 """What clicks in continuous time are worth, and the published observer on its own data.
 
-Not here: the belief itself (test_delays.py).
+See also: tests/posteriors/models/test_delays.py for the belief itself.
 """
 
 import math

@@ -1,6 +1,6 @@
 """Counts in the loop: gains and rewards against exact sums, foresight against many draws.
 
-Not here: the models' own formulas (tests/posteriors/models/test_models.py).
+See also: tests/posteriors/models/test_models.py for the models' own formulas.
 """
 
 from dataclasses import dataclass

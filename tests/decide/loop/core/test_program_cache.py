@@ -1,7 +1,4 @@
-"""Programs kept between processes: the same results, not traced again, never a stale or torn one.
-
-Not here: what the programs of agents and judge do.
-"""
+"""Programs kept between processes: the same results, not traced again, never stale or torn."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -1,7 +1,6 @@
 """Particles over devices: the same decisions whatever the number of devices, less memory on each.
 
 Devices are virtual ones on the CPU, in processes of their own: their number is fixed at start.
-Not here: speed, which virtual devices say nothing about.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The unrolled generator gives JAX's own numbers. Not here: whether those are random."""
+"""The unrolled generator gives JAX's own numbers."""
 
 import jax
 import jax.numpy as jnp

@@ -1,6 +1,6 @@
 """A run that is killed anywhere goes on as if it had not been: same belief, each line once.
 
-Not here: killing a real process (tests/cli/live/test_resume.py), or the files (tests/streams).
+See also: tests/cli/live/test_resume.py for killing a real process.
 """
 
 import itertools

@@ -1,6 +1,6 @@
 """Refine steps between events: the belief they leave, their noise, and what does not change.
 
-Not here: that live and rolled-out runs do the same (test_executions.py).
+See also: tests/decide/loop/core/test_executions.py for live against rolled-out runs.
 """
 
 import jax

@@ -1,7 +1,6 @@
 """Many streams in one batched state: each decides as it would alone, wherever the others are.
 
-Not here: the command line (tests/cli/live/test_keyed.py), or files of spilled streams
-(tests/streams).
+See also: tests/cli/live/test_keyed.py for the command line.
 """
 
 import gc

@@ -1,6 +1,6 @@
 """Many streams killed between spills: each goes on from where its own lines had brought it.
 
-Not here: killing a real process (tests/cli/live/test_keyed.py, with -m soak).
+See also: tests/cli/live/test_keyed.py for killing a real process (-m soak).
 """
 
 import os

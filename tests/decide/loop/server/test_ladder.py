@@ -1,7 +1,4 @@
-"""Deadlines: which rung is taken, that the first does all and the others fewer, nothing recompiles.
-
-Not here: gain and misses over many events, which a bench measures.
-"""
+"""Deadlines: the rung taken; the first does everything, others less, and nothing recompiles."""
 
 import time
 from itertools import count, pairwise

@@ -1,6 +1,6 @@
 """The live server: nothing is compiled after the start, memory is bounded.
 
-Not here: the protocol (tests/cli/live/test_run.py).
+See also: tests/cli/live/test_run.py for the protocol.
 """
 
 import pytest

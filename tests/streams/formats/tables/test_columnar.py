@@ -1,7 +1,4 @@
-"""Native events in CSV, Parquet and npz: what is read of others' files, and refusals.
-
-Not here: round trips (test_targets.py).
-"""
+"""Native events in CSV, Parquet and npz: what is read of others' files, and refusals."""
 
 import io
 import math
