@@ -167,32 +167,27 @@ def agrees(
     def theirs(x: jax.Array, *rest: Any) -> Any:
         return jax.vmap(lambda u: function(u, *rest), in_axes=-1, out_axes=-1)(x)
 
-    def measured(mapped: Callable[..., Any]) -> Callable[..., Any]:
+    def measure(mapped: Callable[..., Any], x: jax.Array, *rest: Any) -> Any:
         def weighted(x: jax.Array, *rest: Any) -> jax.Array:
             # Weights differ in every entry: an entry in the wrong place changes the gradient.
             parts = inexact(mapped(x, *rest))
             ramp = [jnp.cos(jnp.arange(p.size, dtype=p.dtype)).reshape(p.shape) for p in parts]
             return sum(jnp.sum(p * w) for p, w in zip(parts, ramp, strict=True))
 
-        def everything(x: jax.Array, *rest: Any) -> Any:
-            found = {"values": mapped(x, *rest)}
-            smooth = jnp.issubdtype(x.dtype, jnp.inexact) and reverse
-            if smooth and inexact(found["values"]):
-                found["gradient"] = jax.grad(weighted)(x, *rest)
-            return found
+        found = {"values": mapped(x, *rest)}
+        smooth = jnp.issubdtype(x.dtype, jnp.inexact) and reverse
+        if smooth and inexact(found["values"]):
+            found["gradient"] = jax.grad(weighted)(x, *rest)
+        found["inside"] = jax.vmap(lambda y: mapped(y, *rest))(jnp.stack([x, x[..., ::-1]]))
+        return found
 
-        def inside(x: jax.Array, *rest: Any) -> Any:
-            return jax.vmap(lambda y: mapped(y, *rest))(jnp.stack([x, x[..., ::-1]]))
-
-        # Each program runs once: optimising it would cost more than it saves.
-        quick = {"xla_backend_optimization_level": 0}
-        return jax.jit(
-            lambda x, *rest: (everything(x, *rest), inside(x, *rest)), compiler_options=quick
-        )
-
-    one, two = measured(ours), measured(theirs)
+    # One program, which runs once: optimising it would cost more than it saves.
+    both = jax.jit(
+        lambda x, *rest: (measure(ours, x, *rest), measure(theirs, x, *rest)),
+        compiler_options={"xla_backend_optimization_level": 0},
+    )
     for case in cases or ((),):
-        same(one(particles, *case), two(particles, *case))
+        same(*both(particles, *case))
 
 
 def particles() -> jax.Array:
@@ -216,12 +211,14 @@ def test_likelihood_of_every_model(name: str) -> None:
         density = log_likelihood(model, u, stats, action, observation)
         return density, unknowns.log_prior(u), unknowns.constrain(u)
 
-    cases = []
-    for i, action in enumerate(jnp.asarray(actions(model, np.random.default_rng(2), 3))):
-        outcome = model.predict(unknowns.constrain(draws[:, i]), stats, action)
-        drawn = outcome.sample(jax.random.key(4))
-        cases.append((action, jnp.asarray(drawn, jnp.float32)))
-    agrees(terms, draws, *cases)
+    @jax.jit
+    def answer(u: jax.Array, action: jax.Array) -> jax.Array:
+        outcome = model.predict(unknowns.constrain(u), stats, action)
+        return outcome.sample(jax.random.key(4)).astype(jnp.float32)
+
+    tried = np.asarray(actions(model, np.random.default_rng(2), 3), np.float32)
+    columns = np.asarray(draws)
+    agrees(terms, draws, *((a, answer(columns[:, i], a)) for i, a in enumerate(tried)))
 
 
 def test_shared_arguments_are_not_mapped() -> None:
