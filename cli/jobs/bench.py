@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from ...decide.judge.engine.bench import run_bench
 from ...decide.judge.measures.experiment import Experiment
 from ...decide.judge.measures.experiment_toml import encode_experiment
+from ...decide.judge.records.record import is_baseline
 from ...posteriors.units import MS_PER_S
 from ...streams.worlds.registry import build_world
 from ..commands.bench import BenchOptions
@@ -109,7 +110,7 @@ def _gates(options: BenchOptions, records: Records, environment: Environment) ->
     """Check every row but random ones against the bounds asked for."""
     status = ExitStatus.DONE
     for row in records:
-        if row["rule"] == "random":
+        if is_baseline(row):
             continue
         name = f"{row['posterior']} S={row['particles']} k={format_refine(row)}"
         if options.max_p99 is not None:

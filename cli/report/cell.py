@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ...decide.judge.records.record import is_baseline
 from ..tables.format_values import (
     format_duration,
     format_gain,
@@ -40,7 +41,7 @@ class Cell:
 
     @property
     def random(self) -> bool:
-        return self.record["rule"] == "random"
+        return is_baseline(self.record)
 
     @property
     def tip(self) -> dict[str, str]:

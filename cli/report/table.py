@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from ...decide.judge.records.record import is_baseline
 from ..tables.format_values import (
     RANDOM,
     format_duration,
@@ -71,17 +72,17 @@ def _named(rows: list[Row]) -> Iterator[Column]:
         if name in ("posterior", "rule") or not alike:
             yield Column(name, *_both(lambda r, name=name: _setting(r, name)))
     # The belief of random actions has no use.
-    yield Column("S", *_both(lambda r: None if r["rule"] == "random" else r["particles"]))
+    yield Column("S", *_both(lambda r: None if is_baseline(r) else r["particles"]))
     yield Column(
         "k",
-        lambda r: _text(None) if r["rule"] == "random" else format_refine(r),
-        lambda r: None if r["rule"] == "random" else r["refine"] + (r.get("think") or 0),
+        lambda r: _text(None) if is_baseline(r) else format_refine(r),
+        lambda r: None if is_baseline(r) else r["refine"] + (r.get("think") or 0),
     )
 
 
 def _setting(row: Row, name: str) -> Key:
     """Return a setting of the cell; random actions have one name, as in charts."""
-    random = name == "posterior" and row["rule"] == "random"
+    random = name == "posterior" and is_baseline(row)
     return RANDOM if random else row["config"].get(name)
 
 

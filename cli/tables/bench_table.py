@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
+from ...decide.judge.records.record import is_baseline
 from .format_values import (  # fmt: skip
     RANDOM,
     Records,
@@ -104,7 +105,7 @@ def _bracket(records: Records) -> str:
 
 def _name(row: dict[str, Any], compared: bool = True) -> str:
     """Return the name of a row; random rows have one name where they are shown for comparison."""
-    return RANDOM if row["rule"] == "random" and compared else row["posterior"]
+    return RANDOM if is_baseline(row) and compared else row["posterior"]
 
 
 def _own_draws(row: dict[str, Any]) -> str:
@@ -115,7 +116,7 @@ def _own_draws(row: dict[str, Any]) -> str:
 def _columns(records: Records, width: int = 200) -> list[tuple[str, Any]]:
     """Return (header, function of a row) that fit the width; only measures that some row has."""
     digits = 2 if width >= ROOMY else 1
-    random = [row["rule"] == "random" for row in records]
+    random = [is_baseline(row) for row in records]
     rules = {row["rule"] for row, r in zip(records, random, strict=True) if not r}
     found: list[tuple[str, Any]] = [("", lambda r: "★" if r["frontier"] else "")]
     if len({r["world"] for r in records}) > 1:

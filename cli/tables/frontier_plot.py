@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ...decide.judge.records.record import is_baseline
 from .format_values import Records, format_duration
 
 WIDTH, HEIGHT = 60, 12
@@ -26,7 +27,7 @@ def draw_frontier(records: Records) -> str:
     points = [
         (r["total"]["p99"], value, r)
         for r in records
-        if r["total"] and r["rule"] != "random" and (value := _height(r, gains)) is not None
+        if r["total"] and not is_baseline(r) and (value := _height(r, gains)) is not None
     ]
     if len(points) < 2:
         return ""

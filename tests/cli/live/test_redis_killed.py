@@ -15,7 +15,7 @@ from console import call, lines
 from killing import LINEAR, Runs, asked_for, compare, known_of, turns
 from redis_here import Draining, RedisHere
 from uncertain.cli.commands.run import RunOptions
-from uncertain.cli.live.checkpointing import Kept
+from uncertain.cli.live.checkpointing import DurableRun
 from uncertain.cli.live.inputs import OnError
 from uncertain.cli.live.run import build_server, serve
 from uncertain.decide.loop.durable.durable import CheckpointInterval, DurableServer
@@ -61,7 +61,7 @@ def play(here: RedisHere, stream: str, folder: Path, steps: Steps) -> Server:
     server, source = build_server(OPTIONS), Draining(here, stream)
     durable = DurableServer(server, str(folder), {}, CheckpointInterval(lines=7), NEVER, True)
     durable.resend(lambda reply: None)
-    kept, client = Kept(durable, 0), source._link._client
+    kept, client = DurableRun(durable, 0), source._link._client
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "write", steps.of(os.write))
         patch.setattr(client, "execute_command", steps.of(client.execute_command))
