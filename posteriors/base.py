@@ -79,8 +79,7 @@ class Info(NamedTuple):
 
 
 Fade = Callable[[Array, Any, Array], Any]
-"""`fade(key, state, factor []) -> state`: every past event counts `factor` times as much; 1 changes
-nothing, 0 leaves the prior."""
+"""`fade(key, state, factor []) -> state`: past events count `factor` times; 0 leaves the prior."""
 
 
 class Posterior(NamedTuple):
