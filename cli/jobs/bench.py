@@ -5,14 +5,12 @@ See also: decide/judge/engine/bench.py for the measuring, experiment_options.py 
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
 from ...decide.judge.engine.bench import run_bench
-from ...decide.judge.measures.experiment import Experiment
+from ...decide.judge.engine.local_pool import Runs, describe_cell
+from ...decide.judge.measures.build_record import mean_se
+from ...decide.judge.measures.experiment import Cell, Experiment
 from ...decide.judge.measures.experiment_toml import encode_experiment
-from ...decide.judge.records.record import is_baseline
+from ...decide.judge.records.record import Record, is_baseline
 from ...posteriors.units import MS_PER_S
 from ...streams.worlds.registry import build_world
 from ..commands.bench import BenchOptions
@@ -21,8 +19,9 @@ from ..live.auto_posterior import resolve_auto
 from ..runtime import hurry
 from ..tables.bench_table import bench_table, list_bench_remarks
 from ..tables.exports import encode_ndjson, finish_exports, open_exports, write_exports
-from ..tables.format_values import Records, format_refine
+from ..tables.format_values import Records, format_duration, format_refine
 from ..tables.frontier_plot import draw_frontier
+from ..tables.progress_bar import show_progress
 from .experiment_options import build_experiment
 
 
@@ -48,9 +47,17 @@ def bench(options: BenchOptions, environment: Environment) -> ExitStatus:
     try:
         for note in _notes(experiment):
             environment.say(note)
-        with progress(environment) as report:
+        with show_progress(environment) as report:
+
+            def on_record(rows: list[Record]) -> None:
+                write_exports(exports, rows, environment)
+                report.print_line(_latency_line(rows[-1]))
+
             records = run_bench(
-                experiment, lambda rows: write_exports(exports, rows, environment), report
+                experiment,
+                on_record,
+                report,
+                lambda c, runs: report.print_line(_gain_line(c, runs)),
             )
         finish_exports(exports, records, environment)
     finally:
@@ -79,31 +86,22 @@ def _notes(experiment: Experiment) -> list[str]:
     return [note for world in worlds for note in build_world(world).notes]
 
 
-def progress(environment: Environment):
-    """Return a context manager that gives `report(text, share)`: a bar on a terminal.
+def _gain_line(cell: Cell, runs: Runs) -> str:
+    """Say in one line what a cell's quality is, empty where no gain is measured."""
+    if "lower" not in runs:
+        return ""
+    gain = mean_se(runs["lower"])
+    return f"{describe_cell(cell)}: gain {gain.mean:.2f} ± {gain.se:.2f} nats"
 
-    environment: standard error and whether it is a terminal.
-    """
 
-    @contextmanager
-    def drawn():
-        if not environment.stderr_is_terminal:
-            yield lambda text, share: None
-            return
-
-        columns = (
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
-            TimeElapsedColumn(),
-        )  # fmt: skip
-        # No refresh thread: it would run beside the calls that are timed.
-        bar = Progress(*columns, console=environment.messages(), transient=True, auto_refresh=False)
-        with bar as shown:
-            task = shown.add_task("compiling", total=1.0)
-            yield lambda text, share: shown.update(
-                task, description=text, completed=share, refresh=True
-            )
-
-    return drawn()
+def _latency_line(row: Record) -> str:
+    """Say in one line what a row's latency is, empty where none was taken."""
+    if row.total is None:
+        return ""
+    size = f" S={row.particles}" if row.particles else ""
+    name = f"{row.posterior}{size} k={format_refine(row)} {row.rule}"
+    times = f"p50 {format_duration(row.total.p50)}, p99 {format_duration(row.total.p99)}"
+    return f"{name}: decide + learn {times}"
 
 
 def _gates(options: BenchOptions, records: Records, environment: Environment) -> ExitStatus:

@@ -20,7 +20,7 @@ from ..report.calibrate_picture import render_calibration_picture
 from ..report.report import file_ending, require_plots
 from ..tables.calibrate_table import calibration_table, describe_calibration, format_p_value
 from ..tables.exports import encode_ndjson
-from .bench import progress
+from ..tables.progress_bar import show_progress
 from .experiment_options import default_posteriors
 from .tune import check_writable
 
@@ -47,7 +47,7 @@ def calibrate(options: CalibrateOptions, environment: Environment) -> ExitStatus
     console = environment.console()
     rows: list[dict[str, Any]] = []
     try:
-        with progress(environment) as report:
+        with show_progress(environment) as report:
             for done, cell in enumerate(cells):
 
                 def tick(share: float, name: str = cell.posterior, done: int = done) -> None:

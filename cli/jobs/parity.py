@@ -28,7 +28,7 @@ from ..environment import Environment, ExitStatus
 from ..tables.exports import encode_ndjson, finish_exports, open_exports, write_exports
 from ..tables.format_values import Records
 from ..tables.parity_table import list_parity_remarks, parity_table, render_parity_markdown
-from .bench import progress
+from ..tables.progress_bar import show_progress
 
 COLLECTIONS = ("posteriordb", "inference_gym")
 """Sources of targets."""
@@ -51,7 +51,7 @@ def parity(options: ParityOptions, environment: Environment) -> ExitStatus:
     rows: Records = []
     try:
         # A reference is met to more digits than a decision needs.
-        with jax.enable_x64(True), progress(environment) as report:
+        with jax.enable_x64(True), show_progress(environment) as report:
             for row in _measured(options, environment, report):
                 rows.append(row)
                 write_exports(exports, rows, environment)

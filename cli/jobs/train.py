@@ -17,7 +17,7 @@ from ...posteriors.registry import build_model
 from ...streams.worlds.registry import agent_model_spec
 from ..commands.train import TrainOptions
 from ..environment import Environment, ExitStatus
-from .bench import progress
+from ..tables.progress_bar import show_progress
 from .tune import check_writable
 
 MINUTE, HOUR = 60.0, 3600.0
@@ -44,7 +44,7 @@ def train(options: TrainOptions, environment: Environment) -> ExitStatus:
         training.resume(options.output)
     else:
         check_writable(options.output)
-    with progress(environment) as report:
+    with show_progress(environment) as report:
         report(f"compiling for {training.device}", 0.0)
 
         def show(state: Progress) -> None:

@@ -22,13 +22,13 @@ from ...streams.formats.files import STANDARD, open_output
 from ..commands.tune import GoalName, SearchName, TuneOptions
 from ..environment import Environment, ExitStatus
 from ..tables.exports import encode_ndjson
+from ..tables.progress_bar import show_progress
 from ..tables.tune_rows import (
     list_tuning_remarks,
     render_tuned_experiment,
     tuning_record,
     tuning_table,
 )
-from .bench import progress
 from .experiment_options import default_posteriors
 
 TAU = 10
@@ -70,7 +70,7 @@ def tune(options: TuneOptions, environment: Environment) -> ExitStatus:
             environment.data.flush()
 
     try:
-        with progress(environment) as report:
+        with show_progress(environment, beats=False) as report:
             report("compiling the judge", 0.0)
             trials.warm(specs[0])
             with without_program_cache():

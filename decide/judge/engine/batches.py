@@ -17,7 +17,7 @@ import numpy as np
 from ...loop.core.cores import count_cores
 from ..measures.experiment import Cell
 from ..measures.latency import LiveRuns
-from .bench import baseline_of, cells_to_judge, own_and_baseline, time_cell, wanted_by
+from .bench import TIMING, baseline_of, cells_to_judge, own_and_baseline, time_cell, wanted_by
 from .failures import Failure, explain_failure
 from .local_pool import QUALITY_SHARE, Runs, describe_cell, judge_cells, sort_dearest_first
 from .program_memory import hold_programs, sort_by_shape
@@ -105,7 +105,7 @@ def compute_batch(
     with lock if experiment.timed else nullcontext():
         for done, cell in enumerate(left):
             share = QUALITY_SHARE + (1 - QUALITY_SHARE) * done / len(batch)
-            progress("latency, " + describe_cell(cell), share)
+            progress(f"{TIMING}{describe_cell(cell)}, {done + 1} of {len(batch)}", share)
             yield _finish(cell, runs, index, pool.count, each)
 
 

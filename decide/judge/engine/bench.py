@@ -12,6 +12,7 @@ from typing import Any, NoReturn, TypeVar
 
 from ....posteriors.errors import UsageError
 from ....streams.worlds.registry import agent_model_spec, build_world
+from ...loop.core.compiled import build_live
 from ...loop.core.cores import count_cores
 from ..measures.build_record import build_record
 from ..measures.deadline_runs import run_under_deadline
@@ -26,6 +27,9 @@ from .scheduler import Progress
 from .worker_process import WorkerPool
 
 Judged = TypeVar("Judged")
+OnCell = Callable[[Cell, Runs], None]
+TIMING = "timing "
+"""Begins the text of progress while calls are timed and nothing else may run."""
 FEW = 400
 """Events, over all cells and runs, that take less time than starting a worker process."""
 
@@ -105,6 +109,7 @@ def judge_all(
     workers: int,
     progress: Progress,
     measure: Measure = quality,
+    on_cell: OnCell = lambda cell, runs: None,
 ) -> dict[Cell, Runs]:
     """Measure the quality of every cell.
 
@@ -113,6 +118,7 @@ def judge_all(
     workers: number of worker processes; 1 computes in this process.
     progress: called with the present activity and the share of the bench that is finished.
     measure: function that a worker runs.
+    on_cell: called with each cell and its measures as soon as they are there.
     Returns: measures by name for each cell, runs in order.
     Raises: UsageError if workers keep dying; any exception of `measure`.
     """
@@ -127,6 +133,7 @@ def judge_all(
                     "--particles"
                 )
             runs[cell] = reply
+            on_cell(cell, reply)
     return {cell: runs[cell] for cell in cells}
 
 
@@ -139,12 +146,14 @@ def run_bench(
     experiment: Experiment,
     on_record: Callable[[list[Record]], None],
     progress: Progress,
+    on_cell: OnCell = lambda cell, runs: None,
 ) -> list[Record]:
     """Run an experiment; errors in any cell are found before work starts.
 
     experiment: cells and how they are judged.
     on_record: called after every cell with all records so far.
     progress: called with the present activity and the share that is finished.
+    on_cell: called with each cell and its measures as soon as quality is measured.
     Returns: a record a cell, those on the frontier marked.
     Raises: UsageError if a cell cannot be built.
     """
@@ -153,17 +162,37 @@ def run_bench(
         agent_and_world(cell)
     needed = cells_to_judge(cells, experiment.gain, experiment.deadline is not None)
     workers = experiment.workers or count_workers(needed)
-    runs = judge_all(needed, wanted_by(experiment), workers, progress) if needed else {}
+    runs: dict[Cell, Runs] = {}
+    if needed:
+        runs = judge_all(needed, wanted_by(experiment), workers, progress, on_cell=on_cell)
     records: list[Record] = []
     for done, cell in enumerate(cells):
         share = QUALITY_SHARE + (1 - QUALITY_SHARE) * done / len(cells)
-        progress("latency, " + describe_cell(cell), share)
+        report_latency(cell, f"{done + 1} of {len(cells)}", experiment, progress, share)
         own, baseline = own_and_baseline(cell, runs)
         records.append(time_cell(cell, own, baseline, experiment, workers)[0])
         mark_frontier(records)
         on_record(records)
     progress("done", 1.0)
     return records
+
+
+def report_latency(
+    cell: Cell, number: str, experiment: Experiment, progress: Progress, share: float
+) -> None:
+    """Compile a cell's live calls and report that their timing begins.
+
+    cell: the cell that is timed next.
+    number: its place among the others, for the report.
+    experiment: says whether calls are timed.
+    progress: called before compilation, and with a text that begins with `TIMING` after it.
+    share: share of the bench that is finished.
+    """
+    name = f"{describe_cell(cell)}, {number}"
+    if experiment.live and experiment.deadline is None:
+        progress(f"compiling {name}", share)
+        build_live(agent_and_world(cell)[0])
+    progress(f"{TIMING}{name}", share)
 
 
 def wanted_by(experiment: Experiment) -> Wanted:

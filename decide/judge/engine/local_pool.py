@@ -130,6 +130,7 @@ class LocalExecutor:
         self._pool, self._wanted, self._measure, self._explain = pool, wanted, measure, explain
         self._running: dict[Future, tuple[int, Piece]] = {}
         self._shapes: list[Cell | None] = [None] * pool.count
+        self._compiling: set[int] = set()
 
     def pick(self, queue: list[Piece]) -> int | None:
         """Return the position of the piece for the first free worker; None without one.
@@ -151,7 +152,20 @@ class LocalExecutor:
         assert number is not None
         job = self._measure, task.cell, task.first, task.runs, self._wanted
         self._running[self._pool.submit(number, *job)] = number, task
+        # A worker compiles whenever a piece has not the shape of the one before.
+        if self._shapes[number] == task.shape:
+            self._compiling.discard(number)
+        else:
+            self._compiling.add(number)
         self._shapes[number] = task.shape
+
+    def describe(self) -> str:
+        """Return what the workers do now: each cell that is compiled or run."""
+        cells = dict.fromkeys(piece.cell for _, piece in self._running.values())
+        fresh = any(number in self._compiling for number, _ in self._running.values())
+        return ("compiling and running " if fresh else "running ") + ", ".join(
+            describe_cell(cell) for cell in cells
+        )
 
     def running(self) -> int:
         """Return the number of pieces at workers."""
@@ -210,7 +224,8 @@ def judge_cells(
     if pool.count <= 1:
         for done, cell in enumerate(cells):
             if not skip(cell):
-                progress(describe_cell(cell), QUALITY_SHARE * done / len(cells))
+                text = f"compiling and running {describe_cell(cell)}, {done + 1} of {len(cells)}"
+                progress(text, QUALITY_SHARE * done / len(cells))
                 yield cell, measure(cell, 0, cell.seeds, wanted)
         return
     pieces = cut_into_pieces(cells, pool.count)
@@ -218,12 +233,14 @@ def judge_cells(
     measured: dict[Cell, dict[int, Runs]] = {cell: {} for cell in cells}
 
     def report(text: str) -> None:
-        progress(text, QUALITY_SHARE * (1 - scheduler.remaining() / total))
+        whole = f"{text}; {len(cells) - len(measured)} of {len(cells)} done"
+        progress(whole, QUALITY_SHARE * (1 - scheduler.remaining() / total))
 
+    executor = LocalExecutor(pool, wanted, measure, explain)
     scheduler = Scheduler(
         pieces,
-        LocalExecutor(pool, wanted, measure, explain),
-        on_look=lambda: report("gain"),
+        executor,
+        on_look=lambda: report(executor.describe()),
         on_retry=lambda piece: report("a worker died, trying again: " + describe_cell(piece.cell)),
         skip=lambda piece: skip(piece.cell),
         unit=lambda piece: piece.cell,
