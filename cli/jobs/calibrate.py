@@ -1,6 +1,6 @@
 """The body of `uncertain calibrate`: simulation-based calibration of each posterior.
 
-See also: decide/judge/measures/ranks.py for the ranks.
+See also: decide/judge/measures/rank_runs.py for the ranks.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ In each run a truth is drawn from the prior, the agent learns from its events, a
 ranked among draws of the belief: every unknown, and the log likelihood of the whole history. All
 runs of a batch are one compiled program.
 
-See also: ranks.py for the test of ranks, rank_calibration.py for the test of a backend.
+See also: rank_calibration.py for the test of the ranks.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from ...rules.base import as_draws
 from ..reference.likelihood import history_log_likelihood
 from .experiment import Cell
 from .quality import JUDGE, agent_and_world
-from .ranks import rank_truth, take_draws
 
 RANKS = 11
 """Folded into the judge's key of a run; gain, joint and fidelity use others."""
@@ -70,6 +69,42 @@ class Ranks(NamedTuple):
     """Share of draws of continuous unknowns that equal the truth to the last bit."""
     failures: int
     """Runs whose belief was not finite."""
+
+
+def rank_truth(key: Array, truth: Array, draws: Array) -> Array:
+    """Rank the truth among draws; equal draws count as below with equal chances of all places.
+
+    key: random key for ties.
+    truth: `[Q]`.
+    draws: `[L, Q]`; NaN is below everything.
+    Returns: `[Q]` int32, number of draws below the truth.
+    """
+    low = jnp.finfo(draws.dtype).min
+    clean = jnp.where(jnp.isnan(draws), low, jnp.maximum(draws, low))
+    own = jnp.where(jnp.isnan(truth), low, jnp.maximum(truth, low))
+    below = jnp.sum(clean < own[None, :], axis=0)
+    ties = jnp.sum(clean == own[None, :], axis=0)
+    return (below + jax.random.randint(key, own.shape, 0, ties + 1)).astype(jnp.int32)
+
+
+def take_draws(key: Array, draws: Draws, count: int, distinct: bool) -> Array:
+    """Take draws from a belief by weight, in random order.
+
+    key: random key.
+    draws: the belief.
+    count: number of draws to take.
+    distinct: whether to take them without replacement if all weigh the same (chains, members): a
+        chain counted twice would be one draw less than it seems.
+    Returns: `[count, D]`.
+    """
+    size = draws.values.shape[0]
+    pick_key, shuffle_key = jax.random.split(key)
+    picked = jax.random.categorical(pick_key, draws.log_weights, shape=(count,))
+    if distinct and size >= count:
+        shuffled = jax.random.permutation(shuffle_key, size)[:count]
+        heaviest, lightest = jnp.max(draws.log_weights), jnp.min(draws.log_weights)
+        picked = jnp.where(heaviest - lightest < 1e-4, shuffled, picked)
+    return draws.values[picked]
 
 
 def check_rank_settings(asked: RankSettings, runs: int) -> None:

@@ -104,15 +104,15 @@ def load_problem(source: PosteriorFiles, target: Target, own: Own | None = None)
     return ParityProblem(source.name, type(target).__name__, target, reference, kind, worst, why)
 
 
-def reference_moments(target: Target, u: Any, said: dict[str, Any]) -> Moments:
+def reference_moments(target: Target, u: Any, description: dict[str, Any]) -> Moments:
     """Compute moments of the judge's own draws, with errors by their effective sample size.
 
     target: of the draws.
     u: draws `[n, D]`.
-    said: description of the draws; its ess is used.
+    description: of the draws; its ess is used.
     """
     values = jax.jit(jax.vmap(lambda v: quantity_values(target, v)))(u)
-    return compute_moments(values, quantity_labels(target), said.get("ess"))
+    return compute_moments(values, quantity_labels(target), description.get("ess"))
 
 
 def judge_posterior(subject: ParityProblem, text: str, effort: Effort) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The reason and words of a refused line, whatever the decoder's errors are called and say.
 
-See also: test_ndjson.py and test_dsjson.py for which line has which reason.
+See also: test_ndjson.py and vw/test_dsjson.py for which line has which reason.
 """
 
 import json

@@ -12,15 +12,16 @@ from scipy import stats
 from support import Z
 from uncertain.decide.judge.measures import rank_runs
 from uncertain.decide.judge.measures.experiment import Cell
-from uncertain.decide.judge.measures.rank_calibration import build_calibration_record
+from uncertain.decide.judge.measures.rank_calibration import build_calibration_record, judge_ranks
 from uncertain.decide.judge.measures.rank_runs import (
     LIKELIHOOD,
     Ranks,
     RankSettings,
     check_rank_settings,
+    rank_truth,
     ranked_quantities,
+    take_draws,
 )
-from uncertain.decide.judge.measures.ranks import judge_ranks, rank_truth, take_draws
 from uncertain.posteriors.base import Draws
 from uncertain.posteriors.errors import UsageError
 from uncertain.posteriors.registry import build_model
