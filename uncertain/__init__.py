@@ -12,9 +12,20 @@ from pkgutil import extend_path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .decide.loop.core.learner import Beliefs, Choice, Learner, build
-    from .posteriors.base import Arms, Model, Vector, dist
-    from .posteriors.errors import UsageError
+    # In a checkout the rooms lie beside this folder, not in it.
+    from .decide.loop.core.learner import (  # pyright: ignore[reportMissingImports]
+        Beliefs,
+        Choice,
+        Learner,
+        build,
+    )
+    from .posteriors.base import (  # pyright: ignore[reportMissingImports]
+        Arms,
+        Model,
+        Vector,
+        dist,
+    )
+    from .posteriors.errors import UsageError  # pyright: ignore[reportMissingImports]
 
 # The rooms may lie elsewhere: beside this folder in a checkout, in another when it is installed.
 __path__ = extend_path(__path__, __name__)

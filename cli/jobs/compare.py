@@ -176,12 +176,12 @@ def _gate(
     return status
 
 
-def _cell_name(record: dict[str, Any]) -> str:
+def _cell_name(record: Record) -> str:
     """Return a short name of a cell."""
     return " ".join(_words(record))
 
 
-def _words(record: dict[str, Any]) -> Iterator[str]:
+def _words(record: Record) -> Iterator[str]:
     """Yield the words of the name of a cell."""
     yield from (record["world"], record["posterior"])
     if record["particles"]:

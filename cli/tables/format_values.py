@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...decide.judge.records.record import Record
 from ...posteriors.units import MICROSECOND, MILLISECOND
 
 Records = list[Any]
@@ -59,7 +60,7 @@ def format_mean(found: dict[str, float] | None, digits: int = 2) -> str:
     return f"{found['mean']:.{digits}f} ±{found['se']:.{digits}f}"
 
 
-def format_refine(row: dict[str, Any]) -> str:
+def format_refine(row: Record) -> str:
     """Return k, the refine steps an event, and after a plus those between events.
 
     row: record of a cell.
