@@ -4,8 +4,9 @@
 
 Every belief plays Thompson sampling in worlds that are as it believes and in worlds that are not;
 all runs are rolled out and told apart by their evidence at three levels. Written: `OUT.ndjson`, a
-row a belief and world, and `OUT.md`. `--runs` multiplies the number of runs. Not here: what the
-alarm costs (alarm_cost.py).
+row a belief and world, and `OUT.md`. `--runs` multiplies the number of runs.
+
+See also: alarm_cost.py for the cost of the alarm.
 """
 
 import os

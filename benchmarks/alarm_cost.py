@@ -4,7 +4,9 @@
 
 Deciding, scoring and learning one event after the other, as `run` does. Scoring comes in two kinds,
 with the place and the bets and without; they take turns in blocks of events within one run, so that
-a busy moment is shared. `turn` is all three together. Not here: how good the alarm is (alarm.py).
+a busy moment is shared. `turn` is all three together.
+
+See also: alarm.py for how good the alarm is.
 """
 
 import os

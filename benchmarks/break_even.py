@@ -6,7 +6,7 @@
 Decisions = seconds of training / (seconds of one decision and its learning, less the policy's), at
 p50, for every other row of the same world that infers anything. Training may have been done on
 another machine than deciding, which the file says and the table shows. Relative paths of policies
-are from this folder. Not here: what the decisions were worth, which stands beside it.
+are from this folder.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 `python benchmarks/calibration.py --out docs/results/calibration` reads calibration.toml beside this
 file, writes a row a cell to `.ndjson` and the comparison to `.md`. Cells that are in the `.ndjson`
-already are not run again. `--full` adds what is marked so there. Not here: the measure
-(decide/judge/measures/rank_calibration.py).
+already are not run again. `--full` adds what is marked so there.
+
+See also: decide/judge/measures/rank_calibration.py for the measure.
 """
 
 import argparse

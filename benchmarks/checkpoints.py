@@ -4,8 +4,9 @@
 
 The folder should be on the disk in question. 10 000 decisions and their observations, in turn, of a
 linear model with 10 arms and 16 features, under each `--fsync`, against the same without a log; the
-kinds take turns in blocks of lines, so that a busy moment is shared. Not here: whether anything is
-lost (tests/cli/live/test_resume.py).
+kinds take turns in blocks of lines, so that a busy moment is shared.
+
+See also: tests/cli/live/test_resume.py for losses.
 """
 
 import os

@@ -9,8 +9,7 @@ run under the goal with its ladder, one event after the other. Before every even
 long as the last decision runs in the same process: what it takes beyond its usual time at p99.9 is
 the machine's and is taken off. Where Linux tells how long this thread was ready but had no core
 (`/proc/thread-self/schedstat`), each decision is also shown without its own wait. Gains are the
-judge's, of the same truths for all. Writes PREFIX.ndjson and PREFIX.md. Not here: events that come
-by a clock (`uncertain bench --rate`).
+judge's, of the same truths for all. Writes PREFIX.ndjson and PREFIX.md.
 """
 
 import os

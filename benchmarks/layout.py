@@ -4,8 +4,9 @@
 
 The log likelihood of 32 location-finding events for every particle, the work behind each refine
 of smc. Arms of the comparison take turns within one run, so that a busy machine slows all alike;
-medians and their ratios are printed. Not here: correctness
-(tests/posteriors/parts/test_vmap_last.py).
+medians and their ratios are printed.
+
+See also: tests/posteriors/parts/test_vmap_last.py for correctness.
 """
 
 from __future__ import annotations

@@ -4,8 +4,7 @@
 
 A hundred made-up events that tell five weights to 1e-4, chains that begin a thousand times further
 out, and noise that begins fifty times too wide, as in posteriordb's sblrc. One chain of 32 that is
-left behind moves a run's mean by hundreds of posterior deviations; ten count. Not here: real data
-(`uncertain parity posteriordb`).
+left behind moves a run's mean by hundreds of posterior deviations; ten count.
 """
 
 import math

@@ -7,7 +7,7 @@ dependencies of this environment. Each then runs what same_numbers.toml says: co
 and commands on a copy of what BEFORE made: logs in each format, a store, checkpoints of a run that
 was killed and of one that ended. Numbers are equal where their text is; LEFT_OUT names fields that
 are not compared. The exit code is 1 where anything differs. `--keep` keeps what BEFORE printed, and
-compiled programs, for the next comparison on the same machine. Not here: how quick anything is.
+compiled programs, for the next comparison on the same machine.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 
 Both climb the same log density of 32 events with the same median bandwidth, by plain steps; the two
 take turns within one run, so that a busy machine slows both alike. Medians and their ratio are
-printed, and the steps are compared. Not here: what a step is worth.
+printed, and the steps are compared.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 
 The same training as `uncertain train`, found beside this file where the package is not installed.
 It stops by itself, rewrites the file every 20 seconds, and says how fast it is and what bound it
-has come to; --resume goes on from the file. Not here: anything that `uncertain train` does not do.
+has come to; --resume goes on from the file.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ rows; figures are in the target's own units. How noisy the targets are is chosen
 posterior on a fifth of the training rows, from multiples of what a point estimate errs by there;
 then all training rows are learnt anew. Written to `--out`, after every posterior: `rows.ndjson`,
 an object a split, and `table.md`, means with standard errors over splits beside the published row.
-Not here: tuning of anything else; options are those below, the same for all sets.
+The options are those below, the same for all sets; nothing else is tuned.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from uncertain.posteriors import Draws, Info, Posterior
-from uncertain.posteriors.parts.unknowns import likelihood, unknowns_of
+from uncertain.posteriors.parts.unknowns import log_likelihood, unknowns_of
 
 
 class State(NamedTuple):
@@ -64,7 +64,7 @@ def build(model, particles: int = 8):
     def absorb(key, state, events):
         def one(event):
             logs = jax.vmap(
-                lambda u: likelihood(model, u, (), event.action, event.observation)
+                lambda u: log_likelihood(model, u, (), event.action, event.observation)
             )(state.values)
             return jnp.where(event.weight > 0, event.weight * logs, 0.0)
 

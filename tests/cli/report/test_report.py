@@ -169,7 +169,9 @@ def test_markdown_has_tables_and_recipes_and_needs_no_extra(
 
 def one_line(result: Result, *words: str) -> None:
     assert result.status == 2
-    assert len(result.errors) == 1, result.err
+    # A busy machine takes over a second to read, and says so.
+    errors = [line for line in result.errors if not line.startswith("uncertain: reading ")]
+    assert len(errors) == 1, result.err
     for word in words:
         assert word in result.err
 
