@@ -306,11 +306,11 @@ def test_a_space_in_which_all_is_refused_ends() -> None:
 
 def test_a_budget_too_small_says_how_long_a_trial_takes() -> None:
     with pytest.raises(UsageError, match=r"budget of 3 s .* of made, its defaults, took 4 s"):
-        Search("made", task(cost=4.0, budget=3.0)).first()
+        Search("made", task(cost=4.0, budget=3.0)).try_defaults()
     long = task(cost=1.0, runs=4 * CHUNK, budget=CHUNK + 1)
     with pytest.raises(UsageError, match=r"was going to take about 32 s"):
-        Search("made", long).first()
-    Search("made", task(cost=4.0, budget=4.0)).first()
+        Search("made", long).try_defaults()
+    Search("made", task(cost=4.0, budget=4.0)).try_defaults()
 
 
 def test_an_interrupt_keeps_what_was_found() -> None:
