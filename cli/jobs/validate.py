@@ -140,6 +140,7 @@ def _remarks(rows: list[dict[str, Any]]) -> list[str]:
             "actions without a propensity": row["propensity"]["missing"],
             "requests": kinds.get("request", 0),
             "decisions without an observation": row["unanswered"],
+            "decisions or other ids withdrawn": kinds.get("withdrawal", 0),
             "observations of an id that is not waiting": row["unmatched"],
             f"ids again, first in {row['first_duplicate']}": row["duplicates"],
             "times before the one above": row["backwards"],

@@ -86,6 +86,7 @@ class Figures:
             ("decisions", "Requests decided", tally.decided),
             ("learnt", "Events learnt", tally.learnt),
             ("unmatched", "Observations of an id that was not waiting", tally.unmatched),
+            ("withdrawn", "Decisions withdrawn, nothing learnt from them", tally.withdrawn),
             ("dropped", "Decisions dropped unanswered, beyond --horizon", waiting.dropped),
             ("unhealthy", "Updates not finite or rejected", tally.unhealthy),
             ("late", "Answers after their deadline", tally.late),

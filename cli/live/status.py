@@ -133,6 +133,7 @@ class Watch:
         for count, text in (
             (tally.late, "late"),
             (tally.unmatched, "unmatched"),
+            (tally.withdrawn, "withdrawn"),
             (self.server.pending.dropped, "dropped"),
             (tally.unhealthy, "not healthy"),
         ):

@@ -25,6 +25,7 @@ def format_counters(tally: Counters, waiting: PendingDecisions | PendingTotals) 
             lines[0] += f"; {name} p50 {middle * US_PER_NS:,.0f} µs, p99 {high * US_PER_NS:,.0f} µs"
     for count, text in (
         (tally.unmatched, "observations of an id that was not waiting: not learnt"),
+        (tally.withdrawn, "decisions withdrawn: nothing learnt from them"),
         (waiting.dropped, "decisions dropped unanswered: beyond --horizon"),
         (len(waiting), "decisions still without an observation"),
         (tally.late, "answers after their deadline"),

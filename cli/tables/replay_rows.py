@@ -139,10 +139,12 @@ def list_replay_remarks(rows: list[dict[str, Any]]) -> Iterator[str]:
             yield f"{name}: a decision of rule {row['rule']} is worth (95 %; logged {logged:.5f})"
             for estimate in ("ips", "snips", "dr"):
                 if found := value[estimate]:
-                    yield (
-                        f"  {estimate:5} {found['value']:.5f}  "
-                        f"[{found['low']:.5f}, {found['high']:.5f}]"
+                    inside = (
+                        "no interval: too few events, or all alike"
+                        if found["low"] is None
+                        else f"[{found['low']:.5f}, {found['high']:.5f}]"
                     )
+                    yield f"  {estimate:5} {found['value']:.5f}  {inside}"
             yield f"  {'believe it' if value['believe'] else 'do not believe it'}: {value['why']}"
         if order := row["order"]:
             late = order["late"]

@@ -20,7 +20,7 @@ from ...decide.judge.records.record import Record
 from ...posteriors.errors import UsageError
 from ...posteriors.specs import nearest
 from ...streams.formats.files import Source
-from ...streams.formats.ndjson import check_line
+from ...streams.formats.line_errors import check_line
 from ...streams.formats.record import Where
 from ...streams.storage.results import Store
 from ..environment import Environment

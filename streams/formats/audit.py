@@ -16,7 +16,7 @@ from ...posteriors.errors import UsageError
 from ...posteriors.parts.outcomes import Scalar
 from .encoding import Encoder
 from .log import Log, repeated_id_error
-from .record import DECISION, EVENT, OBSERVATION, LineError, Record
+from .record import DECISION, EVENT, OBSERVATION, WITHDRAWAL, LineError, Record, check_propensity
 
 REMEMBERED = 1 << 22
 """Ids looked for a second time, about 300 MB of them; beyond, `duplicates` counts too few."""
@@ -65,6 +65,7 @@ class Audit:
             for record in log.written:
                 self.add_record(record)
                 try:
+                    check_propensity(record)
                     check(record)
                 except LineError as error:
                     self.count_error(error)
@@ -105,6 +106,8 @@ class Audit:
             if record.id in self._waiting:
                 self.count_error(repeated_id_error(record))
             self._waiting.add(record.id)
+        elif kind == WITHDRAWAL:
+            self._waiting.discard(record.id)
         elif kind == OBSERVATION:
             if record.id in self._waiting:
                 self._waiting.remove(record.id)

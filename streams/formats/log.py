@@ -19,6 +19,7 @@ from .record import (
     EVENT,
     OBSERVATION,
     REQUEST,
+    WITHDRAWAL,
     ErrorHandler,
     LineError,
     Record,
@@ -153,6 +154,9 @@ def join_observations(
             decision.y, decision.r, decision.where = record.y, record.r, record.where
             decision.t = decision.t if record.t is None else record.t
             yield decision
+        elif kind == WITHDRAWAL:
+            known = waiting.pop(record.id, None) is not None
+            left_out["decisions withdrawn" if known else "withdrawals of an id not waiting"] += 1
         elif kind == REQUEST:
             left_out["requests without an action"] += 1
     if waiting:

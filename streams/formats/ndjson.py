@@ -12,12 +12,21 @@ from typing import Annotated, Any, BinaryIO
 import msgspec
 import numpy as np
 
-from ...posteriors.specs import nearest
-from .field_errors import MISSING, TOO_LARGE, UNKNOWN, FieldError, find_field_error
+from .field_errors import find_field_error
 from .files import Source
-from .json_errors import JsonCheck, check_json, find_non_finite, join_path
+from .json_errors import find_non_finite
+from .line_errors import check_line, not_json_error, unfit_error
 from .log import Log, NoOptions, infer_log
-from .record import CandidateLike, ErrorHandler, LineError, Positive, Record, Where, raise_error
+from .record import (
+    CandidateLike,
+    ErrorHandler,
+    LineError,
+    Positive,
+    Record,
+    Where,
+    raise_error,
+)
+from .repeated_keys import refuse_repeated_keys
 
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 
@@ -31,14 +40,14 @@ class LineFields(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     actions: list[CandidateLike] | None = None
     action: str | int | list[float] | None = None
     propensity: Positive | None = None
-    y: bool | float | list[float] | None = None
+    y: bool | float | list[float] | msgspec.UnsetType | None = msgspec.UNSET
     r: float | None = None
     deadline: Positive | None = None
     weight: NotNegative = 1.0
     cost: list[Positive] | None = None
 
 
-NOT_JSON, NOT_UTF8, NOT_A_NUMBER = "not JSON", "not UTF-8", "not a number"
+NOT_A_NUMBER = "not a number"
 ABSENT = "leave the event out, or the field if optional"
 """What to do about a number that is none."""
 FIELDS = list(LineFields.__struct_fields__)
@@ -71,9 +80,11 @@ def decode_fields(
     Raises: LineError with file, line, field and remedy.
     """
     try:
-        return decoder.decode(line)
+        fields = decoder.decode(line)
     except Exception as error:  # that it refuses is all that is read from it
         raise explain_refusal(line, where, kind) from error
+    refuse_repeated_keys(fields, line, where)
+    return fields
 
 
 def make_record(f: LineFields, where: Where) -> Record:
@@ -85,10 +96,11 @@ def make_record(f: LineFields, where: Where) -> Record:
     """
     if f.propensity is not None and f.propensity > 1 and not _continuous(f):
         raise where.error("propensity", "expected float <= 1.0", "correct the line")
-    y = float(f.y) if isinstance(f.y, bool) else f.y
+    y = None if f.y is msgspec.UNSET else float(f.y) if isinstance(f.y, bool) else f.y
+    withdrawn = f.y is None and f.action is None and f.actions is None and f.x is None
     return Record(
         f.id, where, f.t, f.x, f.actions, f.action, f.propensity, y, f.r, f.deadline, f.weight,
-        f.cost,
+        f.cost, withdrawn=withdrawn,
     )  # fmt: skip
 
 
@@ -111,7 +123,7 @@ def record_from_fields(fields: dict[str, Any], where: Where) -> Record:
     try:
         line = msgspec.convert(fields, LineFields)
     except Exception as error:  # that it refuses is all that is read from it
-        raise _unfit(find_field_error(fields, LineFields), where) from error
+        raise unfit_error(find_field_error(fields, LineFields), where) from error
     return make_record(line, where)
 
 
@@ -140,47 +152,7 @@ def explain_refusal(line: bytes, where: Where, kind: type[LineFields] = LineFiel
     if none := find_non_finite(found.value):
         field, value = none
         return where.error(field, f"{value} is no number", ABSENT, NOT_A_NUMBER)
-    return _unfit(find_field_error(found.value, kind), where)
-
-
-def check_line(line: bytes, where: Where) -> JsonCheck:
-    """Read a refused line with the tool's own JSON reader.
-
-    line: bytes as received.
-    where: place of the line.
-    Raises: LineError if it is not UTF-8.
-    """
-    try:
-        text = line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        remedy = "write the file as UTF-8"
-        raise where.error("", "not UTF-8 text", remedy, NOT_UTF8) from error
-    return check_json(text)
-
-
-def not_json_error(flaw: str, where: Where) -> LineError:
-    """Return the error of a line that is not JSON.
-
-    flaw: the flaw in words.
-    where: place of the line.
-    """
-    return where.error("", f"not JSON ({flaw})", "write one JSON object a line", NOT_JSON)
-
-
-def _unfit(wrong: FieldError | None, where: Where) -> LineError:
-    """The error of a value that does not fit its field."""
-    if wrong is None:
-        return where.error("", "cannot be read", "correct the line")
-    if wrong.reason == UNKNOWN:
-        what, remedy = f'no field called "{wrong.name}"', nearest(wrong.name, [*wrong.known])[2:]
-        return where.error(wrong.field, what, remedy, UNKNOWN)
-    if wrong.reason == MISSING:
-        return where.error(
-            join_path(wrong.field, wrong.name), "missing", "every line needs it", MISSING
-        )
-    if wrong.reason == TOO_LARGE:
-        return where.error(wrong.field, "too large for a number", "keep it finite", TOO_LARGE)
-    return where.error(wrong.field, wrong.wanted, "correct the line")
+    return unfit_error(find_field_error(found.value, kind), where)
 
 
 def read_ndjson(source: Source, config: NoOptions, on_error: ErrorHandler = raise_error) -> Log:

@@ -106,7 +106,10 @@ def candidate_features(candidate: CandidateLike) -> list[float] | None:
     return candidate if isinstance(candidate, list) else None
 
 
+LEAST_PROPENSITY = 1e-100
+"""Smallest propensity of a decision that a value is estimated from."""
 REQUEST, DECISION, OBSERVATION, EVENT = "request", "decision", "observation", "event"
+WITHDRAWAL = "withdrawal"
 
 
 class Record(msgspec.Struct, gc=False):
@@ -126,6 +129,7 @@ class Record(msgspec.Struct, gc=False):
     weight: number of times that the event counts.
     cost: cost of each candidate, or of each arm if none are listed.
     key: key of the stream, if lines belong to many.
+    withdrawn: whether the line takes back the decision of its id: no observation will follow.
     """
 
     id: str | int
@@ -141,14 +145,33 @@ class Record(msgspec.Struct, gc=False):
     weight: float = 1.0
     cost: list[float] | None = None
     key: str | int | None = None
+    withdrawn: bool = False
 
     @property
     def kind(self) -> str:
         """Kind of the line.
 
         `request` asks for an action; `decision` is an action whose observation will follow;
-        `observation` answers an earlier id; `event` is complete.
+        `observation` answers an earlier id; `event` is complete; `withdrawal` takes back the
+        decision of its id.
         """
+        if self.withdrawn:
+            return WITHDRAWAL
         if self.action is None:
             return REQUEST if self.y is None else OBSERVATION
         return DECISION if self.y is None else EVENT
+
+
+def check_propensity(record: Record) -> None:
+    """Refuse a propensity so small that the square of its importance weight overflows.
+
+    record: any record.
+
+    Raises: LineError if the propensity is below `LEAST_PROPENSITY`.
+    """
+    if record.propensity is not None and record.propensity < LEAST_PROPENSITY:
+        raise record.where.error(
+            "propensity",
+            f"{record.propensity:g} is below {LEAST_PROPENSITY:g}, too rare for any estimate",
+            "correct the line or leave it out",
+        )

@@ -16,7 +16,8 @@ import msgspec
 
 from ...posteriors.errors import UsageError
 from ..formats.keyed import read_key
-from ..formats.ndjson import NOT_JSON, encode_line
+from ..formats.line_errors import NOT_JSON
+from ..formats.ndjson import encode_line
 from ..formats.record import LineError
 from .base import QUOTED, Arrival
 

@@ -160,6 +160,7 @@ class Prequential:
                 scored.evaluated[real],
                 scored.prediction[real] if self.rewarded else None,
                 scored.expected[real] if self.rewarded else None,
+                weight[real],
             )
 
     def _bet(self, places: Any, weight: Any) -> None:

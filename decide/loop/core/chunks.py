@@ -13,7 +13,7 @@ import numpy as np
 from ....posteriors.base import Arms, Event
 from ....posteriors.placeholders import example_event
 from ....streams.formats.encoding import Encoder
-from ....streams.formats.record import Record
+from ....streams.formats.record import Record, check_propensity
 from .step import Agent, Request
 
 BLOCKS = 100
@@ -66,7 +66,7 @@ class Chunker:
         observation: Any = np.zeros((n, *self.shape), real)
         now: Any = np.zeros(n, real)
         weight: Any = np.zeros(n, real)
-        propensity, reward = np.ones(n, real), np.full(n, np.nan, real)
+        propensity, reward = np.ones(n), np.full(n, np.nan, real)
         chosen = np.zeros(n, np.int32)
         valid: Any = np.ones((n, capacity), bool)
         cost: Any = np.ones((n, capacity), real)
@@ -84,6 +84,7 @@ class Chunker:
                     raise record.where.error(
                         "propensity", "missing", "judging a rule needs it; leave --rule out"
                     )
+                check_propensity(record)
                 propensity[i] = record.propensity
                 chosen[i] = encoder.chosen_index(record)
                 if record.actions is not None:

@@ -184,7 +184,8 @@ def replay_records(
         while (chunk := coming.result()) is not None:
             coming = pool.submit(take)
             state, scored = run(state, chunk)
-            yield jax.tree.map(np.asarray, scored)
+            # The log's own propensities: single precision would round them, tiny ones to 0.
+            yield jax.tree.map(np.asarray, scored)._replace(propensity=chunk.propensity)
 
 
 def compile_replay(

@@ -10,7 +10,7 @@ import hashlib
 import msgspec
 import numpy as np
 
-from ....streams.formats.record import EVENT, OBSERVATION, Record
+from ....streams.formats.record import EVENT, OBSERVATION, WITHDRAWAL, Record
 
 REMEMBERED = 100_000
 """Remembered lines; bounded, because a stream may be endless."""
@@ -25,7 +25,7 @@ def line_key(record: Record) -> int:
 
     Returns: 64-bit number.
     """
-    tells = record.kind in (EVENT, OBSERVATION)
+    tells = record.kind in (EVENT, OBSERVATION, WITHDRAWAL)
     whose = () if record.key is None else (record.key,)
     name = msgspec.json.encode((tells, record.id, *whose))
     return int.from_bytes(hashlib.blake2b(name, digest_size=KEY_BYTES).digest(), "little")

@@ -20,7 +20,7 @@ from ..server.server import Server
 from ..server.stream_state import StreamState, pending_actions, restore_stream, stream_facts
 
 STATE, ALARM = "state", "alarm"
-COUNTS = ("decided", "learnt", "unmatched", "unhealthy", "late", "cheaper")
+COUNTS = ("decided", "learnt", "unmatched", "withdrawn", "unhealthy", "late", "cheaper")
 
 
 class Snapshot(NamedTuple):

@@ -19,6 +19,7 @@ class Counters:
     decided: requests decided.
     learnt: events learnt.
     unmatched: observations whose id was not pending.
+    withdrawn: decisions taken back before any observation.
     unhealthy: updates that were not finite or not accepted.
     late: replies after their deadline.
     cheaper: decisions on a cheaper rung than the first.
@@ -28,6 +29,7 @@ class Counters:
     decided: int = 0
     learnt: int = 0
     unmatched: int = 0
+    withdrawn: int = 0
     unhealthy: int = 0
     late: int = 0
     cheaper: int = 0

@@ -17,7 +17,7 @@ import numpy as np
 from ....posteriors.base import Draws, Summary
 from ....posteriors.units import NS_PER_S
 from ....streams.formats.encoding import Encoder
-from ....streams.formats.record import DECISION, EVENT, REQUEST, LineError, Record
+from ....streams.formats.record import DECISION, EVENT, REQUEST, WITHDRAWAL, LineError, Record
 from ...rules.base import Rule
 from ..core.compiled import build_live
 from ..core.host_arrays import host_event
@@ -180,20 +180,23 @@ class Server:
             kind = record.kind
             if kind == REQUEST:
                 return self._decide(record)
-            if kind == EVENT:
+            if kind in (EVENT, DECISION):
                 action, now = np.asarray(self.encoder.action(record)), self.encoder.time(record)
-                observed = [self.encoder.observation(record)]
-                reply = self._learn(record, action[None], observed, now)
-                self.stream.pending.discard(record.id)
-                return reply
-            if kind == DECISION:
-                action, now = np.asarray(self.encoder.action(record)), self.encoder.time(record)
+                if kind == EVENT:
+                    observed = [self.encoder.observation(record)]
+                    reply = self._learn(record, action[None], observed, now)
+                    self.stream.pending.discard(record.id)
+                    return reply
                 self.stream.pending.refuse_repeated(record)
                 self.stream.pending.add(record.id, PendingDecision(action[None], now, batch=False))
                 return {"id": record.id, "action": record.action, "propensity": record.propensity}
             pending = self.stream.pending.get(record.id)
+            self.counters.unmatched += pending is None
+            if kind == WITHDRAWAL:
+                self.stream.pending.discard(record.id)
+                self.counters.withdrawn += pending is not None
+                return {"id": record.id, "withdrawn": pending is not None}
             if pending is None:
-                self.counters.unmatched += 1
                 return observation_reply(record, None, None, None)
             now = pending.time if record.t is None else self.encoder.time(record)
             observed = self._requests.read_observations(record, len(pending.actions), pending.batch)
@@ -284,10 +287,8 @@ class Server:
         self.stream.latest, self.stream.ahead = max(now, self.stream.latest), 0
         if self.background is not None:
             self.background.restart()
-        if self._score is None:
-            gain, log_prob = None, None
-        nll = None if log_prob is None else -log_prob
-        reply = observation_reply(record, gain, nll, total / NS_PER_S, self.alarm)
+        scored = (None, None) if self._score is None else (gain, -log_prob)
+        reply = observation_reply(record, *scored, total / NS_PER_S, self.alarm)
         return reply | how | self._lateness()
 
     def _lateness(self) -> dict[str, bool]:

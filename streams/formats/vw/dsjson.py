@@ -17,8 +17,8 @@ import msgspec
 
 from .. import json_errors
 from ..files import Source
+from ..line_errors import NOT_JSON, check_line, not_json_error
 from ..log import Log
-from ..ndjson import NOT_JSON, check_line, not_json_error
 from ..record import ErrorHandler, LineError, Where, raise_error
 from ..timestamps import parse_time
 from .dsjson_label import Pairs, apply_label, finite_number, read_label
@@ -26,6 +26,8 @@ from .example import REMEDY, Action, Example
 from .examples import ExampleOptions, log_from_examples
 from .features import Features, add_feature
 
+ENVELOPE = ("EventId", "Timestamp", "pdrop", "c", "a", "p", "_multi", "_skipLearn")
+"""Keys around the features, each of which is given once; labels are read_label's."""
 DEEPEST = 100
 """Levels of nesting that every decoder takes."""
 
@@ -115,6 +117,10 @@ def _passed_over(fields: Pairs) -> str:
 def _example(fields: Pairs, where: Where) -> Example:
     """The decision of one object. Raises LineError naming the field."""
     top = dict(fields)
+    if len(top) < len(fields):
+        counts = Counter(key for key, _ in fields)
+        if twice := next((k for k in ENVELOPE if counts[k] > 1), None):
+            raise where.error(twice, "given twice", REMEDY)
     if "_outcomes" in top:
         raise where.error("_outcomes", "several decisions in one", "write a line for each")
     context = top.get("c", fields)
@@ -133,6 +139,11 @@ def _example(fields: Pairs, where: Where) -> Example:
         if dropped is not None:
             made.weight = _kept(where, dropped)
     label = read_label(fields, where)
+    if "p" in top and label and "probability" not in label and "point" not in label:
+        raise where.error(
+            "_label_probability", "missing, though p lists probabilities",
+            "Vowpal Wabbit would learn from probability 0; write the label's own", "missing field",
+        )  # fmt: skip
     for key, value in context:
         if key == "_slots":
             raise where.error("_slots", "several decisions in one", "write a line for each")

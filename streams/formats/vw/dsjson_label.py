@@ -53,7 +53,9 @@ def read_label(pairs: Pairs, where: Where) -> dict[str, float]:
         name = key.removeprefix("_label").removeprefix("_").lower()
         parts: Pairs = ((name, value),)
         known = LABELS
-        if name in ("", "ca"):
+        if name == "" and isinstance(value, str):
+            parts = _text_label(where, value)
+        elif name in ("", "ca"):
             if not isinstance(value, tuple):
                 raise where.error(key, "is no object", REMEDY)
             parts, known = value, POINT if name else LABELS
@@ -64,8 +66,23 @@ def read_label(pairs: Pairs, where: Where) -> dict[str, float]:
                     key, what, nearest(part.lower(), list(known))[2:], "unknown field"
                 )
             named = "point" if known is POINT and part == "action" else part.lower()
+            if named in found:
+                raise where.error(key, "given twice", REMEDY)
             found[named] = finite_number(where, key, number)
     return found
+
+
+def _text_label(where: Where, text: str) -> Pairs:
+    """The parts of a label written as `action:cost:probability`, as in Vowpal Wabbit's text."""
+    words = text.split(":")
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError:
+        numbers = []
+    if len(numbers) != len(LABELS) - 1:
+        problem = f"{text!r} is not action:cost:probability"
+        raise where.error("_label", problem, REMEDY)
+    return tuple(zip(LABELS, numbers, strict=False))
 
 
 def apply_label(made: Example, label: dict[str, float]) -> None:
@@ -98,7 +115,9 @@ def apply_label(made: Example, label: dict[str, float]) -> None:
         made.arm = str(action)
         return
     if index is None:
-        if not action:
+        if action == 0:
+            raise where.error("_label_Action", "0, but actions are counted from 1", REMEDY)
+        if action is None:
             raise where.error("_labelIndex", "missing", REMEDY, "missing field")
         index = action - 1
     elif action and action != index + 1:

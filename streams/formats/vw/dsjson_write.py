@@ -48,6 +48,9 @@ def _line(example: Example) -> dict[str, Any]:
         made["_label_cost"] = example.cost
         made["_label_probability"] = example.propensity
         made["_label_Action"], made["_labelIndex"] = example.chosen + 1, example.chosen
+        # Vowpal Wabbit reads no line as an event that does not list its actions, the chosen first.
+        others = (i for i in range(len(example.actions or ())) if i != example.chosen)
+        made["a"] = [1 + i for i in (example.chosen, *others)]
     if example.id is not None:
         made["EventId"] = str(example.id)
     if example.t is not None:

@@ -163,3 +163,23 @@ def test_late_observations_find_their_decision(tmp_path):
     assert (two.id, two.t, two.x, two.y) == (2, 2.0, [6.0], 20.0)
     assert (one.id, one.t, one.action, one.y, one.r, one.where.line) == (1, 3.0, 0, 10.0, 4.0, 5)
     assert sum(log.left_out.values()) == 3
+
+
+def test_a_decision_that_is_withdrawn_is_no_event(tmp_path):
+    lines = [
+        b'{"id":1,"x":[1],"action":0,"propensity":0.5}',
+        b'{"id":2,"x":[1],"action":1,"propensity":0.5,"y":null}',
+        b'{"id":1,"y":null}',
+        b'{"id":1,"y":3}',
+        b'{"id":2,"y":4}',
+        b'{"id":7,"y":null}',
+    ]
+    path = tmp_path / "log.ndjson"
+    path.write_bytes(b"\n".join(lines))
+    log = open_log(str(path))
+    assert [(r.id, r.y) for r in log.records] == [(2, 4.0)]
+    assert log.left_out == {
+        "decisions withdrawn": 1,
+        "observations of an id that is not waiting": 1,
+        "withdrawals of an id not waiting": 1,
+    }

@@ -105,3 +105,40 @@ def test_evaluating_the_logging_rule_gives_the_log():
 def test_a_propensity_of_zero_is_refused():
     with pytest.raises(ValueError, match="above 0"):
         OffPolicy().add([1.0], [0.0], [0.5])
+
+
+def test_a_weight_counts_as_repetitions():
+    """Estimates, errors, sample size and verdict are those of the log with repeated events."""
+    arm, reward, logged, evaluated = simulated(n=400)
+    times = np.random.default_rng(5).integers(0, 4, 400)
+    guess = np.array([0.1, 0.4, 0.9])
+    extra = guess[arm], np.full(400, PI @ guess)
+    weighted, repeated, ignored = OffPolicy(), OffPolicy(), OffPolicy()
+    real = times > 0
+    weighted.add(*(v[real] for v in (reward, logged, evaluated, *extra)), times[real])
+    repeated.add(*(np.repeat(v, times) for v in (reward, logged, evaluated, *extra)))
+    ignored.add(*(v[real] for v in (reward, logged, evaluated, *extra)))
+    a, b, c = (value.evaluate() for value in (weighted, repeated, ignored))
+    for name in ("ips", "snips", "dr", "logged", "weight"):
+        assert getattr(a, name) == pytest.approx(getattr(b, name))
+        # Negative control: without weights all of them differ.
+        assert getattr(c, name).se != pytest.approx(getattr(b, name).se)
+    assert a.ess == pytest.approx(b.ess)
+    assert a.verdict == b.verdict
+
+
+def test_tiny_propensities_are_taken_in_double_precision():
+    value = OffPolicy()
+    value.add([1.0] * 60, [0.5] * 59 + [1e-46], [0.5] * 60)
+    got = value.evaluate()
+    assert got.ips.value == pytest.approx(0.5e46 / 60)
+    assert np.isfinite(got.ips.se)
+    assert got.ips.low is None
+
+
+@pytest.mark.parametrize("rewards", [[0.0, 1.0] * 20, [1.0] * 200])
+def test_no_interval_of_few_events_or_of_no_width(rewards):
+    value = OffPolicy()
+    value.add(rewards, [0.5] * len(rewards), [0.5] * len(rewards))
+    got = value.evaluate()
+    assert (got.ips.low, got.ips.high) == (got.logged.low, got.logged.high) == (None, None)

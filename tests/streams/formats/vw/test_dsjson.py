@@ -168,7 +168,7 @@ def test_the_label_may_stand_with_its_action(tmp_path):
         (line(_label_probability=1.5), ["_label_probability: 1.5 is no probability"]),
         (line(_labelIndex=2, _label_Action=0), ["_labelIndex: 2 is none of 2"]),
         (line(_label_Action=1), ["_labelIndex: 1 (from 0) and _label_Action 1 (from 1) differ"]),
-        (line(_labelIndex=None, _label_Action=0), ["_labelIndex: missing"]),
+        (line(_labelIndex=None, _label_Action=0), ["_label_Action: 0, but"]),
         (line(_labelIndex=0.5), ["_labelIndex: 0.5 is no whole number"]),
         (line(Timestamp="noon"), ["Timestamp: 'noon' is no ISO time"]),
         (line(EventId=[1]), ["EventId: is no text"]),
@@ -272,3 +272,25 @@ def test_any_bytes_are_records_or_one_clear_line(tmp_path_factory, lines):
     except UsageError as error:
         message = str(error)
     assert len(message.splitlines()) <= 1
+
+
+def test_a_label_in_words_is_that_of_the_text_format(tmp_path):
+    actions = [{"src": "tv"}, {"src": "web", "_label": "0:3:.25"}]
+    (record,) = log_of(tmp_path, {"age": 15, "_multi": actions}).records
+    assert (record.action, record.propensity, record.y) == ("src=web", 0.25, -3.0)
+    with pytest.raises(UsageError, match="'0:3' is not action:cost:probability"):
+        list(log_of(tmp_path, {"age": 1, "_multi": [{"a": 1, "_label": "0:3"}]}).records)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (json.dumps(line(_labelIndex=None, _label_Action=0)), "0, but actions are counted from 1"),
+        (json.dumps(line(_label_probability=None)), "_label_probability: missing, though p"),
+        (json.dumps(line())[:-1] + ', "c": {}}', "c: given twice"),
+        (json.dumps(line())[:-1] + ', "_label_cost": 2}', "_label_cost: given twice"),
+    ],
+)
+def test_what_vowpal_wabbit_reads_otherwise_is_refused(tmp_path, text, words):
+    with pytest.raises(UsageError, match=words):
+        list(log_of(tmp_path, text).records)
