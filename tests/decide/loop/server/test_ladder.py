@@ -213,8 +213,8 @@ def paced() -> tuple[Any, deadline.DeadlineControl, Any, Any]:
 def test_what_is_spent_around_a_call_counts_once_the_answer_is_there() -> None:
     live, pace, blank, event = paced()
     packed = packed_after(live)
-    assert pace._lessons is not None
-    ladders = pace._choices[live].ladder, pace._lessons.ladder
+    assert pace._learn_variants is not None
+    ladders = pace._decide_variants[live].ladder, pace._learn_variants.ladder
     for number in range(2):
         pace.begin()
         if number == 0:
