@@ -253,7 +253,7 @@ def test_wrong_use_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "ray", None)
     for flags, text in (
         (("--engine", "ray"), "pip install 'uncertain[ray]'"),
-        (("--engine", "rye"), "'local', 'ray'"),
+        (("--engine", "rye"), "choose local or ray"),
         (("--engine", "ray", "--gpus-per-cell", "1.5"), "0.25"),
         (("--engine", "ray", "--gpus-per-cell", "nan"), "--gpus-per-cell"),
         (("--address", "localhost:6379"), "--engine ray"),
