@@ -290,7 +290,7 @@ class Thinker:
     def can_refine(self) -> bool:
         return self.slices > 0
 
-    def think(self) -> None:
+    def refine_once(self) -> None:
         self.slices -= 1
         time.sleep(0.002)
 
