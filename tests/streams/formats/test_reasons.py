@@ -221,7 +221,7 @@ json_like = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(json_like, st.booleans())
 def test_the_look_reads_what_python_writes(value: Any, ascii_only: bool) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only)
@@ -241,7 +241,7 @@ def plain(value: Any) -> Any:
     return [plain(one) for one in value] if isinstance(value, list) else value
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(
     st.dictionaries(st.sampled_from([*ndjson.FIELDS, "idd"]), json_like).map(json.dumps)
     | st.text(max_size=40)
