@@ -60,7 +60,7 @@ def format_mean(found: dict[str, float] | None, digits: int = 2) -> str:
     return f"{found['mean']:.{digits}f} ±{found['se']:.{digits}f}"
 
 
-def format_refine(row: Record) -> str:
+def format_refine(row: Record | dict[str, Any]) -> str:
     """Return k, the refine steps an event, and after a plus those between events.
 
     row: record of a cell.

@@ -103,6 +103,14 @@ class Source:
                 return line
         return b""
 
+    def read_second_line(self) -> bytes:
+        """Return the next line that is not blank after `head`, still part of the iteration."""
+        while line := self._line():
+            self._kept.append(line)
+            if line.strip():
+                return line
+        return b""
+
     def read_chunk(self, size: int) -> bytes:
         """Return at most `size` bytes as soon as there are any; none at the end.
 

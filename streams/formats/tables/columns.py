@@ -14,7 +14,7 @@ from ....posteriors.errors import UsageError
 from ....posteriors.specs import first_line
 from ..record import Where
 from .arrow import import_pyarrow
-from .csv_rows import load_csv, strict_float
+from .csv_rows import find_nameless, load_csv, strict_float
 
 PARQUET = (".parquet", ".pq")
 
@@ -48,7 +48,9 @@ def _comma_separated(path: str) -> Columns:
     """A CSV, plain or gzipped, that starts with a line of names."""
     file, header, every = load_csv(path)
     places = [where for where, _ in every]
-    texts = {name: np.array([row[i].strip() for _, row in every]) for i, name in enumerate(header)}
+    find_nameless(file, header, every)
+    named = [(i, name) for i, name in enumerate(header) if name]
+    texts = {name: np.array([row[i].strip() for _, row in every]) for i, name in named}
     values = {name: _numbers(text) for name, text in texts.items()}
     return Columns(file, values, lambda row: places[row])
 

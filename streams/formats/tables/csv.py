@@ -21,7 +21,7 @@ from ..log import LOOKAHEAD, Log, NoOptions, infer_log, map_valid, read_ahead
 from ..ndjson import FIELDS, record_from_fields
 from ..record import ErrorHandler, Record, Where, raise_error
 from . import cells
-from .csv_rows import Row, parse_number, read_csv_rows
+from .csv_rows import Row, check_nameless, find_nameless, parse_number, read_csv_rows
 
 ELEMENT = re.compile(r"(x|action|y)\.(0|[1-9]\d{0,6})", re.ASCII)
 LISTS = ("actions", "cost")
@@ -30,13 +30,12 @@ OPTIONAL = (*LISTS, "deadline")
 REMEDY = "correct the line"
 
 
-def is_event_header(line: bytes) -> bool:
-    """Return whether the first line of a CSV names columns of native events and nothing else.
+def is_event_header(names: list[str]) -> bool:
+    """Return whether the columns of a CSV are those of native events, or have no name.
 
-    line: bytes.
+    names: of all columns.
     """
-    names = [name.strip(' \r\n"') for name in line.decode("utf-8", "replace").split(",")]
-    known = all(name in FIELDS or ELEMENT.fullmatch(name) for name in names)
+    known = all(not name or name in FIELDS or ELEMENT.fullmatch(name) for name in names)
     return known and "id" in names and any(n.partition(".")[0] in ("action", "y") for n in names)
 
 
@@ -56,13 +55,18 @@ def read_csv(source: Source, config: NoOptions, on_error: ErrorHandler = raise_e
             found[element[1]][int(element[2])] = column
         elif name in FIELDS:
             plain.append((column, name))
-        else:
+        elif name:
             known = nearest(name, [*FIELDS, "x.0"])
             raise UsageError(f'{source.name}:1: no field called "{name}"{known}')
     vectors = [(name, _columns(source, name, places)) for name, places in found.items() if places]
+    nameless: list[int] = []
+    if "" in header:
+        ahead, lines = read_ahead(lines, LOOKAHEAD)
+        nameless = find_nameless(source.name, header, ahead)
 
     def record(line: Row) -> Record:
         where, row = line
+        check_nameless(where, row, nameless)
         fields: dict[str, Any] = {}
         for column, name in plain:
             if text := row[column]:

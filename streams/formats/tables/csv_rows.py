@@ -13,15 +13,19 @@ from ....posteriors.errors import UsageError, printable
 from ....posteriors.specs import nearest
 from ..files import LONGEST_LINE, Source
 from ..record import ErrorHandler, LineError, Where, raise_error
+from .dialect import Decimals, detect_dialect
 
 Row = tuple[Where, list[str]]
 NOT_CSV = "not CSV"
+NAME_IT = "name it or leave it out (pandas: index=False)"
 
 
 def read_csv_rows(
     source: Source, on_error: ErrorHandler = raise_error
 ) -> tuple[list[str], Iterator[Row]]:
     """Return the names of the header, and an iterator over the rows, each as long as the header.
+
+    Numbers have a decimal point, whatever the file has.
 
     source: opened input.
     on_error: receives wrong rows; a wrong header is raised in any case.
@@ -37,7 +41,10 @@ def read_csv_rows(
         finally:
             del error  # as in `stop`
 
-    reader = csv.reader(source.text_lines(wrong), strict=True)
+    dialect = detect_dialect(source)
+    decimals = Decimals() if dialect.delimiter != "," else None
+    lines = source.text_lines(wrong)
+    reader = csv.reader(lines, delimiter=dialect.delimiter, strict=True)
 
     def strict() -> Iterator[Row]:
         while True:
@@ -53,12 +60,14 @@ def read_csv_rows(
                 yield Where(source.name, reader.line_num), row
 
     every = strict()
+    if dialect.hinted:
+        next(every)
     _, first = next(every, (None, []))
     if not first:
         raise UsageError(f"{source.name}: empty; a CSV log starts with a line of column names")
     header += [printable(name.strip()) for name in first]
     for name in header:
-        if header.count(name) > 1:
+        if name and header.count(name) > 1:
             raise UsageError(f'{source.name}:1: column "{name}" occurs twice; rename one')
 
     def checked() -> Iterator[Row]:
@@ -67,9 +76,48 @@ def read_csv_rows(
                 what = f"{len(row)} columns, the header has {len(header)}"
                 on_error(where.error("", what, "correct the line", NOT_CSV))
                 continue
+            if decimals is not None:
+                try:
+                    row = decimals.rewrite(where, header, row)
+                except LineError as error:
+                    on_error(error)
+                    continue
             yield where, row
 
     return header, checked()
+
+
+def find_nameless(file: str, header: list[str], rows: Sequence[Row]) -> list[int]:
+    """Find the columns without a name, as a comma at the end of each line makes one.
+
+    file: name for the message.
+    header: names of all columns.
+    rows: the first rows, or all.
+    Returns: their positions; they are empty in all `rows`.
+    Raises: UsageError for one that is not.
+    """
+    nameless = [i for i, name in enumerate(header) if not name]
+    for i in nameless:
+        for where, row in rows:
+            if row[i].strip():
+                raise UsageError(
+                    f"{file}:1: column {i + 1} has no name, and line {where.line} has "
+                    f"{row[i].strip()!r} in it; {NAME_IT}"
+                )
+    return nameless
+
+
+def check_nameless(where: Where, row: list[str], nameless: Sequence[int]) -> None:
+    """Check that the columns without a name are empty.
+
+    where: place of the row.
+    row: a cell for each column.
+    nameless: positions from `find_nameless`.
+    Raises: LineError if one is not.
+    """
+    for i in nameless:
+        if row[i].strip():
+            raise where.error("", f"column {i + 1} has no name and holds {row[i]!r}", NAME_IT)
 
 
 def find_column(file: str, header: list[str], *spellings: str) -> int:

@@ -13,7 +13,7 @@ from ....posteriors.specs import nearest
 from ..files import Source
 from ..log import LOOKAHEAD, Log, map_valid, read_ahead
 from ..record import ErrorHandler, Record, raise_error
-from .csv_rows import Row, find_column, parse_number, read_csv_rows
+from .csv_rows import Row, check_nameless, find_column, find_nameless, parse_number, read_csv_rows
 
 
 @dataclass(frozen=True)
@@ -39,17 +39,18 @@ def read_table(source: Source, config: TableOptions, on_error: ErrorHandler = ra
     """
     header, lines = read_csv_rows(source, on_error)
     if not config.label:
-        raise UsageError(
-            f"{source.name}: a plain CSV needs --label COLUMN, one of {', '.join(header)}"
-        )
+        named = ", ".join(name for name in header if name)
+        raise UsageError(f"{source.name}: a plain CSV needs --label COLUMN, one of {named}")
     label = find_column(source.name, header, config.label)
     for name in config.drop:
         if name not in header:
             raise UsageError(f'{source.name}:1: no column "{name}" to drop{nearest(name, header)}')
-    features = [i for i, n in enumerate(header) if i != label and n not in config.drop]
+    ahead, lines = read_ahead(lines, LOOKAHEAD)
+    nameless = find_nameless(source.name, header, ahead)
+    left_out = {label, *nameless}
+    features = [i for i, n in enumerate(header) if i not in left_out and n not in config.drop]
     if not features:
         raise UsageError(f"{source.name}:1: no feature columns beside {config.label!r}")
-    ahead, lines = read_ahead(lines, LOOKAHEAD)
     if config.constant == "refuse" and len(ahead) > 1:
         for i in features:
             if len({row[i] for _, row in ahead}) == 1:
@@ -62,6 +63,7 @@ def read_table(source: Source, config: TableOptions, on_error: ErrorHandler = ra
 
     def record(line: Row) -> Record:
         where, row = line
+        check_nameless(where, row, nameless)
         x = [
             parse_number(where, header[i], row[i], f"or use --format table:drop={header[i]}")
             for i in features
