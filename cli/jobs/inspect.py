@@ -12,8 +12,14 @@ from ...decide.loop.durable.recovery import CHECKPOINTS, LOG, SPILLED
 from ...posteriors.errors import UsageError
 from ...posteriors.units import KILOBYTE
 from ...streams.formats.ndjson import LineWriter
-from ...streams.storage import wal
 from ...streams.storage.checkpoint import Checkpoint, Checkpoints, DamagedCheckpoint
+from ...streams.storage.log_segments import (
+    LINE,
+    REPLY,
+    first_line_of,
+    scan_segment,
+    segment_paths,
+)
 from ...streams.storage.spill import Spill
 from ..commands.inspect import InspectOptions
 from ..environment import Environment, ExitStatus
@@ -113,18 +119,19 @@ def _spilled(folder: Path) -> list[Row]:
 def _log(folder: Path) -> list[Row]:
     """Return a row for each segment of the log."""
     rows = []
-    files = wal.segment_paths(folder)
+    files = segment_paths(folder)
     for path in files:
-        segment = wal.scan_segment(path)
+        segment = scan_segment(path)
         kinds = [entry.kind for entry in segment.entries()]
         damage = None
-        if segment.torn and path != files[-1]:
+        # What follows the last whole record of the newest segment is torn, or damaged.
+        if segment.torn and (path != files[-1] or segment.next_whole() is not None):
             damage = f"damaged at byte {segment.whole}"
         rows.append(
             {
-                "kind": "segment", "path": str(path), "line": wal.first_line_of(path),
-                "bytes": segment.size, "damage": damage, "lines": kinds.count(wal.LINE),
-                "replies": kinds.count(wal.REPLY), "torn": segment.torn,
+                "kind": "segment", "path": str(path), "line": first_line_of(path),
+                "bytes": segment.size, "damage": damage, "lines": kinds.count(LINE),
+                "replies": kinds.count(REPLY), "torn": segment.torn,
             }
         )  # fmt: skip
     return rows

@@ -1,143 +1,38 @@
 """A write-ahead log: accepted lines and their replies, kept before any reply is sent.
 
-Append-only segments `FIRST.log`, each a header and records with their length and CRC-32. A torn
-record was being written when the process or the machine stopped; it is recognised and cut off.
-See also: checkpoint.py for checkpoints, ../../decide/loop/durable/durable.py for the records'
-meaning.
+Append-only segments `FIRST.log`. A torn record was being written when the process or the machine
+stopped; it is recognised and cut off.
+See also: log_segments.py for reading and the format, checkpoint.py for checkpoints,
+../../decide/loop/durable/durable.py for the records' meaning.
 """
 
 from __future__ import annotations
 
 import os
-import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from threading import Event as Flag
 from threading import Lock, Thread
-from typing import NamedTuple
 
 from ...posteriors.errors import UsageError
+from .log_segments import (
+    FRAME,
+    HEAD,
+    HEADER,
+    check_tail,
+    first_line_of,
+    scan_segment,
+    segment_paths,
+)
 
-HEADER = b"uncertain log 1\n"
-FRAME = struct.Struct("<II")
-"""Length and CRC-32 of the rest."""
-HEAD = struct.Struct("<BQ")
-"""Kind and number, before the body."""
-LINE, REPLY = 1, 2
-"""Kinds: an accepted line, and the reply to the line of the same number."""
 ALWAYS, INTERVAL, NEVER = FSYNC = ("always", "interval", "never")
 SECONDS_BETWEEN = 1.0
 """At most, between two fsyncs under `interval`."""
 DIGITS = 16
 """Of a segment's first number in its name, so that names sort as numbers do."""
-
-
-class LogEntry(NamedTuple):
-    """One record.
-
-    kind: LINE or REPLY.
-    number: number of the line, from 1.
-    body: bytes.
-    """
-
-    kind: int
-    number: int
-    body: bytes
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A file of the log.
-
-    path: the file.
-    whole: bytes up to the end of its last whole record.
-    size: bytes of the file.
-    count: number of whole records.
-    content: its bytes.
-    """
-
-    path: Path
-    whole: int
-    size: int
-    count: int
-    content: bytes = field(repr=False)
-
-    @property
-    def torn(self) -> int:
-        """Bytes after the last whole record."""
-        return self.size - self.whole
-
-    def entries(self) -> Iterator[LogEntry]:
-        """Yield every whole record."""
-        at = len(HEADER)
-        while at < self.whole:
-            length, _ = FRAME.unpack_from(self.content, at)
-            at += FRAME.size
-            kind, number = HEAD.unpack_from(self.content, at)
-            yield LogEntry(kind, number, self.content[at + HEAD.size : at + length])
-            at += length
-
-
-def segment_paths(folder: Path) -> list[Path]:
-    """Return the files of the log in order.
-
-    folder: folder of the log.
-    """
-    return sorted(folder.glob("*.log"))
-
-
-def first_line_of(path: Path) -> int:
-    """Return the number of the first line that a segment may hold.
-
-    path: the file.
-    """
-    return int(path.stem)
-
-
-def scan_segment(path: Path) -> Segment:
-    """Read a segment and find the end of its last whole record.
-
-    path: the file.
-    """
-    content = path.read_bytes()
-    if content[: len(HEADER)] != HEADER:
-        return Segment(path, 0, len(content), 0, content)
-    at, count = len(HEADER), 0
-    while at + FRAME.size <= len(content):
-        length, check = FRAME.unpack_from(content, at)
-        payload = content[at + FRAME.size : at + FRAME.size + length]
-        # No record is shorter than its head: a tail of zeros is no record of length 0.
-        if length < HEAD.size or len(payload) < length or zlib.crc32(payload) != check:
-            break
-        at, count = at + FRAME.size + length, count + 1
-    return Segment(path, at, len(content), count, content)
-
-
-def read_entries(folder: Path, after: int = 0, needed: int | None = None) -> Iterator[LogEntry]:
-    """Yield records of lines with a number above `after`.
-
-    folder: folder of the log.
-    after: number of a line.
-    needed: damage in a segment that only holds lines up to here is ignored; `after` unless given.
-    Raises: UsageError if another segment than the last is damaged: later lines would be replayed
-        onto a belief that lacks the lost ones.
-    """
-    least = after if needed is None else needed
-    files = segment_paths(folder)
-    for path, following in zip(files, [*files[1:], None], strict=True):
-        if following is not None and first_line_of(following) <= after + 1:
-            continue
-        segment = scan_segment(path)
-        if segment.torn and following is not None and first_line_of(following) > least + 1:
-            raise UsageError(
-                f"{path}: damaged at byte {segment.whole} before {following.name}; move later "
-                "segments away to go on from before the damage"
-            )
-        yield from (entry for entry in segment.entries() if entry.number > after)
 
 
 class WriteAheadLog:
@@ -149,7 +44,8 @@ class WriteAheadLog:
     fsync: `always`, before `settle` returns; `interval`, once a second in a thread; `never`, left
         to the operating system.
     first: number of the first line, for a new log.
-    Raises: UsageError, old records intact, if the disk is full or read-only.
+    Raises: UsageError, old records intact, if the disk is full or read-only, or if the newest
+        segment is damaged before its end.
     """
 
     def __init__(self, folder: Path, fsync: str = INTERVAL, first: int = 1) -> None:
@@ -246,6 +142,7 @@ class WriteAheadLog:
 
     def _reopen(self, path: Path) -> None:
         segment = scan_segment(path)
+        check_tail(segment)
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND)
         self.cut_bytes, self.size = segment.torn, segment.whole
         if self.cut_bytes:

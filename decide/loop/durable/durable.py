@@ -24,7 +24,8 @@ from ....streams.formats.ndjson import encode_line
 from ....streams.formats.record import LineError, Record
 from ....streams.storage import wal
 from ....streams.storage.checkpoint import Checkpoint, Checkpoints
-from ....streams.storage.wal import LINE, LogEntry, WriteAheadLog
+from ....streams.storage.log_segments import LINE, LogEntry, read_entries
+from ....streams.storage.wal import WriteAheadLog
 from ..server.server import Server
 from . import recovery
 from .input_position import (
@@ -260,12 +261,12 @@ class DurableServer:
         replies = self._replies
         if replies.output is not None:
             replies.unsent = recovery.missing_output(
-                wal.read_entries(log, 0, self.number), replies.size()
+                read_entries(log, 0, self.number), replies.size()
             )
         last: LogEntry | None = None
         # Clients may repeat lines from before the checkpoint.
         recent = max(self.number - RECENT_REPLIES, 0)
-        for line, reply in recovery.pair_replies(wal.read_entries(log, recent, self.number)):
+        for line, reply in recovery.pair_replies(read_entries(log, recent, self.number)):
             if line.number <= self.number:
                 if reply is not None:
                     key = line_key(_records.decode(line.body))

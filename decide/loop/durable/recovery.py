@@ -16,9 +16,14 @@ import msgspec
 
 from ....posteriors.errors import UsageError
 from ....streams.formats.ndjson import encode_line
-from ....streams.storage import wal
 from ....streams.storage.checkpoint import Checkpoint, Checkpoints
-from ....streams.storage.wal import LINE, REPLY, LogEntry
+from ....streams.storage.log_segments import (
+    LINE,
+    REPLY,
+    LogEntry,
+    scan_segment,
+    segment_paths,
+)
 
 CHECKPOINTS, LOG, LOCK, SPILLED = "checkpoints", "log", "lock", "streams"
 """Names in the folder."""
@@ -168,7 +173,7 @@ def newest_checkpoint(
     Raises: UsageError if the folder is in use without `resume`, has no whole checkpoint, or belongs
         to another identity.
     """
-    numbers, files = checkpoints.numbers(), wal.segment_paths(Path(folder) / LOG)
+    numbers, files = checkpoints.numbers(), segment_paths(Path(folder) / LOG)
     if not resume and (numbers or files):
         last = f" of line {numbers[-1]}" if numbers else ""
         raise UsageError(
@@ -178,7 +183,7 @@ def newest_checkpoint(
     point, wrong = checkpoints.read_newest()
     for line in wrong:
         tell(f"{line}; looking further back")
-    if point is None and (wrong or any(wal.scan_segment(file).count for file in files)):
+    if point is None and (wrong or any(scan_segment(file).count for file in files)):
         raise UsageError(
             f"{folder}: no checkpoint in it is whole; name another folder to start anew"
         )

@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from ....streams.formats.record import Record
-from ....streams.storage.wal import REPLY, WriteAheadLog
+from ....streams.storage.log_segments import REPLY
+from ....streams.storage.wal import WriteAheadLog
 from .recovery import OUTPUT_END
 
 RECENT_REPLIES = 1_000

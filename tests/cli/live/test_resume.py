@@ -8,6 +8,7 @@ import gzip
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -302,6 +303,31 @@ def test_inspect(tmp_path: Path) -> None:
     assert shown.status == 1
     assert "model=linear:arms=3:features=1" in " ".join(shown.out.split())
     assert shown.out.count("damaged") == 2
+
+
+def test_a_flipped_bit_in_the_log_loses_nothing_in_silence(tmp_path: Path) -> None:
+    ask = (*LINEAR, "--checkpoint", tmp_path, "--every", 10)
+    call(*ask, stdin=turns(20))
+    points = {row["line"]: row["path"] for row in call("inspect", tmp_path).rows[:3]}
+    # As a kill leaves it: lines in the log that are in no checkpoint.
+    shutil.rmtree(points[40])
+    *_, newest, empty = sorted(tmp_path.rglob("*.log"))
+    empty.unlink()
+    content = newest.read_bytes()
+    damaged = bytearray(content)
+    damaged[len(damaged) // 2] ^= 1
+    newest.write_bytes(damaged)
+    result = call("inspect", tmp_path)
+    assert result.status == 1
+    assert result.rows[-1]["damage"].startswith("damaged at byte ")
+    result = call(*ask, "--resume")
+    assert result.status == 2
+    assert f"{newest}: damaged at bytes " in result.errors[-1]
+    assert newest.read_bytes() == damaged
+    newest.write_bytes(content)
+    result = call(*ask, "--resume")
+    assert result.status == 0
+    assert "10 lines replayed from the log" in result.err
 
 
 def test_many_arrays_do_not_grow(tmp_path: Path) -> None:

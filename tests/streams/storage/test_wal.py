@@ -5,23 +5,24 @@ See also: tests/decide/loop/durable/test_durable.py for the meaning of records.
 
 import errno
 import os
+import re
 import threading
 from pathlib import Path
 
 import pytest
 from uncertain.posteriors.errors import UsageError
 from uncertain.streams.storage import wal
-from uncertain.streams.storage.wal import (
-    FSYNC,
+from uncertain.streams.storage.log_segments import (
     HEADER,
     LINE,
     REPLY,
     LogEntry,
-    WriteAheadLog,
+    first_line_of,
     read_entries,
     scan_segment,
     segment_paths,
 )
+from uncertain.streams.storage.wal import FSYNC, WriteAheadLog
 
 GIVEN = [
     LogEntry(kind, number, os.urandom(size))
@@ -111,6 +112,46 @@ def test_a_flipped_bit_ends_what_is_whole(tmp_path: Path) -> None:
     assert scan_segment(file).torn == 5_000
 
 
+def test_damage_before_whole_records_is_refused_and_kept(tmp_path: Path) -> None:
+    small = [entry for entry in GIVEN if len(entry.body) < 1_000]
+    file = written(tmp_path, small)
+    content = file.read_bytes()
+    last = len(written(tmp_path / "shorter", small[:-1]).read_bytes())
+    for at in range(len(content)):
+        damaged = content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :]
+        file.write_bytes(damaged)
+        if at >= last:
+            # A last record that is not whole cannot be told from a torn one.
+            WriteAheadLog(tmp_path, wal.NEVER).close()
+            assert file.read_bytes() == content[:last]
+            continue
+        with pytest.raises(UsageError, match=f"{file}: damaged at bytes ") as caught:
+            WriteAheadLog(tmp_path, wal.NEVER)
+        assert file.read_bytes() == damaged
+    # What the message says to do keeps all that is whole before the damage.
+    size = int(re.search(r"--size (\d+)\)", str(caught.value))[1])
+    os.truncate(file, size)
+    WriteAheadLog(tmp_path, wal.NEVER).close()
+    assert list(read_entries(tmp_path)) == small[:-2]
+
+
+@pytest.mark.parametrize("lost", range(5))
+def test_a_hole_in_the_middle_is_refused(tmp_path: Path, lost: int) -> None:
+    small = [entry for entry in GIVEN if len(entry.body) < 1_000]
+    ends = [len(written(tmp_path / str(n), small[:n]).read_bytes()) for n in range(len(small))]
+    file = written(tmp_path, small)
+    content = file.read_bytes()
+    begin, end = ends[lost], ends[lost + 1]
+    for damaged in (
+        content[:begin] + bytes(end - begin) + content[end:],
+        content[: begin + 1] + content[end:],
+        content[: end - 1] + content[end:],
+    ):
+        file.write_bytes(damaged)
+        with pytest.raises(UsageError, match=f"damaged at bytes {begin} to"):
+            WriteAheadLog(tmp_path, wal.NEVER)
+
+
 def test_segments_follow_and_old_ones_go(tmp_path: Path) -> None:
     log = WriteAheadLog(tmp_path, wal.NEVER)
     for number in range(1, 10):
@@ -119,14 +160,14 @@ def test_segments_follow_and_old_ones_go(tmp_path: Path) -> None:
         if number % 3 == 0:
             log.rotate(number + 1)
             log.rotate(number + 1)
-    assert [wal.first_line_of(file) for file in segment_paths(tmp_path)] == [1, 4, 7, 10]
+    assert [first_line_of(file) for file in segment_paths(tmp_path)] == [1, 4, 7, 10]
     assert [entry.number for entry in read_entries(tmp_path, 4)] == [5, 5, 6, 6, 7, 7, 8, 8, 9, 9]
     log.prune(5)
-    assert [wal.first_line_of(file) for file in segment_paths(tmp_path)] == [4, 7, 10]
+    assert [first_line_of(file) for file in segment_paths(tmp_path)] == [4, 7, 10]
     log.prune(6)
-    assert [wal.first_line_of(file) for file in segment_paths(tmp_path)] == [7, 10]
+    assert [first_line_of(file) for file in segment_paths(tmp_path)] == [7, 10]
     log.prune(99)
-    assert [wal.first_line_of(file) for file in segment_paths(tmp_path)] == [10]
+    assert [first_line_of(file) for file in segment_paths(tmp_path)] == [10]
     log.close()
 
 
