@@ -3,7 +3,9 @@
 Tracing a step takes seconds of Python, and JAX's own cache stores only compiled code. A program's
 file name is a hash of its name, argument shapes, this package's source and the versions of its
 dependencies. A program without a name (it contains a user's code or data) is traced every time. The
-folder may be deleted at any time: a missing, damaged or outdated file is rebuilt.
+folder may be deleted at any time: a missing, damaged or outdated file is rebuilt. It may be shared:
+nothing in it is run but programs of arrays.
+See also: skeletons.py for the structure of results.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import contextlib
 import dataclasses
 import hashlib
 import os
-import pickle
+import struct
 import tempfile
 from collections.abc import Callable
 from functools import lru_cache
@@ -25,6 +27,7 @@ import jax
 from jax import export
 
 from ....posteriors.base import Model
+from .skeletons import Unstorable, decode_skeleton, encode_skeleton
 
 PACKAGES = ("jax", "jaxlib", "numpyro", "optax", "blackjax", "numpy")
 SETTINGS = (
@@ -35,6 +38,8 @@ SETTINGS = (
 )
 OURS = ("uncertain.posteriors", "uncertain.streams", "uncertain.decide")
 DIGEST = hashlib.sha256().digest_size
+LENGTH = struct.Struct("<Q")
+"""Bytes of the skeleton, which precedes the program."""
 
 _folder: Path | None = None
 
@@ -140,8 +145,10 @@ Found = tuple[export.Exported, Any]
 def _load(path: Path) -> Found | None:
     """Read a cached program; None if the file is missing or damaged."""
     try:
-        blob, skeleton = pickle.loads(read_checked(path))
-        return export.deserialize(bytearray(blob)), skeleton
+        body = read_checked(path)
+        begin = LENGTH.size + LENGTH.unpack_from(body)[0]
+        skeleton = decode_skeleton(body[LENGTH.size : begin])
+        return export.deserialize(bytearray(body[begin:])), skeleton
     except Exception:  # any fault: the program is traced again
         return None
 
@@ -159,9 +166,10 @@ def _make(
 
     try:
         exported = export.export(jax.jit(flat))(*shapes)
-        body = pickle.dumps((bytes(exported.serialize()), skeleton[0]))
-    except (NotImplementedError, ValueError, pickle.PicklingError, AttributeError):
-        # It cannot be exported, or its result cannot be pickled. A fault of the program itself is
+        text = encode_skeleton(skeleton[0])
+        body = LENGTH.pack(len(text)) + text + bytes(exported.serialize())
+    except (NotImplementedError, ValueError, Unstorable):
+        # It cannot be exported, or its result cannot be stored. A fault of the program itself is
         # raised when it is traced without the cache.
         return None
     with contextlib.suppress(OSError):

@@ -1,5 +1,6 @@
 """Programs kept between processes: the same results, not traced again, never stale or torn."""
 
+import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,6 +87,34 @@ def test_what_is_damaged_is_made_again(folder: Path, damage: str) -> None:
     assert traced == [2]
     same(call(traced), first)
     assert traced == [2]  # kept anew
+
+
+class Harmful:
+    """Makes a file when it is read as a pickle."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+def test_nothing_in_a_file_is_run(folder: Path, tmp_path: Path) -> None:
+    pickled = pickle.dumps(Harmful(tmp_path / "run"))
+    pickle.loads(pickled)
+    assert (tmp_path / "run").exists()
+    (tmp_path / "run").unlink()
+    traced = [0]
+    first = call(traced)
+    (file,) = folder.iterdir()
+    whole = keeping.read_checked(file)
+    for body in (pickled, keeping.LENGTH.pack(len(pickled)) + pickled, whole[:9], b""):
+        before = list(traced)
+        keeping.write_checked(file, body)
+        same(call(traced), first)
+        assert traced == [before[0] + 1]
+    assert not (tmp_path / "run").exists()
+    assert keeping.read_checked(file) == whole
 
 
 def test_other_text_or_settings_are_other_programs(
