@@ -19,6 +19,7 @@ from ..formats.keyed import read_key
 from ..formats.line_errors import NOT_JSON
 from ..formats.ndjson import encode_line
 from ..formats.record import LineError
+from ..storage import private
 from .base import QUOTED, Arrival
 
 CUT_OFF, TOO_LONG = "cut off", "too long"
@@ -124,7 +125,7 @@ class RejectedLines:
         if path is not None:
             try:
                 # One write a line at the end of the file: several processes may share it.
-                self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+                self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, private.FILE)
             except OSError as error:
                 raise UsageError(
                     f"{path}: cannot be written ({error.strerror}); name another --quarantine"

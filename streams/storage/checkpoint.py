@@ -25,6 +25,7 @@ import msgspec
 import numpy as np
 
 from ...posteriors.errors import UsageError
+from . import private
 from .results import DONE, IDENTITY, decode_arrays, digest, encode_arrays
 from .wal import sync_folder
 
@@ -108,7 +109,8 @@ class Checkpoints:
         try:
             # What is left of an attempt that was cut short.
             remove_checkpoint(path)
-            path.mkdir(parents=True)
+            private.make_folder(self.folder)
+            path.mkdir()
             transaction = ts.Transaction(atomic=True)
             keys = open_database(path, self.sync).with_transaction(transaction)
             for name, value in values.items():

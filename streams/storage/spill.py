@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ...posteriors.errors import UsageError
+from . import private
 
 DIGITS = 16
 """Of a line's number, so that names sort as numbers do."""
@@ -173,6 +174,8 @@ class Spill:
         yield from (path.decode() for path in found if path[-DIGITS:].isdigit())
 
     def _fly(self, path: str, value: bytes) -> None:
+        with suppress(OSError):  # which the write meets too
+            private.make_folder(self.folder)
         self._flying[path] = (self._keys.write(path, _check(value) + value), value)
 
     def _land(self, path: str) -> None:

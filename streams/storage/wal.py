@@ -18,6 +18,7 @@ from threading import Event as Flag
 from threading import Lock, Thread
 
 from ...posteriors.errors import UsageError
+from . import private
 from .log_segments import (
     FRAME,
     HEAD,
@@ -55,7 +56,7 @@ class WriteAheadLog:
         # Held while the file is synced or changed for another.
         self._using = Lock()
         with self._storage_errors():
-            folder.mkdir(parents=True, exist_ok=True)
+            private.make_folder(folder)
             files = segment_paths(folder)
             if files:
                 self._reopen(files[-1])
@@ -134,7 +135,7 @@ class WriteAheadLog:
 
     def _create(self, first: int) -> None:
         path = self.folder / f"{first:0{DIGITS}}.log"
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, private.FILE)
         self.size = 0
         self._write(HEADER)
         if self.fsync != NEVER:

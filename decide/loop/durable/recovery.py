@@ -16,6 +16,7 @@ import msgspec
 
 from ....posteriors.errors import UsageError
 from ....streams.formats.ndjson import encode_line
+from ....streams.storage import private
 from ....streams.storage.checkpoint import Checkpoint, Checkpoints
 from ....streams.storage.log_segments import (
     LINE,
@@ -140,8 +141,8 @@ def lock_folder(root: Path) -> int:
     Raises: UsageError if the folder cannot be written or another run holds the lock.
     """
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        held = os.open(root / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        private.make_folder(root)
+        held = os.open(root / LOCK, os.O_RDWR | os.O_CREAT, private.FILE)
     except OSError as error:
         raise UsageError(
             f"{root}: cannot be written ({error.strerror}); name another --checkpoint"
