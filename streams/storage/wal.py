@@ -73,7 +73,7 @@ class WriteAheadLog:
         kind: LINE or REPLY.
         number: number of the line.
         body: bytes.
-        Raises: UsageError if it cannot be written.
+        Raises: UsageError if it cannot be written, or if the file is no longer at its path.
         """
         payload = HEAD.pack(kind, number) + body
         record = FRAME.pack(len(payload), zlib.crc32(payload)) + payload
@@ -81,10 +81,26 @@ class WriteAheadLog:
         try:
             if self._failed is not None:
                 raise self._failed
+            self.check_place()
             self._write(record)
         except OSError as error:
             raise self._refusal(error) from error
         self._dirty = True
+
+    def check_place(self) -> None:
+        """Check that the open file is still the one at its path.
+
+        Raises: UsageError if not: what is written to it would not be found again.
+        """
+        try:
+            if os.path.samestat(os.stat(self._path), self._opened):
+                return
+        except FileNotFoundError:
+            pass
+        raise UsageError(
+            f"{self.folder}: was removed, moved or replaced during the run; put it back and go on "
+            "with --resume"
+        )
 
     def settle(self) -> None:
         """Sync to disk under `always`."""
@@ -135,7 +151,7 @@ class WriteAheadLog:
 
     def _create(self, first: int) -> None:
         path = self.folder / f"{first:0{DIGITS}}.log"
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, private.FILE)
+        self._open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
         self.size = 0
         self._write(HEADER)
         if self.fsync != NEVER:
@@ -144,12 +160,16 @@ class WriteAheadLog:
     def _reopen(self, path: Path) -> None:
         segment = scan_segment(path)
         check_tail(segment)
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND)
+        self._open(path, os.O_WRONLY | os.O_APPEND)
         self.cut_bytes, self.size = segment.torn, segment.whole
         if self.cut_bytes:
             os.ftruncate(self._file, self.size)
         if not self.size:
             self._write(HEADER)
+
+    def _open(self, path: Path, flags: int) -> None:
+        self._file = os.open(path, flags, private.FILE)
+        self._path, self._opened = os.path.abspath(path), os.fstat(self._file)
 
     def _write(self, record: bytes) -> None:
         try:

@@ -1,8 +1,7 @@
 """A server that survives a crash: every line is logged, answered once, and replayed on resume.
 
-A line is logged before it is answered, and its reply before it is sent; checkpoints are taken
-between lines. A resumed run therefore computes every reply again from the same state, and knows
-which replies may not have been sent.
+A line is logged before it is answered, its reply before it is sent; checkpoints are between lines.
+A resumed run computes the same replies again, and knows which may not have been sent.
 
 See also: snapshot.py for the server's state, recovery.py for the decisions on resume,
 streams/storage/checkpoint.py and streams/storage/wal.py for the files.
@@ -74,9 +73,8 @@ class DurableServer:
         self.identity = {**identity, "state": state_layout(server)}
         self.cost, self.replayed, self.differing = CheckpointCost(), 0, 0
         self.number = 0
-        self._replies = ReplyLog(output)
         self._fsync, self._tell = fsync, tell
-        self._seen = SeenIds()
+        self._replies, self._seen = ReplyLog(output), SeenIds()
         self._position, self._last, self._end = InputPosition(), None, 0
         self._doubtful: InputPosition | None = None
         self._whole: int | None = None
@@ -153,7 +151,11 @@ class DurableServer:
             self.checkpoint()
 
     def checkpoint(self) -> None:
-        """Take a checkpoint. A failure is printed once: the log has everything."""
+        """Take a checkpoint. A failure is printed once: the log has everything.
+
+        Raises: UsageError if the folder is no longer in its place.
+        """
+        self._log.check_place()
         begin = time.perf_counter()
         try:
             if self._commit():
@@ -194,7 +196,6 @@ class DurableServer:
         """Count the lines of a file up to the last accepted one.
 
         file: path of the input.
-
         Returns: 0 for any other file.
         """
         place = self.position()
@@ -260,9 +261,8 @@ class DurableServer:
         """Learn the lines logged after the checkpoint again; collect replies that may be unsent."""
         replies = self._replies
         if replies.output is not None:
-            replies.unsent = recovery.missing_output(
-                read_entries(log, 0, self.number), replies.size()
-            )
+            logged = read_entries(log, 0, self.number)
+            replies.unsent = recovery.missing_output(logged, replies.size())
         last: LogEntry | None = None
         # Clients may repeat lines from before the checkpoint.
         recent = max(self.number - RECENT_REPLIES, 0)

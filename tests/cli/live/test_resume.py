@@ -146,6 +146,37 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch) -> None:
     assert belief(tmp_path)[1]["counts"]["learnt"] == 20
 
 
+@pytest.mark.parametrize("every", [3, 1_000])
+def test_a_folder_that_is_moved_ends_the_run(tmp_path: Path, monkeypatch, every: int) -> None:
+    given = turns(20)
+    folder, elsewhere = tmp_path / "kept", tmp_path / "elsewhere"
+    ask = (*LINEAR, "--checkpoint", folder, "--every", every, "--quiet")
+    real, left = os.write, [30]
+
+    def moving(file: int, data: bytes) -> int:
+        left[0] -= 1
+        if left[0] == 0:
+            folder.rename(elsewhere)
+        return real(file, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", moving)
+        first = call(*ask, stdin=given)
+    assert first.status == 2
+    assert f"{folder / 'log'}: was removed, moved or replaced during the run" in first.errors[-1]
+    # Nothing is made anew in its place.
+    assert not folder.exists()
+    done = len(first.rows)
+    assert 3 < done < 30
+    elsewhere.rename(folder)
+    second = call(*ask, "--resume", stdin="".join(given.splitlines(True)[done:]))
+    assert second.status == 0
+    heard = [json.dumps(row) for row in plain((first.out + second.out).encode())]
+    told = [json.dumps(row) for row in plain(call(*LINEAR, stdin=given).out.encode())]
+    assert list(dict.fromkeys(heard)) == told
+    assert belief(folder)[1]["counts"]["learnt"] == 20
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_told_to_end_it_checkpoints(tmp_path: Path, number: signal.Signals) -> None:
     runs = Runs(tmp_path)

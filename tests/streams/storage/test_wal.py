@@ -6,6 +6,7 @@ See also: tests/decide/loop/durable/test_durable.py for the meaning of records.
 import errno
 import os
 import re
+import shutil
 import threading
 from pathlib import Path
 
@@ -186,6 +187,31 @@ def test_damage_before_later_segments_is_refused(tmp_path: Path) -> None:
     assert [entry.number for entry in read_entries(tmp_path, 0, needed=1)] == [2, 3]
     last.write_bytes(b"")
     assert [entry.number for entry in read_entries(tmp_path, 1)] == [2, 3]
+
+
+@pytest.mark.parametrize("change", ["removed", "moved", "replaced", "folder moved"])
+def test_a_log_that_is_gone_takes_nothing_in(tmp_path: Path, change: str) -> None:
+    folder = tmp_path / "kept" / "log"
+    log = WriteAheadLog(folder, wal.NEVER)
+    log.append(LINE, 1, b"before")
+    (file,) = segment_paths(folder)
+    if change == "removed":
+        shutil.rmtree(folder.parent)
+    elif change == "folder moved":
+        folder.parent.rename(tmp_path / "elsewhere")
+    else:
+        file.rename(tmp_path / "elsewhere.log")
+    if change == "replaced":
+        file.write_bytes((tmp_path / "elsewhere.log").read_bytes())
+    for kind in (REPLY, LINE):
+        with pytest.raises(UsageError, match=f"{folder}: was removed, moved or replaced"):
+            log.append(kind, 2, b"after")
+    # Back in its place, it goes on.
+    if change == "folder moved":
+        (tmp_path / "elsewhere").rename(folder.parent)
+        log.append(REPLY, 1, b"after")
+        assert [entry.body for entry in read_entries(folder)] == [b"before", b"after"]
+    log.close()
 
 
 def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path: Path, monkeypatch) -> None:
