@@ -173,8 +173,8 @@ class RunOptions:
         256, help="Maximum number of connected clients.", least=1, metavar="N", group=SOCKETS
     )
     stalled: Seconds = option(
-        30.0, help="Disconnect a client that reads none of its replies for this time.",
-        metavar="TIME", group=SOCKETS,
+        30.0, help="Disconnect a client that reads none of its replies, or leaves a line half "
+        "sent, for this time.", metavar="TIME", group=SOCKETS,
     )  # fmt: skip
     allow_remote: bool = option(
         False, help="Listen at addresses that other machines can reach; there is no "

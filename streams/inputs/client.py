@@ -44,6 +44,8 @@ class Client:
         self.sending = bytearray()
         self.at_end = self.gone = self.last = self.parting = False
         self.since = time.monotonic()
+        # When the line began that is half here, or was last read on after a pause; 0 without one.
+        self.half_since = 0.0
         self.arrived = 0
         self.unsent = self.unanswered = 0
         # What the selector waits for, and whether it has a turn to come or must wait for one.
@@ -59,6 +61,14 @@ class Client:
     def finished(self) -> bool:
         """Whether nothing is left to do, once every line taken is answered."""
         return not len(self.lines) and (self.gone or (self.at_end and not self.sending))
+
+    def half_for(self, now: float) -> float:
+        """Return for how many seconds half a line has been all that it has sent since the last.
+
+        now: of `time.monotonic`.
+        """
+        waiting = self.half_since and not len(self.lines) and not self.parting and not self.paused
+        return now - self.half_since if waiting else 0.0
 
     def take(self) -> Arrival | None:
         """Return its next line; None if there is none."""
@@ -85,8 +95,12 @@ class Client:
         self.arrived = time.perf_counter_ns()
         if chunk:
             self.lines.feed(chunk)
+            if not self.lines.half:
+                self.half_since = 0.0
+            elif b"\n" in chunk or not self.half_since:
+                self.half_since = time.monotonic()
         else:
-            self.at_end = True
+            self.at_end, self.half_since = True, 0.0
             self.lines.end()
 
     def write(self, fields: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ LONGEST = 1 << 20
 """Most bytes of a client's line, by default."""
 CLIENTS = 256
 STALLED = 30.0
-"""Seconds a client may leave replies unread, by default."""
+"""Seconds a client may leave replies unread or a line half sent, by default."""
 PARTING = 1.0
 """Seconds a client has to read its last reply and go."""
 GLANCE = 0.1
@@ -42,7 +42,8 @@ class Sockets:
     longest: most bytes of a line.
     most: most clients.
     remote: whether other machines may connect.
-    stalled: seconds a client may leave replies unread.
+    stalled: seconds a client may leave replies unread, or a line half sent; one second where others
+        find no room.
     notify: receives messages for the user, one line each.
     """
 
@@ -54,7 +55,7 @@ class Sockets:
         self._listener.setblocking(False)
         self.longest, self.most, self.stalled = longest, most, stalled
         self.ended = False
-        self.came = self.refused = self.slow = self.unsent = self.unanswered = 0
+        self.came = self.refused = self.slow = self.halves = self.unsent = self.unanswered = 0
         self._notify = notify
         self._signals = Signals()
         self._clients: set[Client] = set()
@@ -132,7 +133,7 @@ class Sockets:
         if client.finished:
             self._drop(client)
             return
-        if client.sending or client.parting:
+        if client.sending or client.parting or client.half_since:
             self._timed.add(client)
         else:
             self._timed.discard(client)
@@ -151,6 +152,9 @@ class Sockets:
         wanted = READ * reading | WRITE * bool(client.sending)
         if wanted == client.registered:
             return
+        if client.half_since and reading and not client.registered & READ:
+            # The rest of its line may have waited for us.
+            client.half_since = time.monotonic()
         if not client.registered:
             self._selector.register(client.connection, wanted, client)
         elif not wanted:
@@ -176,7 +180,9 @@ class Sockets:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             name = format_tcp_address(place)
         client = Client(connection, name, self.longest, self._changed)
-        crowded = sum(not one.parting for one in self._clients) >= self.most
+        if self._count_clients() >= self.most:
+            self._make_room()
+        crowded = self._count_clients() >= self.most
         if len(self._clients) >= 2 * self.most:
             connection.close()
         else:
@@ -199,12 +205,33 @@ class Sockets:
             self._deaf = False
         for client in list(self._timed):
             idle = now - client.since
-            if client.parting and idle > PARTING:
+            if client.half_for(now) > self.stalled:
+                self._interrupt(client, now)
+            elif client.parting and idle > PARTING:
                 client.leave()
-            elif idle > self.stalled:
+            elif (client.sending or client.parting) and idle > self.stalled:
                 self.slow += 1
                 self._notify(f"{client.name}: read nothing for {idle:.0f} s; disconnected")
                 client.leave()
+
+    def _interrupt(self, client: Client, now: float) -> None:
+        """Tell a client that its line takes too long, and let it go."""
+        self.halves += 1
+        text = f"half a line for {client.half_for(now):.0f} s"
+        self._notify(f"{client.name}: {text}; disconnected")
+        client.last = True
+        client.write({"id": None, "error": f"{text}: end it with a line feed"})
+
+    def _make_room(self) -> None:
+        """Interrupt the client that has been longest in the middle of a line, if for long."""
+        now = time.monotonic()
+        slowest = max(self._clients, key=lambda one: one.half_for(now))
+        if slowest.half_for(now) > PARTING:
+            self._interrupt(slowest, now)
+
+    def _count_clients(self) -> int:
+        """Clients that are not about to be let go."""
+        return sum(not one.parting for one in self._clients)
 
     def _drop(self, client: Client) -> None:
         if client.registered:
@@ -231,6 +258,7 @@ class Sockets:
             (self.came, "clients came"),
             (self.refused, "clients turned away: beyond --max-clients"),
             (self.slow, "clients disconnected: they did not read"),
+            (self.halves, "clients disconnected: they left a line half sent"),
             (self.unsent, "replies not sent: their client was gone"),
             (self.unanswered, "lines received but not answered: their client was let go first"),
         )

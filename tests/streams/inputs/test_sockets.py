@@ -22,6 +22,7 @@ from rubbish import mutated
 from uncertain.posteriors.errors import UsageError
 from uncertain.streams.formats.ndjson import decode_line
 from uncertain.streams.formats.record import LineError
+from uncertain.streams.inputs import sockets
 from uncertain.streams.inputs.addresses import listen, parse_address
 from uncertain.streams.inputs.base import CHUNK, LineSplitter
 from uncertain.streams.inputs.client import UNREAD
@@ -194,6 +195,60 @@ def test_stop_tells_and_disconnects_only_the_culprit():
         good.sendall(LINE % 5)
         assert lines_of(good, 1)[0]["id"] == 5
         assert echo.sockets.unanswered == 3
+
+
+@pytest.mark.parametrize("trickles", [False, True])
+def test_half_a_line_does_not_hold_a_place_for_long(trickles):
+    with Echo(stalled=0.3) as echo:
+        idle, half = echo.connect(), echo.connect()
+        idle.sendall(LINE % 1)
+        lines_of(idle, 1)
+        half.sendall(LINE % 2 + b'{"id": "')
+        assert lines_of(half, 1)[0]["id"] == 2
+        with contextlib.suppress(OSError):
+            while trickles and not echo.sockets.halves:
+                half.sendall(b"x")
+                time.sleep(0.01)
+        until(lambda: echo.sockets.halves)
+        if not trickles:
+            # What it sends once it has been told would take its last reply away.
+            assert "end it with a line feed" in rest_of(half)[0]["error"]
+        until(lambda: echo.sockets.clients == 1)
+        # Negative control: whoever sends nothing at all stays, and is served.
+        time.sleep(0.5)
+        idle.sendall(LINE % 3)
+        assert lines_of(idle, 1)[0]["id"] == 3
+    assert "1 clients disconnected: they left a line half sent" in echo.sockets.notes()
+
+
+def test_a_line_that_waits_for_its_turn_is_not_late(monkeypatch):
+    """Its first half is here, its second in the system's buffers, while others are served."""
+    monkeypatch.setattr(sockets, "GLANCE", 0.0)
+    with Echo(stalled=0.2) as echo:
+        client = echo.connect()
+        wide = b'{"id": 1, "key": "' + b"x" * (3 * CHUNK) + b'"}\n'
+        client.sendall(LINE % 0 * 6_000 + wide)
+        assert len(lines_of(client, 6_001)) == 6_001
+        assert echo.sockets.halves == 0
+
+
+def test_half_lines_cannot_shut_others_out():
+    with Echo(most=3) as echo:
+        whole = [echo.connect() for _ in range(3)]
+        for client in whole:
+            client.sendall(LINE % 1)
+            lines_of(client, 1)
+        # Negative control: those who send whole lines keep their places.
+        time.sleep(1.2)
+        assert "3 clients are here already" in rest_of(echo.connect())[0]["error"]
+        for client in whole:
+            client.sendall(b'{"id"')
+        time.sleep(0.1)
+        assert "3 clients are here already" in rest_of(echo.connect())[0]["error"]
+        time.sleep(1.2)
+        for _ in range(3):
+            assert lines_of_one(echo) == [1]
+        assert echo.sockets.halves >= 1
 
 
 def test_who_does_not_read_is_not_served_and_then_let_go():
