@@ -4,8 +4,9 @@
 
 Every belief plays Thompson sampling in worlds that are as it believes and in worlds that are not;
 all runs are rolled out and told apart by their evidence at three levels. Written: `OUT.ndjson`, a
-row a belief and world, and `OUT.md`. `--runs` multiplies the number of runs. Not here: what the
-alarm costs (alarm_cost.py).
+row a belief and world, and `OUT.md`. `--runs` multiplies the number of runs.
+
+See also: alarm_cost.py for the cost of the alarm.
 """
 
 import os
@@ -27,15 +28,15 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from uncertain.decide.loop.alarm import ALPHA, first_at, follow_all
-from uncertain.decide.loop.building import agent_of
-from uncertain.decide.loop.rollout import roll
+from uncertain.decide.loop.core.agent import build_agent
+from uncertain.decide.loop.core.e_process import ALPHA, first_crossing, scan_runs
+from uncertain.decide.loop.core.rollout import roll_out
 from uncertain.posteriors.base import dist
 from uncertain.posteriors.models.finite import COINS, Finite
 from uncertain.posteriors.models.linear import Linear
 from uncertain.posteriors.models.logistic import Logistic
 from uncertain.posteriors.registry import build_model
-from uncertain.streams.worlds.base import World, simulated
+from uncertain.streams.worlds.base import World, simulated_world
 
 STEPS, LATE, SEED = 400, 200, 7
 LEVELS = (0.05, 0.01, ALPHA)
@@ -91,24 +92,24 @@ BIASED = tuple(tuple((a[0] - 0.1, a[1] + 0.1) for a in hypothesis) for hypothesi
 
 WORLDS: dict[str, dict[str, Callable[[], World]]] = {
     LINEAR: {
-        "right": lambda: simulated(build_model(LINEAR)),
-        "twice the noise": lambda: simulated(build_model(LINEAR.replace("0.5", "1.0"))),
-        "an interaction nobody models": lambda: simulated(Crossed(2, 2)),
-        "weights drift (memory 100)": lambda: simulated(
+        "right": lambda: simulated_world(build_model(LINEAR)),
+        "twice the noise": lambda: simulated_world(build_model(LINEAR.replace("0.5", "1.0"))),
+        "an interaction nobody models": lambda: simulated_world(Crossed(2, 2)),
+        "weights drift (memory 100)": lambda: simulated_world(
             build_model("drifting:arms=2:features=2:memory=100")
         ),
     },
     LOGISTIC: {
-        "right": lambda: simulated(build_model(LOGISTIC)),
-        "one label in seven flipped": lambda: simulated(Flipped(2, 2, 1.5)),
-        "an interaction nobody models": lambda: simulated(CrossedLogistic(2, 2, 1.5)),
+        "right": lambda: simulated_world(build_model(LOGISTIC)),
+        "one label in seven flipped": lambda: simulated_world(Flipped(2, 2, 1.5)),
+        "an interaction nobody models": lambda: simulated_world(CrossedLogistic(2, 2, 1.5)),
         f"labels reversed from event {LATE}": lambda: reversed_late(
-            simulated(build_model(LOGISTIC))
+            simulated_world(build_model(LOGISTIC))
         ),
     },
     "finite": {
-        "right": lambda: simulated(Finite()),
-        "coins off by .1": lambda: simulated(Finite(BIASED)),
+        "right": lambda: simulated_world(Finite()),
+        "coins off by .1": lambda: simulated_world(Finite(BIASED)),
     },
 }  # fmt: skip
 
@@ -127,14 +128,14 @@ def measured(job: tuple[str, str, str, int | None, int]) -> dict[str, Any]:
     """One row."""
     model, world, posterior, particles, runs = job
     began = time.perf_counter()
-    agent, _ = agent_of(build_model(model), posterior, "thompson", particles, capacity=STEPS)
+    agent, _ = build_agent(build_model(model), posterior, "thompson", particles, capacity=STEPS)
     there = WORLDS[model][world]()
     width = 16 if particles else 64
-    _, trace = roll(agent, there, STEPS, SEED, runs, width=width, probed=False)
-    verdicts = follow_all(jnp.asarray(trace.place))
+    _, trace = roll_out(agent, there, STEPS, SEED, runs, width=width, probed=False)
+    verdicts = scan_runs(jnp.asarray(trace.pit))
     late = LATE if "from event" in world else 0
-    at = {f"{alpha:g}": first_at(verdicts.highest, alpha) for alpha in LEVELS}
-    change = first_at(verdicts.change, ALPHA)
+    at = {f"{alpha:g}": first_crossing(verdicts.highest, alpha) for alpha in LEVELS}
+    change = first_crossing(verdicts.change, ALPHA)
     half, most = np.asarray(verdicts.within[:, -1], float).mean(0)
     return {
         "model": model, "world": world, "posterior": posterior, "particles": particles,

@@ -4,7 +4,9 @@
 
 Deciding, scoring and learning one event after the other, as `run` does. Scoring comes in two kinds,
 with the place and the bets and without; they take turns in blocks of events within one run, so that
-a busy moment is shared. `turn` is all three together. Not here: how good the alarm is (alarm.py).
+a busy moment is shared. `turn` is all three together.
+
+See also: alarm.py for how good the alarm is.
 """
 
 import os
@@ -15,10 +17,11 @@ import time
 
 import jax
 import numpy as np
-from uncertain.decide.loop.building import agent_of
-from uncertain.decide.loop.live import build_live, host_event, quiet, timed_decide, timed_learn
-from uncertain.decide.loop.scoring import build_foresight, unalarmed
-from uncertain.decide.loop.step import blank_request
+from uncertain.decide.loop.core.agent import build_agent
+from uncertain.decide.loop.core.compiled import build_live, pause_gc, timed_decide, timed_learn
+from uncertain.decide.loop.core.host_arrays import host_event
+from uncertain.decide.loop.core.scoring import build_score, initial_packed_e_process
+from uncertain.decide.loop.core.step import blank_request
 from uncertain.posteriors.registry import build_model
 
 EVENTS, BLOCK = 4_000, 50
@@ -35,18 +38,18 @@ def main() -> None:
     print(f"{EVENTS} events; p50, microseconds (of the two kinds of blocks in turn)")
     for name, posterior, particles, rule in CASES:
         model = build_model(name)
-        agent, _ = agent_of(model, posterior, rule, particles, capacity=256)
+        agent, _ = build_agent(model, posterior, rule, particles, capacity=256)
         live, plain, watched = (
             build_live(agent),
-            build_foresight(agent, False),
-            build_foresight(agent),
+            build_score(agent, False),
+            build_score(agent),
         )
-        packed, bets = live.init(jax.random.key(0)), unalarmed()
+        packed, bets = live.init(jax.random.key(0)), initial_packed_e_process()
         rng = np.random.default_rng(0)
         request = jax.tree.map(np.asarray, blank_request(agent))
         spent = {kind: {"score": [], "turn": []} for kind in (False, True)}
         learnt, decided = [], []
-        with quiet():
+        with pause_gc():
             for index in range(EVENTS):
                 kind = bool(index // BLOCK % 2)
                 seen = rng.normal(size=model.actions.context)

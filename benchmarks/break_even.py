@@ -6,7 +6,7 @@
 Decisions = seconds of training / (seconds of one decision and its learning, less the policy's), at
 p50, for every other row of the same world that infers anything. Training may have been done on
 another machine than deciding, which the file says and the table shows. Relative paths of policies
-are from this folder. Not here: what the decisions were worth, which stands beside it.
+are from this folder.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from uncertain.posteriors.artefact import Artefact, load
-from uncertain.posteriors.loading import parse
+from uncertain.posteriors.parts.policy_file import Artefact, load_policy
+from uncertain.posteriors.specs import parse_spec
 
 Row = dict[str, Any]
 
 
 def policy_of(row: Row) -> Artefact | None:
     """The trained policy that a record was made with."""
-    spec = parse(row["posterior"])
+    spec = parse_spec(row["posterior"])
     path = dict(spec.settings).get("file")
-    return load(str(path)) if spec.target == "amortised" and path else None
+    return load_policy(str(path)) if spec.target == "amortised" and path else None
 
 
 def pays_after(training: float, own: float, other: float) -> float | None:

@@ -2,8 +2,9 @@
 
 `python benchmarks/calibration.py --out docs/results/calibration` reads calibration.toml beside this
 file, writes a row a cell to `.ndjson` and the comparison to `.md`. Cells that are in the `.ndjson`
-already are not run again. `--full` adds what is marked so there. Not here: the measure
-(decide/judge/calibration.py).
+already are not run again. `--full` adds what is marked so there.
+
+See also: decide/judge/measures/rank_calibration.py for the measure.
 """
 
 import argparse
@@ -13,13 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from uncertain.cli.calibrate_table import chance, histogram
-from uncertain.decide.judge.bench import settled
-from uncertain.decide.judge.calibration import Asked, calibrated
-from uncertain.decide.judge.crew import crew
-from uncertain.decide.judge.experiment import Cell, Experiment, Row
-from uncertain.decide.judge.programs import forget
-from uncertain.decide.loop.cores import cores
+from uncertain.cli.tables.calibrate_table import draw_histogram, format_p_value
+from uncertain.decide.judge.engine.bench import resolve_cells
+from uncertain.decide.judge.engine.program_memory import forget_programs
+from uncertain.decide.judge.engine.worker_process import start_processes
+from uncertain.decide.judge.measures.experiment import Cell, Experiment, Row
+from uncertain.decide.judge.measures.rank_calibration import calibrate_cell
+from uncertain.decide.judge.measures.rank_runs import RankSettings
+from uncertain.decide.loop.core.cores import count_cores
 
 RUNS, STEPS, DRAWS, BINS, LEVEL = 1024, 10, 15, 16, 1e-4
 
@@ -32,7 +34,7 @@ def cells(wanted: dict[str, Any]) -> Iterator[tuple[Cell, dict[str, Any]]]:
                 world=world, steps=STEPS, seeds=RUNS, rule="random", candidates=1,
                 cells=[Row(one["posterior"])],
             )  # fmt: skip
-            yield settled(experiment)[0], one
+            yield resolve_cells(experiment)[0], one
 
 
 def same(row: dict[str, Any], cell: Cell, settle: int) -> bool:
@@ -49,8 +51,8 @@ def line(row: dict[str, Any], one: dict[str, Any]) -> str:
     unknown, likelihood = row["unknown"], row["likelihood"]
     parts = (
         f"`{row['posterior']}`", f"`{row['world']}`", row["particles"] or "–", row["refine"],
-        row["settle"], f"`{histogram(unknown['counts'])}` {chance(unknown['p'])}",
-        f"`{histogram(likelihood['counts'])}` {chance(likelihood['p'])}",
+        row["settle"], f"`{draw_histogram(unknown['counts'])}` {format_p_value(unknown['p'])}",
+        f"`{draw_histogram(likelihood['counts'])}` {format_p_value(likelihood['p'])}",
         word[one["calibrated"]], seen, one["why"],
     )  # fmt: skip
     return "| " + " | ".join(str(part) for part in parts) + " |"
@@ -71,14 +73,14 @@ def page(rows: list[dict[str, Any]], expected: list[dict[str, Any]]) -> str:
     return top + "\n".join(lines) + "\n"
 
 
-def one_cell(cell: Cell, asked: Asked) -> dict[str, Any]:
+def one_cell(cell: Cell, asked: RankSettings) -> dict[str, Any]:
     """In a worker, which keeps no programs of a cell that is done. Of single unknowns there are up
     to 26 a cell: only the worst, which the row names, is kept."""
     try:
-        row = calibrated(cell, asked)
+        row = calibrate_cell(cell, asked)
         return {name: part for name, part in row.items() if name != "quantities"}
     finally:
-        forget()
+        forget_programs()
 
 
 def main() -> None:
@@ -93,11 +95,11 @@ def main() -> None:
     kept = [json.loads(text) for text in file.read_text().splitlines()] if file.exists() else []
     expected: list[dict[str, Any]] = []
     rows: list[dict[str, Any]] = []
-    with crew(cores()) as pool:
+    with start_processes(count_cores()) as pool:
         running: list[tuple[Any, Any]] = []
         for cell, one in cells(wanted):
             settle = one.get("settle", 0)
-            asked = Asked(DRAWS, BINS, settle=settle, level=LEVEL)
+            asked = RankSettings(DRAWS, BINS, settle=settle, level=LEVEL)
             row = next((row for row in kept if same(row, cell, settle)), None)
             if row is None and one.get("full") and not given.full:
                 continue

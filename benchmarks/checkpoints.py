@@ -4,8 +4,9 @@
 
 The folder should be on the disk in question. 10 000 decisions and their observations, in turn, of a
 linear model with 10 arms and 16 features, under each `--fsync`, against the same without a log; the
-kinds take turns in blocks of lines, so that a busy moment is shared. Not here: whether anything is
-lost (tests/cli/test_resume.py).
+kinds take turns in blocks of lines, so that a busy moment is shared.
+
+See also: tests/cli/live/test_resume.py for losses.
 """
 
 import os
@@ -20,14 +21,15 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from uncertain.cli.run import Run, prepared
-from uncertain.decide.loop.durable import Durable, Every
-from uncertain.streams.ndjson import encode
-from uncertain.streams.record import Record, Where
-from uncertain.streams.wal import FSYNC
+from uncertain.cli.commands.run import RunOptions
+from uncertain.cli.live.run import build_server
+from uncertain.decide.loop.durable.durable import CheckpointInterval, DurableServer
+from uncertain.streams.formats.ndjson import encode_line
+from uncertain.streams.formats.record import Record, Where
+from uncertain.streams.storage.wal import FSYNC
 
 EVENTS, BLOCK, EVERY = 10_000, 500, 2_000
-OPTIONS = Run(model="linear:arms=10:features=16")
+OPTIONS = RunOptions(model="linear:arms=10:features=16")
 PLAIN = "no log"
 
 
@@ -43,10 +45,12 @@ def given() -> list[Record]:
 
 def main(folder: Path) -> None:
     jax.config.update("jax_cpu_enable_async_dispatch", False)
-    runs = {PLAIN: prepared(OPTIONS)}
+    runs = {PLAIN: build_server(OPTIONS)}
     for fsync in FSYNC:
         place = str(folder / fsync)
-        runs[fsync] = Durable(prepared(OPTIONS), place, {}, Every(lines=EVERY), fsync)
+        runs[fsync] = DurableServer(
+            build_server(OPTIONS), place, {}, CheckpointInterval(lines=EVERY), fsync
+        )
     outputs = {name: (folder / f"{name}.ndjson").open("wb", buffering=0) for name in runs}
     taken = {name: [] for name in runs}
     lines = given()
@@ -54,10 +58,10 @@ def main(folder: Path) -> None:
         for name, run in runs.items():
             for record in lines[start : start + BLOCK]:
                 begin = time.perf_counter_ns()
-                outputs[name].write(encode(run.answer(record)))
+                outputs[name].write(encode_line(run.answer(record)))
                 taken[name].append(time.perf_counter_ns() - begin)
                 if name != PLAIN:
-                    run.sent()
+                    run.checkpoint_if_due()
     print(f"{len(lines)} lines; microseconds from line to reply")
     for name, spent in taken.items():
         middle, high, most = np.quantile(np.array(spent) / 1e3, (0.5, 0.99, 1))

@@ -9,8 +9,7 @@ run under the goal with its ladder, one event after the other. Before every even
 long as the last decision runs in the same process: what it takes beyond its usual time at p99.9 is
 the machine's and is taken off. Where Linux tells how long this thread was ready but had no core
 (`/proc/thread-self/schedstat`), each decision is also shown without its own wait. Gains are the
-judge's, of the same truths for all. Writes PREFIX.ndjson and PREFIX.md. Not here: events that come
-by a clock (`uncertain bench --rate`).
+judge's, of the same truths for all. Writes PREFIX.ndjson and PREFIX.md.
 """
 
 import os
@@ -28,16 +27,16 @@ from typing import Any
 import jax
 import msgspec
 import numpy as np
-from uncertain.decide.judge.experiment import Cell
-from uncertain.decide.judge.frontier import Option, choose, p99_here
-from uncertain.decide.judge.latency import live_runs
-from uncertain.decide.judge.punctual import Driver
-from uncertain.decide.judge.quality import Wanted, agent_and_world, measured, quality
-from uncertain.decide.judge.record import mean_se
-from uncertain.decide.loop.cores import cores, one_thread
-from uncertain.decide.loop.live import build_live, quiet
-from uncertain.decide.loop.pacing import Pace
-from uncertain.decide.loop.rollout import Trace
+from uncertain.decide.judge.measures.build_record import mean_se
+from uncertain.decide.judge.measures.deadline_runs import Driver
+from uncertain.decide.judge.measures.experiment import Cell
+from uncertain.decide.judge.measures.frontier import Option, choose_option, measure_p99
+from uncertain.decide.judge.measures.latency import live_runs
+from uncertain.decide.judge.measures.quality import Wanted, agent_and_world, measure_runs, quality
+from uncertain.decide.loop.core.compiled import build_live, pause_gc
+from uncertain.decide.loop.core.cores import count_cores, use_one_thread
+from uncertain.decide.loop.core.rollout import Trace
+from uncertain.decide.loop.server.deadline import DeadlineControl
 from uncertain.decide.rules.registry import build_rule
 
 GOALS = (0.5e-3, 1e-3, 5e-3, 20e-3)
@@ -136,7 +135,7 @@ def fixed(events: int, judged: int, most: int, wanted: Wanted) -> dict[Option, d
         timing = live_runs(agent, world, STEPS, SEED, runs).timing
         both = timing.decide + timing.learn
         stalls = Stalls()
-        with quiet():
+        with pause_gc():
             for seconds in both:
                 stalls.look(seconds * 1e9)
         p99 = float(np.quantile(both, 0.99))
@@ -156,7 +155,9 @@ def kept(option: Option, goal: float, events: int, judged: int, wanted: Wanted) 
     cell = cell_of(option.posterior, option.particles, option.refine, judged)
     agent, world = agent_and_world(cell)
     live = build_live(agent)
-    pace = Pace(agent, live, {live: 0}, goal, lambda n: build_rule("eig", agent.model, 0.0, n))
+    pace = DeadlineControl(
+        agent, live, {live: 0}, goal, lambda n: build_rule("eig", agent.model, 0.0, n)
+    )
     traces = pace.traces()
     driver = Driver(agent, world, pace, goal, None)
     stalls, waits = Stalls(), Waits()
@@ -174,7 +175,7 @@ def kept(option: Option, goal: float, events: int, judged: int, wanted: Wanted) 
         return answer(*words)
 
     driver.calls = begin, stalling, answering
-    with quiet():
+    with pause_gc():
         driver.run(SEED, 0, STEPS)
         driver.forget()
         for kept_before in (stalls.beyond, stalls.spent, waits.taken):
@@ -185,7 +186,7 @@ def kept(option: Option, goal: float, events: int, judged: int, wanted: Wanted) 
             if run < judged:
                 lived.append(one)
     trace = Trace(*(np.stack(column) for column in zip(*lived, strict=True)))
-    gains = measured(agent, world, cell, None, trace, 0, wanted)["lower"]
+    gains = measure_runs(agent, world, cell, None, trace, 0, wanted)["lower"]
     decide, learn = (np.asarray(x) / 1e9 for x in (driver.decided, driver.learnt))
     waited = np.asarray(waits.taken) / 1e9
     full = sum(n for (number, _, _), n in driver.rungs.items() if number == 0)
@@ -206,9 +207,9 @@ def picked(goal: float, known: dict[Option, dict[str, Any]]) -> Option:
 
     def timed(option: Option) -> float:
         cell = cell_of(option.posterior, option.particles, option.refine, 1)
-        return p99_here(agent_and_world(cell)[0])
+        return measure_p99(agent_and_world(cell)[0])
 
-    return choose(list(known), goal, timed).option
+    return choose_option(list(known), goal, timed).option
 
 
 def beside(row: dict[str, Any], fixed: list[dict[str, Any]]) -> dict[str, Any]:
@@ -283,9 +284,11 @@ def main() -> None:
         return
     goals = [float(text) / 1e3 for text in options.goals.split(",")]
     jax.config.update("jax_cpu_enable_async_dispatch", False)
-    one_thread()  # as `uncertain run --deadline` does
+    use_one_thread()  # as `uncertain run --deadline` does
     wanted = Wanted(samples=options.samples, reference=options.reference)
-    busy = [subprocess.Popen([sys.executable, "-c", SPIN]) for _ in range(max(cores() - 1, 1))]
+    busy = [
+        subprocess.Popen([sys.executable, "-c", SPIN]) for _ in range(max(count_cores() - 1, 1))
+    ]
     try:
         known = fixed(options.events, options.judged, options.most, wanted)
         rows = []
@@ -309,7 +312,7 @@ def main() -> None:
     command += f" --reference {options.reference} --most {options.most}"
     command += " --dearest" * options.dearest + f" --out {options.out}"
     about = {
-        "kind": "about", "command": command, "seed": SEED, "steps": STEPS, "cores": cores(),
+        "kind": "about", "command": command, "seed": SEED, "steps": STEPS, "cores": count_cores(),
         "busy": len(busy),
         "versions": {name: version(name) for name in ("uncertain", "jax", "numpy")},
     }  # fmt: skip

@@ -4,7 +4,9 @@
 
 The log likelihood of 32 location-finding events for every particle, the work behind each refine
 of smc. Arms of the comparison take turns within one run, so that a busy machine slows all alike;
-medians and their ratios are printed. Not here: correctness (tests/posteriors/test_trailing.py).
+medians and their ratios are printed.
+
+See also: tests/posteriors/parts/test_vmap_last.py for correctness.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from uncertain.posteriors.models.location import Location
-from uncertain.posteriors.trailing import across
-from uncertain.posteriors.unknowns import likelihood, unknowns_of
+from uncertain.posteriors.parts.unknowns import log_likelihood, unknowns_of
+from uncertain.posteriors.parts.vmap_last import vmap_last
 
 EVENTS = 32
 PARTICLES = (128, 1024)
@@ -36,11 +38,11 @@ def densities(model: Location) -> dict[str, Density]:
     """`(particles [D, S], actions [E, d], observations [E]) -> [S]`, one an arm."""
 
     def one(u: jax.Array, actions: jax.Array, observations: jax.Array) -> jax.Array:
-        each = jax.vmap(lambda a, y: likelihood(model, u, (), a, y))
+        each = jax.vmap(lambda a, y: log_likelihood(model, u, (), a, y))
         return jnp.sum(each(actions, observations))
 
     def by_across(u: jax.Array, actions: jax.Array, observations: jax.Array) -> jax.Array:
-        return across(lambda p: one(p, actions, observations), u)
+        return vmap_last(lambda p: one(p, actions, observations), u)
 
     def by_vmap(u: jax.Array, actions: jax.Array, observations: jax.Array) -> jax.Array:
         return jax.vmap(one, in_axes=(-1, None, None))(u, actions, observations)

@@ -4,17 +4,16 @@
 
 A hundred made-up events that tell five weights to 1e-4, chains that begin a thousand times further
 out, and noise that begins fifty times too wide, as in posteriordb's sblrc. One chain of 32 that is
-left behind moves a run's mean by hundreds of posterior deviations; ten count. Not here: real data
-(`uncertain bench posteriordb`).
+left behind moves a run's mean by hundreds of posterior deviations; ten count.
 """
 
 import math
 
 import jax
 import numpy as np
-from uncertain.decide.judge.parity import Effort, estimate
-from uncertain.posteriors import hmc
-from uncertain.posteriors.target import Data
+from uncertain.decide.judge.parity.estimate import Effort, estimate_moments
+from uncertain.posteriors.methods import hmc
+from uncertain.posteriors.targets.base import Data
 from uncertain.posteriors.targets.blr import LinearRegression
 
 RUNS, SEEDS, OFF = 96, (0, 1), 1e-3
@@ -22,7 +21,7 @@ RUNS, SEEDS, OFF = 96, (0, 1), 1e-3
 
 def left_behind(target: LinearRegression, seed: int) -> int:
     """Of RUNS runs."""
-    found = estimate(target, "hmc", Effort(runs=RUNS, seed=seed), np.zeros(6))
+    found = estimate_moments(target, "hmc", Effort(runs=RUNS, seed=seed), np.zeros(6))
     return int((np.abs(found.first[:, :5] - 1).max(1) > OFF).sum())
 
 

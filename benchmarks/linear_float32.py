@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from uncertain.posteriors import Event
-from uncertain.posteriors.laplace import Laplace, build
+from uncertain.posteriors.methods.laplace import Laplace, build
 from uncertain.posteriors.models.linear import Linear
 
 EVENTS, BLOCK = 100_000, 5_000

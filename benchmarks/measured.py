@@ -3,7 +3,7 @@
     python benchmarks/measured.py
 
 Takes from docs/results what was timed live and compared with random actions, leaves of each record
-what a choice needs, and writes configs/measured.ndjson. Not here: measuring (`uncertain bench`).
+what a choice needs, and writes configs/measured.ndjson.
 """
 
 from pathlib import Path

@@ -13,9 +13,9 @@ import sys
 import jax
 import numpy as np
 from deadlines import SPIN, STEPS, cell_of
-from uncertain.decide.judge.latency import live_runs
-from uncertain.decide.judge.quality import agent_and_world
-from uncertain.decide.loop.cores import cores, one_thread
+from uncertain.decide.judge.measures.latency import live_runs
+from uncertain.decide.judge.measures.quality import agent_and_world
+from uncertain.decide.loop.core.cores import count_cores, use_one_thread
 
 CONFIGURATIONS = (("laplace", 128, 1), ("smc", 32, 5), ("smc", 128, 5), ("smc", 512, 10),
                   ("smc", 4096, 5))  # fmt: skip
@@ -28,8 +28,8 @@ def timed(threads: str, busy: str) -> None:
     """Print a line for each configuration."""
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     if threads == "one":
-        one_thread()
-    count = max(cores() - 1, 1) if busy == "busy" else 0
+        use_one_thread()
+    count = max(count_cores() - 1, 1) if busy == "busy" else 0
     others = [subprocess.Popen([sys.executable, "-c", SPIN]) for _ in range(count)]
     try:
         for posterior, particles, refine in CONFIGURATIONS:

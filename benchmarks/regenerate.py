@@ -8,7 +8,9 @@ regenerate.toml beside this file says how each is made. Without names all are ma
 other; each is written to `--out`, and how long it took and how far its figures are from the stored
 ones is added to `regenerated.ndjson` there. A sweep whose store is there already goes on, and then
 takes less. `--page` writes docs/results/commands.md from what is
-known of them. Not here: what the tables say (docs/results/README.md).
+known of them.
+
+See also: docs/results/README.md for the tables themselves.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@
 Each cell is the share of what the best backend reaches in that world, measured from a base: random
 actions (gain in nats, regret) or a point estimate (joint prediction). 1 is as good as the best, 0
 as good as the base. Written: `OUT.svg`, and `OUT.md` with both tables and the figures behind them.
-Not here: running anything.
 """
 
 from __future__ import annotations

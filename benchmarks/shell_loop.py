@@ -4,7 +4,7 @@
 
 Runs `uncertain bench location --posterior svgd --particles N --seeds 5 --steps 10` for N = 1, 2, 4
 and 8 as a shell would, with a cache folder that is empty at first, and then the same again. Nothing
-else should be running. Not here: what the runs say.
+else should be running.
 """
 
 from __future__ import annotations

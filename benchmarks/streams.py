@@ -6,7 +6,7 @@ So many lines (20 000 unless given), requests and observations in turn, of a lin
 arms and 16 features under `laplace`: alone, then of streams at random, all in memory, for each N;
 the kinds take turns in blocks, so that a busy moment is shared. Then with room for a tenth of the
 streams, where nine lines of ten find theirs spilled, and what a checkpoint of N rows takes. Not
-here: whether streams disturb each other (tests/decide/test_many.py).
+here: whether streams disturb each other (tests/decide/loop/server/test_keyed_streams.py).
 """
 
 import os
@@ -22,11 +22,12 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from uncertain.cli.run import Run, prepared
-from uncertain.decide.loop.durable import Durable, Every
-from uncertain.decide.loop.serve import Server
-from uncertain.streams.record import Record, Where
-from uncertain.streams.spilled import Spilled
+from uncertain.cli.commands.run import RunOptions
+from uncertain.cli.live.run import build_server
+from uncertain.decide.loop.durable.durable import CheckpointInterval, DurableServer
+from uncertain.decide.loop.server.server import Server
+from uncertain.streams.formats.record import Record, Where
+from uncertain.streams.storage.spill import Spill
 
 MODEL, FEATURES, BLOCK, SEED = "linear:arms=10:features=16", 16, 500, 0
 STREAMS = (1, 1_000, 10_000)
@@ -36,8 +37,8 @@ ALONE = "alone"
 
 
 def server_of(folder: Path, rows: int) -> Server:
-    options = Run(model=MODEL, key_by="user", streams=rows)
-    return prepared(options, Spilled(folder / f"spilled {rows}"))
+    options = RunOptions(model=MODEL, key_by="user", streams=rows)
+    return build_server(options, Spill(folder / f"spilled {rows}"))
 
 
 def given(streams: int, count: int) -> list[Record]:
@@ -55,7 +56,7 @@ def shown(name: str, server: Server, lines: list[int]) -> None:
     """Percentiles of the compiled calls and of whole lines, in microseconds."""
     parts = []
     for what, spent in (
-        ("decide", server.tally.decide), ("learn", server.tally.learn), ("line", lines)
+        ("decide", server.counters.decide), ("learn", server.counters.learn), ("line", lines)
     ):  # fmt: skip
         middle, high = np.quantile(np.array(spent) / 1e3, (0.5, 0.99))
         parts.append(f"{what} p50 {middle:7.1f} p99 {high:8.1f}")
@@ -66,8 +67,8 @@ def first_lines(server: Server, streams: int) -> None:
     """Have every stream there; what that took does not count."""
     for i in range(streams):
         server.answer(Record("first", Where("first", i + 1), x=[0.0] * FEATURES, key=f"u{i}"))
-    server.tally.decide.clear()
-    server.tally.learn.clear()
+    server.counters.decide.clear()
+    server.counters.learn.clear()
 
 
 def main(folder: Path, count: int) -> None:
@@ -76,7 +77,7 @@ def main(folder: Path, count: int) -> None:
         f"{MODEL}, laplace, {count} lines, seed {SEED}; uncertain {version('uncertain')}, jax "
         f"{version('jax')}; microseconds"
     )
-    servers = {ALONE: prepared(Run(model=MODEL))}
+    servers = {ALONE: build_server(RunOptions(model=MODEL))}
     asked = {ALONE: given(1, count)}
     for n in STREAMS:
         name = f"N = {n:,}"
@@ -96,11 +97,13 @@ def main(folder: Path, count: int) -> None:
                 lines[name].append(time.perf_counter_ns() - begin)
     for name, server in servers.items():
         shown(name, server, lines[name])
-    many = servers[spilling].many
+    many = servers[spilling].keyed
     assert many is not None
     print(f"belief of a stream: {many.bytes:,} bytes; {spilling}: {many.counts.loaded:,} loaded")
     for n in STREAMS:
-        kept = Durable(servers[f"N = {n:,}"], str(folder / f"kept {n}"), {}, Every())
+        kept = DurableServer(
+            servers[f"N = {n:,}"], str(folder / f"kept {n}"), {}, CheckpointInterval()
+        )
         kept.answer(Record("last", Where("last", 1), x=[0.0] * FEATURES, key="u0"))
         kept.checkpoint()
         print(f"checkpoint of N = {n:,}: {kept.cost.seconds[-1] * 1e3:,.0f} ms")

@@ -4,7 +4,7 @@
 
 Both climb the same log density of 32 events with the same median bandwidth, by plain steps; the two
 take turns within one run, so that a busy machine slows both alike. Medians and their ratio are
-printed, and the steps are compared. Not here: what a step is worth.
+printed, and the steps are compared.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from uncertain.posteriors.methods.svgd import bandwidth, squared_distances, stein_direction
 from uncertain.posteriors.models.mlp import MLP
-from uncertain.posteriors.svgd import bandwidth, squares, stein
-from uncertain.posteriors.unknowns import likelihood, unknowns_of
+from uncertain.posteriors.parts.unknowns import log_likelihood, unknowns_of
 
 MODEL = MLP(features=16, hidden=(50, 50))
 EVENTS = 32
@@ -38,7 +38,7 @@ def steps(actions: jax.Array, observations: jax.Array) -> dict[str, Any]:
     BlackJAX finds the width after a step, for the next one; products find it before their own.
     """
     unknowns = unknowns_of(MODEL)
-    each = jax.vmap(lambda u, a, y: likelihood(MODEL, u, (), a, y), (None, 0, 0))
+    each = jax.vmap(lambda u, a, y: log_likelihood(MODEL, u, (), a, y), (None, 0, 0))
 
     def slope(u: jax.Array) -> jax.Array:
         return jax.grad(lambda v: jnp.sum(each(v, actions, observations)) + unknowns.log_prior(v))(
@@ -47,7 +47,7 @@ def steps(actions: jax.Array, observations: jax.Array) -> dict[str, Any]:
 
     def by_products(particles: jax.Array, width: jax.Array) -> tuple[jax.Array, jax.Array]:
         gradient = jax.vmap(slope)(particles).T
-        return particles + STEP * stein(particles.T, gradient).T, width
+        return particles + STEP * stein_direction(particles.T, gradient).T, width
 
     peer = blackjax.svgd(slope, optax.sgd(STEP))
 
@@ -64,7 +64,7 @@ def measure(count: int) -> dict[str, float]:
     particles = unknowns_of(MODEL).sample(jax.random.key(0), count)
     actions = jnp.asarray(rng.normal(size=(EVENTS, MODEL.features)), jnp.float32)
     arms = steps(actions, jnp.asarray(rng.normal(size=EVENTS), jnp.float32))
-    width = bandwidth(squares(particles.T))
+    width = bandwidth(squared_distances(particles.T))
     answers = [np.asarray(f(particles, width)[0] - particles) for f in arms.values()]
     scale = np.abs(answers[0]).max()
     np.testing.assert_allclose(answers[1] / scale, answers[0] / scale, atol=1e-3)

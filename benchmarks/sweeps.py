@@ -26,8 +26,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from uncertain.decide.judge.ledger import CELLS
-from uncertain.streams.store import Store
+from uncertain.decide.judge.engine.result_index import CELLS
+from uncertain.streams.storage.results import Store
 
 TIMES = {"decide", "learn", "total", "compile", "host", "threads"}
 """Of a record, what depends on when and where it was made."""

@@ -8,7 +8,7 @@ For each world a table with a row a posterior: KL at every tau over that of the 
 geometric mean over numbers of events T; then the ratio for each T, at the largest tau. Published
 next to it (Osband et al. 2022, two classes, two dimensions), from other joint inputs: there tau
 inputs are all different, and projected for tau = 100; here two anchors are drawn again and again.
-The order of methods can be compared, the figures cannot. Not here: running anything.
+The order of methods can be compared, the figures cannot.
 """
 
 from __future__ import annotations

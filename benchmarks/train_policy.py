@@ -4,7 +4,7 @@
 
 The same training as `uncertain train`, found beside this file where the package is not installed.
 It stops by itself, rewrites the file every 20 seconds, and says how fast it is and what bound it
-has come to; --resume goes on from the file. Not here: anything that `uncertain train` does not do.
+has come to; --resume goes on from the file.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ if importlib.util.find_spec("uncertain") is None:
 
 import jax
 from uncertain.decide.training import training as core
-from uncertain.posteriors.artefact import save
-from uncertain.posteriors.base import UsageError
+from uncertain.decide.training.settings import default_settings
+from uncertain.posteriors.errors import UsageError
+from uncertain.posteriors.parts.policy_file import save_policy
 from uncertain.posteriors.registry import build_model
 
 PUBLISHED = 500_000
@@ -67,14 +68,14 @@ def main() -> None:
     model = build_model(given.model)
     names = ("steps", "batch", "contrasts", "horizon", "rate", "decay", "seed")
     said = {name: getattr(given, name) for name in names if getattr(given, name) is not None}
-    training = core.Training(given.model, model, replace(core.usual_settings(model), **said))
+    training = core.Training(given.model, model, replace(default_settings(model), **said))
     if given.resume:
         training.resume(given.out)
     sys.stdout.write(f"jax {jax.__version__} on {training.device}: {training.settings}\n")
     made = core.train(training, given.out, told, given.seconds)
     quick = jax.default_backend() != "cpu"
     reached = training.score(given.rollouts, given.spce or (PUBLISHED if quick else CHEAP))
-    save(given.out, core.with_score(made, reached))
+    save_policy(given.out, replace(made, reached=reached))
     sys.stdout.write(json.dumps({"trained": made.trained, "reached": reached}) + "\n")
 
 

@@ -8,7 +8,7 @@ rows; figures are in the target's own units. How noisy the targets are is chosen
 posterior on a fifth of the training rows, from multiples of what a point estimate errs by there;
 then all training rows are learnt anew. Written to `--out`, after every posterior: `rows.ndjson`,
 an object a split, and `table.md`, means with standard errors over splits beside the published row.
-Not here: tuning of anything else; options are those below, the same for all sets.
+The options are those below, the same for all sets; nothing else is tuned.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ import numpy as np
 from uncertain.decide.rules.base import as_draws
 from uncertain.posteriors import Event, Vector, build_posterior, dist
 from uncertain.posteriors.models.mlp import MLP
-from uncertain.posteriors.unknowns import unknowns_of
+from uncertain.posteriors.parts.unknowns import unknowns_of
 
 SPLITS = 20
 PUBLISHED = {"concrete": (4.83, -2.94), "wine-quality-red": (0.62, -0.93), "yacht": (0.67, -1.25)}

@@ -1,6 +1,6 @@
-"""What a command may touch of the outside world, passed in so that tests need no patching.
+"""Streams, clock and variables of the process, passed to commands so that tests need no patching.
 
-Not here: what any command does. Nothing heavy is imported: `uncertain --help` reads this.
+Imports nothing heavy, because `uncertain --help` imports this.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 class ExitStatus(IntEnum):
-    """What the process says at its end."""
+    """Exit status of the process."""
 
     DONE = 0
     GATE_FAILED = 1
-    """A bound asked for on the command line was not met."""
+    """A bound that the command line sets was not met."""
     INCOMPLETE = 1
-    """Some cells failed; those that did not are done."""
+    """Some cells failed; the others are done."""
     WRONG_USE = 2
     """Command line, configuration or input that the user can put right."""
     BUG = 70
-    """Ours to put right (EX_SOFTWARE of sysexits.h)."""
+    """A mistake in this program (EX_SOFTWARE of sysexits.h)."""
     INTERRUPTED = 130
 
 
@@ -55,7 +55,10 @@ class Environment:
         return self.stdout.buffer  # type: ignore[attr-defined]
 
     def say(self, text: str) -> None:
-        """One line to the person."""
+        """Write a line on standard error.
+
+        text: the line, without its end.
+        """
         self.stderr.write(f"uncertain: {text}\n")
         self.stderr.flush()
 
@@ -81,8 +84,8 @@ class Environment:
         return bool(self.variables.get("NO_COLOR"))
 
 
-def standard() -> Environment:
-    """The process's own."""
+def standard_environment() -> Environment:
+    """Return the environment of the process."""
     return Environment(
         sys.stdin.buffer if sys.stdin else open(os.devnull, "rb"),
         sys.stdout,

@@ -1,274 +1,151 @@
-"""Options that several commands share, and how their values are read.
+"""Options of commands as dataclass fields: the one source of parsing, help and command lines.
 
-Not here: any command, or names of models and posteriors (the registries know those).
+A field's annotation says how its text is read (`int`, `Seconds`, `tuple[int, ...]`, an enum);
+`option` or `argument` gives its name, help, group and bounds.
+
+See also: app.py for making a command of such a dataclass, parameter.py for reading its texts,
+commands/shared.py for shared options.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-from typing import Annotated
+import inspect
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, Field, field, fields
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import typer
 
-OPEN, CLOSE = "([{", ")]}"
-DURATION = re.compile(r"(\d+\.?\d*|\.\d+)\s*(ns|us|µs|ms|s|min|h)?")
-UNITS = {
-    "ns": 1e-9,
-    "us": 1e-6,
-    "µs": 1e-6,
-    "ms": 1e-3,
-    "s": 1.0,
-    "": 1.0,
-    "min": 60.0,
-    "h": 3600.0,
-}
+from .parameter import Duration, Parameter, Spec
 
-Model = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        metavar="NAME",
-        help="What may be true: name:option=value, file.py:object or an installed entry point.",
-    ),
-]
-Posterior = Annotated[
-    str | None,
-    typer.Option(
-        "--posterior",
-        metavar="NAME",
-        help="How belief is updated: name:option=value, file.py:object or an entry point; auto is "
-        "the best measured one for --deadline.",
-    ),
-]
-Rule = Annotated[
-    str | None,
-    typer.Option(
-        "--rule",
-        metavar="NAME",
-        help="How actions are chosen: name:option=value, file.py:object or an entry point.",
-    ),
-]
-Posteriors = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--posterior",
-        metavar="A,B",
-        help="Posteriors; commas or repetition list more. With bench --deadline, auto is the best "
-        "measured one.",
-    ),
-]
-Rules = Annotated[
-    list[str] | None,
-    typer.Option("--rule", metavar="A,B", help="Rules; commas or repetition list more."),
-]
-Proposer = Annotated[
-    str | None,
-    typer.Option(
-        "--proposer",
-        metavar="NAME",
-        help="Where candidates come from in continuous spaces: prior, grid, around, polish or "
-        "file.py:object.",
-    ),
-]
-Candidates = Annotated[
-    int | None,
-    typer.Option("--candidates", min=1, metavar="N", help="Candidate actions a decision scores."),
-]
-Particles = Annotated[
-    int | None,
-    typer.Option("--particles", min=1, metavar="S", help="Draws of belief that a decision sees."),
-]
-Refine = Annotated[
-    int | None,
-    typer.Option("--refine", min=0, metavar="K", help="Refine steps after each event."),
-]
-Explore = Annotated[
-    float | None,
-    typer.Option(
-        "--explore",
-        min=0.0,
-        max=1.0,
-        metavar="E",
-        help="Probability of a uniformly random choice instead of the rule's.",
-    ),
-]
-Seed = Annotated[
-    int,
-    typer.Option("--seed", min=0, max=2**32 - 1, metavar="N", help="Seed of everything random."),
-]
-ParticlesGrid = Annotated[
-    list[str] | None,
-    typer.Option("--particles", metavar="S,S", help="Draws of belief, a row each."),
-]
-RefineGrid = Annotated[
-    list[str] | None,
-    typer.Option("--refine", metavar="K,K", help="Refine steps after each event, a row each."),
-]
-ThinkGrid = Annotated[
-    list[str] | None,
-    typer.Option("--think", metavar="K,K", help="Refine steps between events, a row each."),
-]
-HalfLife = Annotated[
-    str | None,
-    typer.Option(
-        "--half-life",
-        metavar="TIME",
-        help="Forget: an event counts half after this, then a quarter; inf forgets nothing.",
-    ),
-]
-HalfLifeGrid = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--half-life",
-        metavar="TIME,TIME",
-        help="Forget: an event counts half after this, then a quarter; a row each, inf for none.",
-    ),
-]
-Steps = Annotated[int | None, typer.Option("--steps", min=1, metavar="N", help="Events a run.")]
-Seeds = Annotated[int | None, typer.Option("--seeds", min=1, metavar="N", help="Runs a cell.")]
-OwnSeed = Annotated[
-    int | None,
-    typer.Option("--seed", min=0, max=2**32 - 1, metavar="N", help="Seed of everything."),
-]
-Live = Annotated[
-    int | None,
-    typer.Option("--live", min=0, metavar="N", help="Live runs a cell, which time it."),
-]
-Spce = Annotated[
-    int | None,
-    typer.Option("--spce", min=1, metavar="L", help="Also sPCE and sNMC with L prior draws."),
-]
-Samples = Annotated[
-    int | None,
-    typer.Option("--samples", min=0, metavar="L", help="Draws behind the ACE and VNMC bounds."),
-]
-Workers = Annotated[
-    int | None,
-    typer.Option(
-        "--workers",
-        min=0,
-        metavar="N",
-        help="Processes for gain; 0 is one a core, in bench none beside this for few events.",
-    ),
-]
-Joint = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--joint", metavar="TAU,TAU", help="Also predict TAU observations jointly, a column each."
-    ),
-]
-Settle = Annotated[
-    int | None,
-    typer.Option(
-        "--settle", min=0, metavar="N", help="Refine steps after the last event, before judging."
-    ),
-]
-Fidelity = Annotated[
-    bool, typer.Option("--fidelity", help="Also choices against a reference's, on one history.")
-]
-Deadline = Annotated[
-    str | None,
-    typer.Option(
-        "--deadline",
-        metavar="2ms",
-        help="Live runs whose decisions look at less where all does not fit into this.",
-    ),
-]
-Frontier = Annotated[
-    str | None,
-    typer.Option(
-        "--frontier",
-        metavar="FILE|STORE",
-        help="Results that --posterior auto chooses from, of bench or sweep; else those that come "
-        "with uncertain.",
-    ),
-]
-Rate = Annotated[
-    float | None,
-    typer.Option(
-        "--rate", min=1e-3, metavar="HZ", help="Events a second under a deadline; else no pause."
-    ),
-]
-Format = Annotated[
-    str | None,
-    typer.Option("--format", metavar="NAME", help="Log format; told by its first line."),
-]
-Label = Annotated[
-    str | None,
-    typer.Option("--label", metavar="COLUMN", help="What a plain CSV observes."),
-]
-NoCache = Annotated[
-    bool,
-    typer.Option(
-        "--no-cache",
-        help="Compile afresh and keep nothing in the cache folder (or UNCERTAIN_NO_CACHE=1).",
-    ),
-]
-Debug = Annotated[
-    bool,
-    typer.Option("--debug", help="Show the traceback of an error (or UNCERTAIN_DEBUG=1)."),
-]
+T = TypeVar("T")
+META = "option"
+"""Key of a field's metadata under which its `Spec` stands."""
 
 
-def names(values: Iterable[str] | None) -> tuple[str, ...]:
-    """Repeated and comma-separated values as one list; commas inside brackets do not separate."""
-    found = []
-    for value in values or ():
-        depth, part = 0, ""
-        for character in value:
-            depth += (character in OPEN) - (character in CLOSE)
-            if character == "," and depth == 0:
-                found.append(part)
-                part = ""
-            else:
-                part += character
-        found.append(part)
-    return tuple(text for text in (part.strip() for part in found) if text)
+Seconds = Annotated[float, Duration()]
+HalfLife = Annotated[float, Duration(infinite=True)]
 
 
-def counts(option: str, values: Iterable[str] | None, least: int) -> tuple[int, ...]:
-    """Comma-separated whole numbers, none below `least`."""
-    found = []
-    for text in names(values):
-        if not text.isdecimal() or int(text) < least:
-            raise typer.BadParameter(
-                f"{text!r} is no whole number of at least {least}", param_hint=option
-            )
-        found.append(int(text))
-    return tuple(found)
+def option(default: Any = MISSING, *flags: str, help: str, **more: Any) -> Any:
+    """Describe an option of a command.
+
+    default: value where the option is not given; the option is required without one.
+    flags: names such as `-o`; `--field-name` unless any is given.
+    help: one or two plain sentences.
+    more: further fields of `Spec`.
+    Returns: a dataclass field.
+    """
+    return field(default=default, metadata={META: Spec(help, flags, **more)})
 
 
-def seconds(option: str, text: str | None) -> float | None:
-    """A duration such as 5ms, 300us, 0.1s or 2h, in seconds; a bare number is seconds."""
-    if text is None:
-        return None
-    found = DURATION.fullmatch(text.strip())
-    if not found or float(found[1]) <= 0:
-        raise typer.BadParameter(
-            f"{text!r} is no duration; write 5ms, 300us or 0.1s", param_hint=option
-        )
-    return float(found[1]) * UNITS[found[2] or ""]
+def argument(default: Any = MISSING, *, help: str, metavar: str, **more: Any) -> Any:
+    """Describe a positional argument of a command.
+
+    default: value where the argument is not given; the argument is required without one.
+    help: one or two plain sentences.
+    metavar: its name in the usage line.
+    more: further fields of `Spec`.
+    Returns: a dataclass field.
+    """
+    spec = Spec(help, positional=True, metavar=metavar, **more)
+    return field(default=default, metadata={META: spec})
 
 
-def half_lives(values: Iterable[str] | None) -> tuple[float, ...]:
-    """Comma-separated durations in seconds, or inf."""
-    found = (
-        float(text) if text == "inf" else seconds("--half-life", text) for text in names(values)
+@cache
+def parameters_of(options: type) -> tuple[Parameter, ...]:
+    """List the options of a command in the order of their fields.
+
+    options: a dataclass with fields made by `option` and `argument`; other fields are left out.
+    """
+    hints = get_type_hints(options, include_extras=True)
+    return tuple(
+        _parameter(one, hints[one.name]) for one in fields(options) if META in one.metadata
     )
-    return tuple(one for one in found if one is not None)
 
 
-def half_life(value: str | None) -> float | None:
-    """One of them."""
-    return None if value is None else (half_lives([value]) or (None,))[0]
+def keys_of(options: type, key: str) -> list[str]:
+    """List the options that an experiment's TOML has as well.
+
+    options: the command's dataclass.
+    key: "setting" or "grid".
+    """
+    return [one.name for one in parameters_of(options) if one.spec.key == key]
 
 
-def share(option: str, text: str | None) -> tuple[int, int]:
-    """`2/8` as (2, 8), the whole as (1, 1)."""
-    part, _, parts = (text or "1/1").partition("/")
-    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
-        raise typer.BadParameter(
-            f"{text!r} is no part of a whole; write 1/4, 2/4, 3/4, 4/4", param_hint=option
-        )
-    return int(part), int(parts)
+def _parameter(one: Field[Any], hint: Any) -> Parameter:
+    """Resolve a field's annotation: `X | None`, `tuple[X, ...]`, `Annotated[X, mark]`."""
+    marks: tuple[Any, ...] = ()
+    many = False
+    while (origin := get_origin(hint)) is not None:
+        inner = get_args(hint)
+        if origin in (Union, UnionType):
+            hint = next(part for part in inner if part is not type(None))
+        elif origin is Annotated:
+            hint, marks = inner[0], inner[1:]
+        else:
+            hint, many = inner[0], True
+    spec: Spec = one.metadata[META]
+    many = spec.repeat if spec.read else many
+    return Parameter(one.name, spec, hint, marks, many, one.default)
+
+
+def read_options(options: type[T], given: Mapping[str, Any]) -> T:
+    """Make the options of a command from the texts of its command line.
+
+    options: the command's dataclass.
+    given: text, list of texts or flag by field name; None where the option was not given.
+    Raises: UsageError, naming the option, if a text cannot be read.
+    """
+    return options(**{one.name: one.read(given[one.name]) for one in parameters_of(options)})
+
+
+def command_words(options: type, values: Mapping[str, Any]) -> list[str]:
+    """Write values as the words of a command line, arguments first.
+
+    options: the command's dataclass.
+    values: by field name; None, False and empty ones are left out.
+    """
+    return [word for _, word in sorted(_words(options, values), key=lambda pair: pair[0])]
+
+
+def _words(options: type, values: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:
+    """Words, and whether they belong to an option."""
+    for one in parameters_of(options):
+        value = values.get(one.name)
+        if value is None or value is False or value in ((), []):
+            continue
+        if one.flags:
+            yield True, max(one.flags, key=len)
+        if not one.is_flag:
+            yield bool(one.flags), one.text(value)
+
+
+def signature_of(options: type) -> list[inspect.Parameter]:
+    """Describe the options of a command to typer, which hands every value on as text.
+
+    options: the command's dataclass.
+    Returns: keyword parameters of a function.
+    """
+    return [_typer_parameter(one) for one in parameters_of(options)]
+
+
+def _typer_parameter(one: Parameter) -> inspect.Parameter:
+    """One option for typer."""
+    shown = one.spec.help
+    if not one.required and not one.is_flag and one.default not in (None, ()):
+        shown += f" [default: {one.text(one.default)}]"
+    kind: Any = bool if one.is_flag else list[str] if one.many else str
+    common: dict[str, Any] = {"help": shown, "show_default": False}
+    common["rich_help_panel"] = one.spec.group or None
+    if not one.is_flag:
+        common["metavar"] = one.metavar
+    info = typer.Option(*one.flags, **common) if one.flags else typer.Argument(**common)
+    default = inspect.Parameter.empty if one.required else False if one.is_flag else None
+    annotation = kind if one.required or one.is_flag else kind | None
+    return inspect.Parameter(
+        one.name, inspect.Parameter.KEYWORD_ONLY, default=default,
+        annotation=Annotated[annotation, info],
+    )  # fmt: skip

@@ -1,6 +1,6 @@
 """Set JAX up for commands, before anything is computed.
 
-Not here: anything at import; command bodies call `prepare` first.
+Importing this does nothing; a command calls `prepare` before its job.
 """
 
 from __future__ import annotations
@@ -16,21 +16,23 @@ from pathlib import Path
 from .environment import Environment
 
 
-def cache_folder(variables: Mapping[str, str]) -> Path | None:
+def _cache_folder(variables: Mapping[str, str]) -> Path | None:
     """Where compiled programs are kept, made if need be; None where it cannot be written."""
     base = variables.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     folder = Path(base) / "uncertain" / "jax"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:
         return None
     return folder if os.access(folder, os.W_OK | os.X_OK) else None
 
 
 @contextmanager
-def lasting() -> Iterator[None]:
-    """Imports, which make a million objects that live as long as the process: looking through them
-    for garbage, then and ever after, is wasted time."""
+def import_uncollected() -> Iterator[None]:
+    """Import without garbage collection, and leave the imported objects out of later collections.
+
+    Imports make a million objects that live as long as the process.
+    """
     if "jax" in sys.modules or not gc.isenabled():
         yield
         return
@@ -43,38 +45,45 @@ def lasting() -> Iterator[None]:
 
 
 def prepare(environment: Environment, cache: bool = True) -> None:
-    """Synchronous dispatch, and compiled programs kept between runs unless told otherwise."""
-    with lasting():
+    """Set JAX up: synchronous dispatch, and compiled programs cached between runs.
+
+    environment: its variables name the cache folder.
+    cache: whether compiled programs are stored.
+    """
+    with import_uncollected():
         import jax
 
-        from ..decide.loop.kept import keep_in
+        from ..decide.loop.core.program_cache import set_cache_folder
 
-    keep_in(None)
+    set_cache_folder(None)
     # The same call takes 11 or 67 microseconds when dispatched asynchronously, at random.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     if not cache or environment.variables.get("UNCERTAIN_NO_CACHE"):
         return
-    folder = cache_folder(environment.variables)
+    folder = _cache_folder(environment.variables)
     if folder is None:
         return
-    # A full or broken cache costs time, not correctness, so it is nobody's news.
+    # A full or broken cache costs time, not correctness, so no warning is shown.
     warnings.filterwarnings("ignore", message="Error (reading|writing) persistent")
-    keep_in(folder.with_name("programs"))
+    set_cache_folder(folder.with_name("programs"))
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def hurry(deadline: float | None) -> None:
-    """JAX on one thread where there is a deadline, which must come before anything is computed."""
+    """Run JAX on one thread if there is a deadline; call it before anything is computed.
+
+    deadline: of a decision in seconds, None without one.
+    """
     if deadline is None:
         return
-    with lasting():
+    with import_uncollected():
         import jax
 
-        from ..decide.loop.cores import one_thread
+        from ..decide.loop.core.cores import use_one_thread
 
-    one_thread()
+    use_one_thread()
     name = "jax_compilation_cache_dir"
     # By name: types know nothing of it.
     if folder := getattr(jax.config, name):

@@ -1,4 +1,4 @@
-"""A fixed design to compare with: the same twenty questions for everyone, asked in order.
+"""A fixed design as a baseline: the same twenty questions for everyone, in order.
 
     uncertain bench discounting --model examples/fixed_design.py:Asked \\
         --proposer examples/fixed_design.py:in_order --posterior smc --rule random --candidates 1
@@ -11,14 +11,14 @@ from jax.scipy.stats import norm
 from uncertain.posteriors.models.discounting import Discounting
 
 QUESTIONS = 20
-# Half of the money now, or all after a delay at which a quantile of the prior would not mind.
+# Half of the money now, or all after a delay at which a quantile of the prior is indifferent.
 LEVELS = norm.ppf((jnp.arange(QUESTIONS) + 0.5) / QUESTIONS)
 DESIGN = jnp.stack([jnp.full(QUESTIONS, 50.0), jnp.exp(4.25 - 1.5 * LEVELS)], axis=1)
 
 
 @dataclass(frozen=True)
 class Asked(Discounting):
-    """The discounting model, counting its questions."""
+    """The discounting model with a counter of questions."""
 
     def init_stats(self):
         return jnp.zeros((), jnp.int32)
@@ -28,7 +28,7 @@ class Asked(Discounting):
 
 
 def in_order(model):
-    """A proposer that offers the next question only."""
+    """Build a proposer that offers only the next question."""
 
     def propose(key, draws, model, stats, count):
         return jnp.broadcast_to(DESIGN[stats % QUESTIONS], (count, 2))

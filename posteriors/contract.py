@@ -1,7 +1,6 @@
-"""Checks a model or posterior against the contract when it is loaded, before anything runs.
+"""Checks of a model or posterior against the contract, when it is loaded.
 
-Shapes are traced, not computed, so a check costs milliseconds. Not here: whether the numbers
-are right; that is what tests and the judge are for.
+Shapes are traced, not computed, so a check costs milliseconds.
 """
 
 from __future__ import annotations
@@ -12,25 +11,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .base import (
-    Arms,
-    Draws,
-    Gaussian,
-    Info,
-    Model,
-    Posterior,
-    Summary,
-    UsageError,
-    Vector,
-    example_event,
-)
-from .loading import describe, own_line
-from .outcomes import outcome_kind
-from .unknowns import unknowns_of
+from .base import Arms, Draws, Gaussian, Info, Model, Posterior, Summary, Vector
+from .errors import UsageError
+from .parts.outcomes import outcome_kind
+from .parts.unknowns import unknowns_of
+from .placeholders import example_event
+from .specs import describe_error, own_line
 
 
-def _attempt(kind: str, target: str, what: str, function: Callable[..., Any], *args: Any) -> Any:
-    """Run a user's function, turning its failure into one line with the user's own line."""
+def _attempt(kind: str, target: str, step: str, function: Callable[..., Any], *args: Any) -> Any:
+    """Run a user's function; its failure becomes one line with the user's own line."""
     try:
         return function(*args)
     except UsageError as error:
@@ -40,11 +30,19 @@ def _attempt(kind: str, target: str, what: str, function: Callable[..., Any], *a
     except Exception as error:  # a user's code may fail in any way at all
         path = target.rpartition(":")[0]
         where = own_line(error, path) if path else ""
-        raise UsageError(f"{kind} {target}{where}: {what} failed: {describe(error)}") from error
+        raise UsageError(
+            f"{kind} {target}{where}: {step} failed: {describe_error(error)}"
+        ) from error
 
 
 def check_model(target: str, model: Any) -> None:
-    """Refuse a model that breaks the contract, saying which part."""
+    """Refuse a model that breaks the contract, naming the part.
+
+    target: the model's spec, for errors.
+    model: the loaded object.
+
+    Raises: UsageError.
+    """
     if not isinstance(model, Model):
         raise UsageError(
             f"model {target} made a {type(model).__name__}; it must subclass uncertain.Model"
@@ -81,7 +79,14 @@ def check_model(target: str, model: Any) -> None:
 
 
 def check_posterior(target: str, posterior: Any, model: Model) -> None:
-    """Refuse a posterior that breaks the contract, saying which part."""
+    """Refuse a posterior that breaks the contract, naming the part.
+
+    target: the posterior's spec, for errors.
+    posterior: the loaded object.
+    model: the model that it was built for.
+
+    Raises: UsageError.
+    """
     if not isinstance(posterior, Posterior):
         raise UsageError(
             f"posterior {target} made a {type(posterior).__name__}; it must return "
@@ -90,24 +95,25 @@ def check_posterior(target: str, posterior: Any, model: Model) -> None:
     key = jax.random.key(0)
     events = jax.tree.map(lambda x: x[None], example_event(model))
 
-    def traced(what: str, function: Callable[..., Any], *args: Any) -> Any:
-        return _attempt("posterior", target, what, lambda: jax.eval_shape(function, *args))
+    def trace(step: str, function: Callable[..., Any], *args: Any) -> Any:
+        return _attempt("posterior", target, step, lambda: jax.eval_shape(function, *args))
 
-    state = traced("init()", posterior.init, key)
-    absorbed = traced("absorb()", posterior.absorb, key, state, events)
-    _same(target, "absorb()", state, absorbed)
-    result = traced("refine()", posterior.refine, key, state)
+    state = trace("init()", posterior.init, key)
+    absorbed = trace("absorb()", posterior.absorb, key, state, events)
+    _check_same(target, "absorb()", state, absorbed)
+    result = trace("refine()", posterior.refine, key, state)
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Info)):
         raise UsageError(f"posterior {target}: refine() must return (state, Info)")
-    _same(target, "refine()", state, result[0])
+    _check_same(target, "refine()", state, result[0])
     if posterior.fade is not None:
-        faded = traced("fade()", posterior.fade, key, state, jnp.ones(()))
-        _same(target, "fade()", state, faded)
-    belief = traced("belief()", posterior.belief, key, state, jnp.zeros(()))
+        faded = trace("fade()", posterior.fade, key, state, jnp.ones(()))
+        _check_same(target, "fade()", state, faded)
+    belief = trace("belief()", posterior.belief, key, state, jnp.zeros(()))
     _check_belief(target, belief, unknowns_of(model).size)
 
 
 def _check_belief(target: str, belief: Any, size: int) -> None:
+    """Refuse a belief of another kind or shape."""
     if isinstance(belief, Summary):
         return
     if isinstance(belief, Draws):
@@ -129,21 +135,23 @@ def _check_belief(target: str, belief: Any, size: int) -> None:
     )
 
 
-def _same(target: str, what: str, before: Any, after: Any) -> None:
-    one, two = _shapes(before), _shapes(after)
-    if one == two:
+def _check_same(target: str, step: str, before: Any, after: Any) -> None:
+    """Refuse a state whose structure, shapes, dtypes or weak types changed."""
+    old_shapes, new_shapes = _shapes(before), _shapes(after)
+    if old_shapes == new_shapes:
         return
-    if one[0] != two[0]:
-        raise UsageError(f"posterior {target}: {what} changes the structure of the state")
-    for old, new in zip(one[1], two[1], strict=True):
+    if old_shapes[0] != new_shapes[0]:
+        raise UsageError(f"posterior {target}: {step} changes the structure of the state")
+    for old, new in zip(old_shapes[1], new_shapes[1], strict=True):
         if old != new:
             raise UsageError(
-                f"posterior {target}: {what} turns a leaf {old} into {new}; shapes, dtypes and "
+                f"posterior {target}: {step} turns a leaf {old} into {new}; shapes, dtypes and "
                 "weak types must stay, or every event compiles again"
             )
 
 
 def _shapes(tree: Any) -> tuple[Any, list[tuple]]:
+    """Structure of a tree, and shape, dtype and weak type of every leaf."""
     leaves, structure = jax.tree.flatten(tree)
     described = [
         (tuple(jnp.shape(x)), str(_aval(x).dtype), bool(getattr(_aval(x), "weak_type", False)))
@@ -153,4 +161,5 @@ def _shapes(tree: Any) -> tuple[Any, list[tuple]]:
 
 
 def _aval(x: Any) -> Any:
+    """Abstract value of a leaf."""
     return x if isinstance(x, jax.ShapeDtypeStruct) else jax.eval_shape(lambda: x)

@@ -1,16 +1,21 @@
-"""Every model and posterior by name. To add one: its file, and one line here.
+"""Every model and inference method by name. To add one: its file, and one line here.
 
-Not here: rules, proposers (decide/rules) and worlds (streams/worlds).
+See also: base.py for the contract.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import inspect
+import sys
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from . import (
+from .base import Arms, Method, Model, Options, Posterior, Vector
+from .contract import check_model, check_posterior
+from .errors import UsageError
+from .methods import (
     amortised,
     bonus,
     dropout,
@@ -27,10 +32,6 @@ from . import (
     swag,
     variational,
 )
-from .base import Arms, Model, Options, Posterior, UsageError, Vector
-from .contract import check_model, check_posterior
-from .forgetting import cannot, forgetting, refuse_what_cannot_fade, seconds_of
-from .loading import Spec, call, configure, find, parse
 from .models.binomial import Binomial
 from .models.causal_pair import CausalPair
 from .models.death_process import DeathProcess
@@ -46,23 +47,25 @@ from .models.number_game import NumberGame
 from .models.poisson import Poisson
 from .models.surface import Surface
 from .models.testbed import Testbed
+from .parts.half_life import check_can_fade, no_fade_error, read_half_life, with_half_life
+from .specs import Spec, call_factory, configure, find_object, parse_spec
 
-POSTERIORS: dict[str, tuple[type, Any]] = {
-    "amortised": (amortised.Amortised, amortised.build),
-    "bonus": (bonus.Bonus, bonus.build),
-    "dropout": (dropout.Dropout, dropout.build),
-    "ensemble": (ensemble.Ensemble, ensemble.build),
-    "epinet": (epinet.Epinet, epinet.build),
-    "exact": (exact.Exact, exact.build),
-    "hmc": (hmc.HMC, hmc.build),
-    "laplace": (laplace.Laplace, laplace.build),
-    "last-layer": (last_layer.LastLayer, last_layer.build),
-    "point": (point.Point, point.build),
-    "smc": (smc.SMC, smc.build),
-    "subspace-ekf": (subspace_ekf.SubspaceEKF, subspace_ekf.build),
-    "svgd": (svgd.SVGD, svgd.build),
-    "swag": (swag.Swag, swag.build),
-    "variational": (variational.Variational, variational.build),
+POSTERIORS: dict[str, Method] = {
+    "amortised": Method(amortised.Amortised, amortised.build),
+    "bonus": Method(bonus.Bonus, bonus.build),
+    "dropout": Method(dropout.Dropout, dropout.build),
+    "ensemble": Method(ensemble.Ensemble, ensemble.build),
+    "epinet": Method(epinet.Epinet, epinet.build),
+    "exact": Method(exact.Exact, exact.build),
+    "hmc": Method(hmc.HMC, hmc.build),
+    "laplace": Method(laplace.Laplace, laplace.build),
+    "last-layer": Method(last_layer.LastLayer, last_layer.build),
+    "point": Method(point.Point, point.build),
+    "smc": Method(smc.SMC, smc.build),
+    "subspace-ekf": Method(subspace_ekf.SubspaceEKF, subspace_ekf.build),
+    "svgd": Method(svgd.SVGD, svgd.build),
+    "swag": Method(swag.Swag, swag.build),
+    "variational": Method(variational.Variational, variational.build),
 }
 
 MODELS: dict[str, type[Model]] = {
@@ -87,131 +90,159 @@ HALF_LIFE = "half_life"
 """An option of every posterior: seconds after which an event counts half."""
 
 
-def posteriors() -> dict[str, str]:
-    """Built-in posteriors: name -> first line of what it is."""
-    return {name: summary(build.__module__) for name, (_, build) in POSTERIORS.items()}
+def describe_posteriors() -> dict[str, str]:
+    """List the built-in posteriors: name -> first line of its module."""
+    return {name: _summary(build.__module__) for name, (_, build) in POSTERIORS.items()}
 
 
-def models() -> dict[str, str]:
-    """Built-in models: name -> first line of what it is."""
-    return {name: summary(model.__module__) for name, model in MODELS.items()}
+def describe_models() -> dict[str, str]:
+    """List the built-in models: name -> first line of its module."""
+    return {name: _summary(model.__module__) for name, model in MODELS.items()}
 
 
-def summary(module: str) -> str:
+def _summary(module: str) -> str:
     """First line of a module's docstring."""
-    import sys
-
     return (sys.modules[module].__doc__ or "").strip().splitlines()[0].rstrip(".")
 
 
 @lru_cache(maxsize=256)
 def build_model(text: str) -> Model:
-    """The model that `name:key=value` or `file.py:object` stands for, checked."""
-    spec = parse(text)
-    found = find("model", spec.target, MODELS)
+    """Build a model and check it against the contract.
+
+    text: `name:key=value` or `file.py:object`.
+
+    Raises: UsageError if there is no such model, or it breaks the contract.
+    """
+    spec = parse_spec(text)
+    entry = find_object("model", spec.target, MODELS)
     settings = dict(spec.settings)
-    if isinstance(found, type) and dataclasses.is_dataclass(found):
-        model = configure("model", spec.target, found, settings)
-    elif isinstance(found, Model):
+    if isinstance(entry, type) and dataclasses.is_dataclass(entry):
+        model = configure("model", spec.target, entry, settings)
+    elif isinstance(entry, Model):
         if settings:
             raise UsageError(f"model {spec.target} is already built: it takes no options")
-        model = found
-    elif callable(found):
-        model = call("model", spec.target, found, **settings)
+        model = entry
+    elif callable(entry):
+        model = call_factory("model", spec.target, entry, **settings)
     else:
-        raise UsageError(f"model {spec.target} is {type(found).__name__}, not a model")
+        raise UsageError(f"model {spec.target} is {type(entry).__name__}, not a model")
     check_model(spec.target, model)
     return model
 
 
-def fitted(text: str, space: Arms | Vector) -> str:
-    """A model's spec with arms, features and intercept as the actions need where not given."""
-    spec = parse(text)
+def fit_model_spec(text: str, space: Arms | Vector) -> str:
+    """Complete a model's spec with arms, features and intercept as the actions need.
+
+    text: the spec; options that it gives stay.
+    space: the actions.
+
+    Returns: the new spec.
+    """
+    spec = parse_spec(text)
     fields = getattr(MODELS.get(spec.target), "__dataclass_fields__", {})
-    found: dict[str, Any] = {}
+    fitted: dict[str, Any] = {}
     if {"arms", "features"} <= set(fields):
         if isinstance(space, Arms):
-            found = {"arms": space.count, "features": space.context}
+            fitted = {"arms": space.count, "features": space.context}
         else:
-            found = {"arms": 0, "features": space.size}
+            fitted = {"arms": 0, "features": space.size}
             if "intercept" in fields:
-                found["intercept"] = True
-    settings = {**found, **dict(spec.settings)}
+                fitted["intercept"] = True
+    settings = {**fitted, **dict(spec.settings)}
     return str(Spec(spec.target, tuple(sorted(settings.items()))))
 
 
-def takes(text: str, field: str) -> bool:
-    """Whether a posterior has an option called `field`."""
-    import inspect
-
-    found = find("posterior", parse(text).target, POSTERIORS)
-    if isinstance(found, tuple):
-        return field in {f.name for f in dataclasses.fields(found[0])}
-    return field in inspect.signature(found).parameters
+def _method(text: str) -> Method | Callable[..., Posterior]:
+    """The entry that a posterior's spec names: a method, or a user's own factory."""
+    return find_object("posterior", parse_spec(text).target, POSTERIORS)
 
 
-def options_of(text: str) -> type[Options]:
-    """What a posterior's options say of themselves; the plain defaults for a user's function."""
-    found = find("posterior", parse(text).target, POSTERIORS)
-    made = found[0] if isinstance(found, tuple) else Options
-    return made if issubclass(made, Options) else Options
+def takes_option(text: str, field: str) -> bool:
+    """Test whether a posterior has an option.
+
+    text: the posterior's spec.
+    field: name of the option.
+    """
+    method = _method(text)
+    if isinstance(method, Method):
+        return field in {f.name for f in dataclasses.fields(method.options)}
+    return field in inspect.signature(method).parameters
 
 
-def usual(text: str, field: str) -> Any:
-    """The default of a posterior's option `field`; None where it has no such option or default."""
-    import inspect
+def options_class(text: str) -> type[Options]:
+    """Return the options of a posterior; the plain defaults for a user's own factory.
 
-    found = find("posterior", parse(text).target, POSTERIORS)
-    if isinstance(found, tuple):
-        defaults = {f.name: f.default for f in dataclasses.fields(found[0])}
-        return defaults.get(field)
-    parameter = inspect.signature(found).parameters.get(field)
+    text: the posterior's spec.
+    """
+    method = _method(text)
+    return method.options if isinstance(method, Method) else Options
+
+
+def option_default(text: str, field: str) -> Any:
+    """Return the default of a posterior's option; None if it has no such option or default.
+
+    text: the posterior's spec.
+    field: name of the option.
+    """
+    method = _method(text)
+    if isinstance(method, Method):
+        return {f.name: f.default for f in dataclasses.fields(method.options)}.get(field)
+    parameter = inspect.signature(method).parameters.get(field)
     return None if parameter is None or parameter.default is parameter.empty else parameter.default
 
 
 def build_posterior(text: str, model: Model, extra: Mapping[str, Any] | None = None) -> Posterior:
-    """The posterior that `name:key=value` or `file.py:object` stands for, bound to a model.
+    """Build a posterior for a model.
 
-    The same arguments give the identical callables, so that nothing is compiled twice. With
-    `half_life=SECONDS` any posterior forgets.
+    The same arguments give the identical callables, so that nothing is compiled twice.
+
+    text: `name:key=value` or `file.py:object`; with `half_life=SECONDS` any posterior forgets.
+    model: the model.
+    extra: options that hold unless the text gives its own.
+
+    Raises: UsageError if there is no such posterior, or it cannot handle the model.
     """
-    spec = parse(text)
+    spec = parse_spec(text)
     settings = {**(extra or {}), **dict(spec.settings)}
     return _build(Spec(spec.target, tuple(sorted(settings.items()))), model)
 
 
 @lru_cache(maxsize=256)
 def _build(spec: Spec, model: Model) -> Posterior:
-    found = find("posterior", spec.target, POSTERIORS)
-    if HALF_LIFE in dict(spec.settings):
-        return _forgetting(spec, model)
-    if isinstance(found, tuple):
-        config, build = found
-        made = configure("posterior", spec.target, config, dict(spec.settings))
-        if getattr(made, "particles", 1) < 1:
-            raise UsageError(f"particles={made.particles}: must be at least 1")
-        return build(model, made)
-    posterior = call("posterior", spec.target, found, model, **dict(spec.settings))
-    check_posterior(spec.target, posterior, model)
+    """The posterior of a spec, once per spec and model."""
+    method = find_object("posterior", spec.target, POSTERIORS)
+    settings = dict(spec.settings)
+    if HALF_LIFE in settings:
+        return _build_forgetting(spec, model)
+    if not isinstance(method, Method):
+        posterior = call_factory("posterior", spec.target, method, model, **settings)
+        check_posterior(spec.target, posterior, model)
+        return posterior
+    options = configure("posterior", spec.target, method.options, settings)
+    if getattr(options, "particles", 1) < 1:
+        raise UsageError(f"particles={options.particles}: must be at least 1")
+    posterior = method.build(model, options)
+    if spec.target not in POSTERIORS:
+        check_posterior(spec.target, posterior, model)
     return posterior
 
 
-def _forgetting(spec: Spec, model: Model) -> Posterior:
+def _build_forgetting(spec: Spec, model: Model) -> Posterior:
     """The posterior of a spec with a half-life, refused where that has no meaning."""
     settings = dict(spec.settings)
-    half_life = seconds_of(settings.pop(HALF_LIFE), spec.target)
+    half_life = read_half_life(settings.pop(HALF_LIFE), spec.target)
 
-    def built(**more: Any) -> Posterior:
+    def build(**more: Any) -> Posterior:
         return _build(Spec(spec.target, tuple(sorted({**settings, **more}.items()))), model)
 
     if half_life == float("inf"):
-        return built()
-    refuse_what_cannot_fade(spec.target, half_life, model)
-    full = settings.get("full", usual(spec.target, "full"))
-    posterior = built()
+        return build()
+    check_can_fade(spec.target, half_life, model)
+    full = settings.get("full", option_default(spec.target, "full"))
+    posterior = build()
     if posterior.fade is None and full == "auto":
         # A sample of all the past has few of the events that still count.
-        posterior = built(full="forget")
+        posterior = build(full="forget")
     if posterior.fade is None:
-        raise cannot(spec.target, half_life, model, full)
-    return forgetting(posterior, half_life)
+        raise no_fade_error(spec.target, half_life, model, full)
+    return with_half_life(posterior, half_life)

@@ -1,18 +1,19 @@
 """Backends, a rule and a proposer written to cheat, as a user's file: `cheats.py:name`.
 
-Each keeps the contract; test_gaming.py says which column finds it out. Not here: any check.
+Each keeps the contract; test_gaming.py says which column finds it out.
 """
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from uncertain.decide.loop.rollout import AGENT, TRUTH, seed_key
+from uncertain.decide.loop.core.rollout import AGENT, TRUTH, seed_key
 from uncertain.decide.rules.base import Choice
 from uncertain.posteriors.base import Gaussian
-from uncertain.posteriors.laplace import Laplace, build
+from uncertain.posteriors.methods.laplace import Laplace, build
+from uncertain.posteriors.parts.draws import uniform_draws
+from uncertain.posteriors.parts.unknowns import unknowns_of
 from uncertain.posteriors.registry import build_posterior
-from uncertain.posteriors.unknowns import uniform_draws, unknowns_of
-from uncertain.streams.worlds.base import simulated
+from uncertain.streams.worlds.base import simulated_world
 
 BUSY = 60
 """Products of matrices that hidden work consists of, some milliseconds."""
@@ -96,7 +97,7 @@ def keyhole(model, seed: int = 0, runs: int = 200, width: float = 0.1):
     looked through the same keyhole: the ranks of `calibrate` are even.
     """
     size = unknowns_of(model).size
-    world = simulated(model)
+    world = simulated_world(model)
 
     def known(run):
         key = seed_key(seed, run)

@@ -1,25 +1,24 @@
-"""Logs of a few events, and the same in another format. Not here: any check."""
+"""Logs of a few events, and the same in another format."""
 
 from collections import Counter
 from pathlib import Path
 
-from uncertain.streams.formats import open_log
-from uncertain.streams.ndjson import encode
-from uncertain.streams.targets import TARGETS
+from uncertain.streams.formats.ndjson import encode_line
+from uncertain.streams.formats.registry import open_log, write_log
 
 
 def converted(path: Path, name: str, form: str | None = None) -> tuple[Path, Counter[str]]:
     """The log at `path` in another format, and what was dropped."""
     out, dropped = path.with_name(f"out.{name}"), Counter[str]()
     with open(out, "wb") as file:
-        TARGETS[name](open_log(str(path), form), file, dropped)
+        write_log(name, open_log(str(path), form), file, dropped)
     return out, dropped
 
 
 def log(folder: Path, *lines: dict) -> Path:
     """An NDJSON log."""
     path = folder / "log.ndjson"
-    path.write_bytes(b"".join(encode(line) for line in lines))
+    path.write_bytes(b"".join(encode_line(line) for line in lines))
     return path
 
 

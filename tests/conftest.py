@@ -1,4 +1,7 @@
-"""Settings that every test runs under. Not here: helpers, which are in support.py."""
+"""Settings that every test runs under.
+
+See also: support.py for helpers.
+"""
 
 import os
 from importlib.metadata import version
@@ -24,10 +27,10 @@ import jax
 import pytest
 from hypothesis import settings
 from redis_here import RedisHere
-from uncertain.decide.loop.cores import one_thread
+from uncertain.decide.loop.core.cores import use_one_thread
 from uncertain.posteriors import registry
-from uncertain.posteriors.outcomes import outcome_kind
-from uncertain.posteriors.unknowns import unknowns_of
+from uncertain.posteriors.parts.outcomes import outcome_kind
+from uncertain.posteriors.parts.unknowns import unknowns_of
 
 # The suite asks the same questions every time, so that it says what a change did. New ones are
 # asked by `pytest --hypothesis-profile=new`.
@@ -37,7 +40,7 @@ settings.load_profile("same")
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers with a thread for each core would fight over them.
-    one_thread()
+    use_one_thread()
 
 # A silent broadcast of [S] against [S, 1] is the commonest bug there is.
 jax.config.update("jax_numpy_rank_promotion", "raise")

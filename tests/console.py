@@ -1,4 +1,4 @@
-"""Run a command line inside the test's own process. Not here: any check."""
+"""Run a command line inside the test's own process."""
 
 import io
 import json

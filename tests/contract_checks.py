@@ -1,6 +1,6 @@
 """The contract's rules as checks that raise AssertionError; test_contract.py says what on.
 
-Not here: what they run on. Each has a negative control, a backend that it must reject.
+Each has a negative control, a backend that it must reject.
 """
 
 from functools import lru_cache
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from support import block, counted, equal, signature, simulate
 from uncertain.posteriors.base import Draws, Event, Gaussian, Info, Model, Posterior
-from uncertain.posteriors.unknowns import unknowns_of
+from uncertain.posteriors.parts.unknowns import unknowns_of
 
 SMALL = {
     "bonus": "bonus:capacity=20",

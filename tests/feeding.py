@@ -1,6 +1,6 @@
 """Feed `uncertain run` as a process through a pipe, however many lines, and watch its memory.
 
-Not here: any test, or processes that are killed (killing.py).
+See also: killing.py for processes that are killed.
 """
 
 import os

@@ -4,22 +4,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from uncertain.posteriors.base import Event, Model
-from uncertain.posteriors.history import History, Memory
+from uncertain.posteriors.parts.replay_buffer import Buffer, ReplayBuffer
+from uncertain.posteriors.parts.unknowns import log_likelihood, unknowns_of
 from uncertain.posteriors.registry import build_model
-from uncertain.posteriors.unknowns import likelihood, unknowns_of
 
 ROUNDING = 1e-4
 """Relative rounding of a float32 sum of some fifty terms in another order."""
 
 
-def fill(store: Memory, events: Event, guess, seed: int = 0) -> History:
+def fill(store: ReplayBuffer, events: Event, guess, seed: int = 0) -> Buffer:
     """Push every event of a block."""
     n = events.weight.shape[0]
 
     @jax.jit
     def run(keys, events):
-        def step(history, item):
-            return store.push(item[0], history, item[1], guess), None
+        def step(buffer, item):
+            return store.push(item[0], buffer, item[1], guess), None
 
         return jax.lax.scan(step, store.empty(), (keys, events))[0]
 
@@ -38,7 +38,8 @@ def direct(model: Model, events: Event, particles, stats=()):
     def run(events):
         def step(stats, event):
             logs = across(
-                lambda u: likelihood(model, u, stats, event.action, event.observation), particles
+                lambda u: log_likelihood(model, u, stats, event.action, event.observation),
+                particles,
             )
             return model.update_stats(stats, event), event.weight * logs
 

@@ -1,5 +1,5 @@
 """Run `uncertain run --checkpoint` as a process, kill it, and compare what is left with a run that
-nobody killed. Not here: any test.
+nobody killed.
 """
 
 import json
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from console import call, lines
-from uncertain.decide.loop.serve import Server
-from uncertain.decide.loop.snapshot import taken
-from uncertain.streams.checkpoint import Checkpoints
+from uncertain.decide.loop.durable.snapshot import take_snapshot
+from uncertain.decide.loop.server.server import Server
+from uncertain.streams.storage.checkpoint import Checkpoints
 
 LINEAR = ("run", "--model", "linear:arms=3:features=1")
 MAIN = (sys.executable, "-c", "from uncertain.cli.main import main; main()")
@@ -43,7 +43,7 @@ def plain(out: bytes) -> list[dict[str, Any]]:
 
 def belief(folder: Path) -> tuple[dict[str, bytes], Any]:
     """What the newest checkpoint of a run knows."""
-    point, wrong = Checkpoints(folder / "checkpoints").newest()
+    point, wrong = Checkpoints(folder / "checkpoints").read_newest()
     assert point is not None
     assert not wrong
     return {name: array.tobytes() for name, array in point.arrays.items()}, point.facts["server"]
@@ -51,7 +51,7 @@ def belief(folder: Path) -> tuple[dict[str, bytes], Any]:
 
 def known_of(server: Server) -> tuple[list[bytes], Any]:
     """All that a server knows, comparable."""
-    arrays, facts = taken(server)
+    arrays, facts = take_snapshot(server)
     return [array.tobytes() for array in arrays.values()], facts
 
 

@@ -1,14 +1,14 @@
-"""A made-up store with every measure there is, to show and to report on. Not here: any check."""
+"""A made-up store with every measure there is, to show and to report on."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from uncertain.decide.judge.experiment import Cell
-from uncertain.decide.judge.latency import Timing
-from uncertain.decide.judge.ledger import CELLS
-from uncertain.decide.judge.record import record
-from uncertain.streams.store import Store
+from uncertain.decide.judge.engine.result_index import CELLS
+from uncertain.decide.judge.measures.build_record import build_record
+from uncertain.decide.judge.measures.experiment import Cell
+from uncertain.decide.judge.measures.latency import Timing
+from uncertain.streams.storage.results import Store
 
 SEEDS, LIVE, STEPS = 8, 3, 12
 JUDGE = {
@@ -60,7 +60,7 @@ def fill(place: Path, *worlds: str, judge: dict[str, Any] = JUDGE, **changes: An
             }  # fmt: skip
             timing = Timing(seconds[0].ravel(), seconds[1].ravel(), np.zeros(0), 1.0, 0)
             random = {"lower": np.full(SEEDS, 2.0)}
-            made = record(one, runs, random, timing, None, (10,), 1)
+            made = build_record(one, runs, random, timing, None, (10,), 1)
             identity = {"cell": str(one), "judge": {k: v for k, v in judge.items() if v}}
             arrays = runs | {"decide": seconds[0], "learn": seconds[1]}
             store.commit(CELLS, identity, made, arrays)

@@ -1,13 +1,13 @@
-"""Lines of many streams, and what a server says to them. Not here: any check."""
+"""Lines of many streams, and what a server says to them."""
 
 import random
 from typing import Any
 
-from uncertain.cli.run import Run
-from uncertain.decide.loop.serve import Server
-from uncertain.streams.record import LineError, Record, Where
+from uncertain.cli.commands.run import RunOptions
+from uncertain.decide.loop.server.server import Server
+from uncertain.streams.formats.record import LineError, Record, Where
 
-LINEAR = Run(model="linear:arms=3:features=1", key_by="user", horizon=4, seed=7)
+LINEAR = RunOptions(model="linear:arms=3:features=1", key_by="user", horizon=4, seed=7)
 
 
 def turns(streams: int, count: int, seed: int = 0) -> list[Record]:

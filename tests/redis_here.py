@@ -1,7 +1,4 @@
-"""A Redis server of a test's own, on a free port of this machine, and reading a stream of it.
-
-Not here: any check.
-"""
+"""A Redis server of a test's own, on a free port of this machine, and reading a stream of it."""
 
 import json
 import shutil
@@ -12,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from uncertain.streams.arriving import Arrival
-from uncertain.streams.redis_address import Member
-from uncertain.streams.redis_stream import RedisStream
+from uncertain.streams.inputs.base import Arrival
+from uncertain.streams.inputs.redis_address import GroupMember
+from uncertain.streams.inputs.redis_stream import RedisStream
 
 PATIENCE = 20.0
 """Seconds for a server to come up."""
@@ -106,7 +103,7 @@ def opened(
 ) -> RedisStream:
     """A stream as an input. told: what it says to a person goes there."""
     tell = (lambda text: None) if told is None else told.append
-    return RedisStream(server.url(stream), Member(**member), longest, tell)
+    return RedisStream(server.url(stream), GroupMember(**member), longest, tell)
 
 
 def answered(source: RedisStream, most: int = 10**9, seconds: float = 0.05) -> list[bytes]:
@@ -122,7 +119,7 @@ class Draining(RedisStream):
     """Ends when every entry is answered."""
 
     def __init__(self, here: RedisHere, stream: str, **member: Any) -> None:
-        super().__init__(here.url(stream), Member(maxlen=0, **member))
+        super().__init__(here.url(stream), GroupMember(maxlen=0, **member))
         self.here, self.stream = here, stream
 
     def take(self, seconds: float | None = None) -> Arrival | None:

@@ -1,4 +1,4 @@
-"""Wrong lines as broken producers and links make them. Not here: any check."""
+"""Wrong lines as broken producers and links make them."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Helpers shared by tests: made-up events, shapes of trees, tolerances. Not here: any check."""
+"""Helpers shared by tests: made-up events, shapes of trees, tolerances."""
 
 import os
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from uncertain.posteriors.base import Arms, Event, Model
-from uncertain.posteriors.unknowns import unknowns_of
+from uncertain.posteriors.parts.unknowns import unknowns_of
 
 SMALL_MODELS = {"mlp": "mlp:hidden=(3,):arms=2", "testbed": "testbed:hidden=(3,)"}
 """Models that are large unless told otherwise, as a quick check wants them."""

@@ -1,7 +1,4 @@
-"""Tables of results: each has a command, and what comes out is compared with what is stored.
-
-Not here: that the commands run (`-m live`, one of them below, and the tests of what they call).
-"""
+"""Tables of results: each has a command, and what comes out is compared with what is stored."""
 
 import json
 import sys

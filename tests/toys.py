@@ -1,4 +1,4 @@
-"""Small models whose posteriors are known in closed form. Not here: anything shipped."""
+"""Small models whose posteriors are known in closed form."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,1 +1,1 @@
-"""How an action is chosen: proposers offer candidates, rules score them."""
+"""Choosing an action: proposers offer candidates, rules score them and choose one."""

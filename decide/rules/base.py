@@ -1,6 +1,6 @@
-"""What a rule sees and returns, and the few steps that every rule shares.
+"""Input and output types of a rule, and the steps that all rules share.
 
-Not here: any score.
+See also: information.py and rewards.py for scores, entries.py for a rule's properties.
 """
 
 from __future__ import annotations
@@ -11,12 +11,18 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ...posteriors.base import Array, Belief, Draws, Gaussian, Model, UsageError
-from ...posteriors.unknowns import systematic, uniform_draws
+from ...posteriors.base import Array, Belief, Draws, Gaussian, Model
+from ...posteriors.errors import UsageError
+from ...posteriors.parts.draws import resample_systematic, uniform_draws
 
 
 class Candidates(NamedTuple):
-    """Actions on offer. features `[A, size]`, valid `[A]` bool, cost `[A]` (1 unless given)."""
+    """Actions to choose from.
+
+    features: `[A, size]`, one row an action.
+    valid: `[A]` bool, whether the row may be chosen.
+    cost: `[A]`, 1 unless given.
+    """
 
     features: Array
     valid: Array
@@ -24,9 +30,14 @@ class Candidates(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """index `[]` int32; propensity `[A]`, each one's probability; scores `[A]`, the rule's own."""
+    """A rule's choice.
 
-    # The contract's own name; nobody looks a value up in a Choice.
+    index: `[]` int32, row of the chosen action.
+    propensity: `[A]`, probability with which the rule chooses each action.
+    scores: `[A]`, in the rule's own unit.
+    """
+
+    # The contract's name, although tuples have a method `index`; no code searches a Choice.
     index: Array  # pyright: ignore[reportIncompatibleMethodOverride]
     propensity: Array
     scores: Array
@@ -40,7 +51,15 @@ JITTER = 1e-6
 
 
 def as_draws(key: Array, belief: Belief, count: int) -> Draws:
-    """The belief as weighted draws; a Gaussian is sampled `count` times."""
+    """Turn a belief into weighted draws.
+
+    key: random key, used for a Gaussian belief only.
+    belief: draws, returned unchanged, or a Gaussian.
+    count: draws to sample from a Gaussian.
+
+    Returns: draws `[S, D]` with normalised log weights `[S]`.
+    Raises: UsageError if the belief is a summary.
+    """
     if isinstance(belief, Draws):
         return belief
     if not isinstance(belief, Gaussian):
@@ -57,21 +76,32 @@ def as_draws(key: Array, belief: Belief, count: int) -> Draws:
     return uniform_draws(belief.mean[None, :] + offsets)
 
 
-def thinned(key: Array, draws: Draws, count: int) -> Draws:
-    """`count` of the draws, alike in weight; all of them, untouched, where there are no more."""
+def thin_draws(key: Array, draws: Draws, count: int) -> Draws:
+    """Resample draws down to a number of equally weighted ones.
+
+    key: random key of the systematic resampling.
+    draws: `[S, D]`; returned unchanged if S is at most `count`.
+    count: draws to keep.
+
+    Returns: at most `count` draws.
+    """
     if draws.values.shape[0] <= count:
         return draws
-    return uniform_draws(draws.values[systematic(key, draws.log_weights, count)])
+    return uniform_draws(draws.values[resample_systematic(key, draws.log_weights, count)])
 
 
-def best(key: Array, scores: Array, valid: Array) -> Choice:
-    """The highest score among valid candidates, ties broken at random.
+def choose_best(key: Array, scores: Array, valid: Array) -> Choice:
+    """Choose the valid candidate with the highest score, breaking ties at random.
 
-    A NaN score counts as the lowest, so that one broken candidate cannot win.
+    key: random key for ties.
+    scores: `[A]`; NaN counts as the lowest, so that one broken candidate cannot win.
+    valid: `[A]` bool.
+
+    Returns: the choice; its propensity is uniform over the tied candidates.
     """
     masked = jnp.where(valid & ~jnp.isnan(scores), scores, -jnp.inf)
     ties = valid & (masked == jnp.max(masked))
-    # No valid finite score at all: any valid candidate will do.
+    # Without any finite score, all valid candidates tie.
     ties = jnp.where(jnp.any(ties), ties, valid)
     noise = jax.random.uniform(key, scores.shape)
     index = jnp.argmax(jnp.where(ties, noise, -1.0)).astype(jnp.int32)
@@ -79,15 +109,28 @@ def best(key: Array, scores: Array, valid: Array) -> Choice:
     return Choice(index, propensity.astype(scores.dtype), scores)
 
 
-def draw(key: Array, propensity: Array, scores: Array) -> Choice:
-    """Choose at random with the given probabilities `[A]`."""
+def choose_at_random(key: Array, propensity: Array, scores: Array) -> Choice:
+    """Choose a candidate with given probabilities.
+
+    key: random key.
+    propensity: `[A]`, probabilities that sum to 1; 0 is never chosen.
+    scores: `[A]`, passed on.
+
+    Returns: the choice.
+    """
     logits = jnp.log(jnp.maximum(propensity, jnp.finfo(propensity.dtype).tiny))
     index = jax.random.categorical(key, jnp.where(propensity > 0, logits, -jnp.inf))
     return Choice(index.astype(jnp.int32), propensity, scores)
 
 
-def exploring(rule: Rule, share: float) -> Rule:
-    """The rule, except that with probability `share` a valid candidate is taken at random."""
+def with_exploration(rule: Rule, share: float) -> Rule:
+    """Mix uniform choices into a rule, so that every propensity is positive.
+
+    rule: the rule that otherwise chooses.
+    share: probability of a uniform choice among the valid candidates.
+
+    Returns: the mixed rule, with exact propensities.
+    """
 
     def choose(
         key: Array, belief: Belief, model: Model, stats: Any, candidates: Candidates
@@ -95,7 +138,7 @@ def exploring(rule: Rule, share: float) -> Rule:
         rule_key, coin_key, uniform_key = jax.random.split(key, 3)
         choice = rule(rule_key, belief, model, stats, candidates)
         uniform = candidates.valid / jnp.maximum(jnp.sum(candidates.valid), 1)
-        wander = draw(uniform_key, uniform.astype(choice.scores.dtype), choice.scores)
+        wander = choose_at_random(uniform_key, uniform.astype(choice.scores.dtype), choice.scores)
         index = jnp.where(jax.random.uniform(coin_key) < share, wander.index, choice.index)
         propensity = (1 - share) * choice.propensity + share * wander.propensity
         return Choice(index, propensity, choice.scores)

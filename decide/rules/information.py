@@ -3,7 +3,8 @@
 The gain is the mutual information between the unknowns and the next observation under a belief:
 enumerated for finite outcomes, integrated on a grid for scalar ones, summed over cells of counts
 for those without a bound, closed-form for a Gaussian belief on a linear model, nested Monte Carlo
-otherwise. Not here: choosing, or reward (rewards.py).
+otherwise.
+See also: basic.py for choosing, rewards.py for rewards.
 Sources: Lindley (1956); Houlsby et al. (2011) for the entropy form; Rainforth et al. (2018) for
 nested Monte Carlo.
 """
@@ -17,17 +18,17 @@ import jax.numpy as jnp
 from jax.scipy.special import xlogy
 
 from ...posteriors.base import Array, Belief, Distribution, Draws, Gaussian, Model, provides
-from ...posteriors.outcomes import (
+from ...posteriors.parts.outcomes import (
     Finite,
     Scalar,
-    counted,
+    is_count,
     log_prob,
     log_probs,
     outcome_kind,
-    sampled,
+    sample_outcome,
 )
-from ...posteriors.trailing import across
-from ...posteriors.unknowns import unknowns_of
+from ...posteriors.parts.unknowns import unknowns_of
+from ...posteriors.parts.vmap_last import vmap_last
 from .base import as_draws
 
 NODES = 64
@@ -36,23 +37,30 @@ TAIL = 4.5
 """Standard deviations of the widest draw that the grid covers on either side."""
 COARSEST = 0.7
 """Largest node spacing, in outcome standard deviations, at which the trapezoid rule is exact to
-about 1e-8 nats. Where the draws are spread wider, the noise is widened to this: an observation
-with more noise never tells more, so the gain stays a lower bound."""
+about 1e-8 nats. Where the draws are spread wider, the noise is widened to this: more noise never
+adds information, so the gain stays a lower bound."""
 NEGLIGIBLE = 1e-6
 """Draws of less weight than this do not stretch the grid."""
 CELLS = 128
-"""Cells of counts, as wide in standard deviations for small counts as for large."""
+"""Cells of counts, equally wide in standard deviations for small and large counts."""
 NESTED = 64
-"""Outcomes sampled a candidate by nested Monte Carlo."""
+"""Outcomes that nested Monte Carlo samples for each candidate."""
 
 
 def expected_gain(
     key: Array, model: Model, draws: Draws, stats: Any, features: Array, groups: Array | None = None
 ) -> Array:
-    """Gain `[A]` of each action in `features [A, size]`, at least 0.
+    """Compute the expected information gain of each action.
 
-    groups: `[S, G]` 0/1; if given, the gain is about which group the truth belongs to (a part of
-    the unknowns, or the best action) rather than about all unknowns.
+    key: random key, used by nested Monte Carlo only.
+    model: gives the outcome's distribution.
+    draws: `[S, D]`, weighted.
+    stats: the model's running summary of past events.
+    features: `[A, size]`, the actions.
+    groups: `[S, G]` of 0 and 1; if given, the gain is about which group the truth belongs to (a
+        part of the unknowns, or the best action) rather than about all unknowns.
+
+    Returns: gains `[A]`, nats, at least 0.
     """
     kind = outcome_kind(model)
     weights = jnp.exp(draws.log_weights)
@@ -61,7 +69,7 @@ def expected_gain(
         gain = _finite(model, kind, particles, weights, stats, features, groups)
     elif isinstance(kind, Scalar):
         gain = _scalar(model, kind, particles, weights, stats, features, groups)
-    elif counted(model):
+    elif is_count(model):
         gain = _counts(model, particles, weights, stats, features, groups)
     else:
         gain = _nested(key, model, particles, weights, stats, features, groups)
@@ -69,13 +77,21 @@ def expected_gain(
 
 
 def predict_at(model: Model, u: Array, stats: Any, action: Array) -> Distribution:
-    """The outcome's distribution under flat coordinates `u [D]`."""
+    """Predict the outcome of an action from flat coordinates.
+
+    model: the model that predicts.
+    u: `[D]`, flat, unconstrained.
+    stats: the model's running summary of past events.
+    action: `[size]`.
+
+    Returns: the outcome's distribution.
+    """
     return model.predict(unknowns_of(model).constrain(u), stats, action)
 
 
 def _finite(model, kind, particles, weights, stats, features, groups) -> Array:
     def one(action: Array) -> Array:
-        return across(lambda u: log_probs(predict_at(model, u, stats, action), kind), particles)
+        return vmap_last(lambda u: log_probs(predict_at(model, u, stats, action), kind), particles)
 
     return _summed(jnp.exp(jax.vmap(one)(features)), weights, groups)
 
@@ -102,7 +118,7 @@ def _scalar(model, kind, particles, weights, stats, features, groups) -> Array:
             d = predict_at(model, u, stats, action)
             return d.mean, jnp.sqrt(d.variance)
 
-        mean, sd = across(moments, particles)
+        mean, sd = vmap_last(moments, particles)
         counts = weights > NEGLIGIBLE
         low = jnp.min(jnp.where(counts, mean - TAIL * sd, jnp.inf))
         high = jnp.max(jnp.where(counts, mean + TAIL * sd, -jnp.inf))
@@ -114,7 +130,7 @@ def _scalar(model, kind, particles, weights, stats, features, groups) -> Array:
             p = jnp.exp(-0.5 * z * z) * (1 / (wide * jnp.sqrt(2 * jnp.pi)))[None, :]
             single = 0.5 * jnp.log(2 * jnp.pi * jnp.e * jnp.square(wide))
         else:
-            p = across(
+            p = vmap_last(
                 lambda u: jnp.exp(jax.vmap(predict_at(model, u, stats, action).log_prob)(nodes)),
                 particles,
             )
@@ -129,10 +145,10 @@ def _scalar(model, kind, particles, weights, stats, features, groups) -> Array:
 
 
 def _counts(model, particles, weights, stats, features, groups) -> Array:
-    """Cells even in the square root of a count, whose standard deviation hardly changes.
+    """Gain over cells that are even in the square root of a count (a stable standard deviation).
 
-    A small count has a cell of its own; a cell of several is as probable as its middle one times
-    their number. Where a cell is too wide for a draw, the draw's noise is widened (`COARSEST`).
+    A small count has its own cell; a cell of several counts has the probability of the middle one
+    times their number. Where a cell is too wide for a draw, its noise is widened (`COARSEST`).
     """
 
     def one(action: Array) -> Array:
@@ -140,13 +156,13 @@ def _counts(model, particles, weights, stats, features, groups) -> Array:
             d = predict_at(model, u, stats, action)
             return jnp.asarray(d.mean), jnp.sqrt(jnp.asarray(d.variance))
 
-        mean, sd = across(moments, particles)
+        mean, sd = vmap_last(moments, particles)
         heard = weights > NEGLIGIBLE
         low = jnp.min(jnp.where(heard, jnp.maximum(mean - TAIL * sd, 0.0), jnp.inf))
         high = jnp.max(jnp.where(heard, mean + TAIL * sd, 0.0)) + 1
         low, high = jnp.sqrt(jnp.floor(low)), jnp.sqrt(jnp.ceil(high))
         step = (high - low) / CELLS
-        # A count is in the cell whose edges it lies between; rounding must not lose the first.
+        # Rounding must not lose the first count of a cell.
         edges = jnp.ceil(jnp.square(low + step * jnp.arange(CELLS + 1)) - 1e-4)
         inside = jnp.diff(edges)
         middle = jnp.maximum(jnp.floor((edges[:-1] + edges[1:] - 1) / 2), 0.0)
@@ -159,7 +175,7 @@ def _counts(model, particles, weights, stats, features, groups) -> Array:
             logs = jax.vmap(lambda y: log_prob(d, y))(middle)
             return jax.nn.softmax(sharp * logs + number)
 
-        return across(shares, particles)
+        return vmap_last(shares, particles)
 
     return _summed(jax.vmap(one)(features), weights, groups)
 
@@ -171,8 +187,8 @@ def _nested(key, model, particles, weights, stats, features, groups) -> Array:
 
     def one(action: Array) -> Array:
         def term(key: Array, index: Array) -> Array:
-            y = sampled(key, predict_at(model, particles[:, index], stats, action))
-            logs = across(lambda u: log_prob(predict_at(model, u, stats, action), y), particles)
+            y = sample_outcome(key, predict_at(model, particles[:, index], stats, action))
+            logs = vmap_last(lambda u: log_prob(predict_at(model, u, stats, action), y), particles)
             overall = jax.nn.logsumexp(logs, b=weights)
             if groups is None:
                 return logs[index] - overall
@@ -187,30 +203,57 @@ def _nested(key, model, particles, weights, stats, features, groups) -> Array:
 def belief_gain(
     key: Array, model: Model, belief: Belief, stats: Any, features: Array, particles: int
 ) -> Array:
-    """Gain `[A]` about all unknowns under any belief; a Gaussian is sampled `particles` times
-    unless the model is linear-Gaussian, where the closed form needs no draws."""
-    if isinstance(belief, Gaussian) and linear_gaussian(model):
+    """Compute each action's expected gain about all unknowns, under draws or a Gaussian.
+
+    key: random key.
+    model: in closed form if linear-Gaussian and the belief is Gaussian.
+    belief: draws or a Gaussian.
+    stats: the model's running summary of past events.
+    features: `[A, size]`, the actions.
+    particles: draws of a Gaussian belief on any other model.
+
+    Returns: gains `[A]`, nats.
+    """
+    if isinstance(belief, Gaussian) and is_linear_gaussian(model):
         return linear_gain(model, belief, features)
     draw_key, gain_key = jax.random.split(key)
     return expected_gain(gain_key, model, as_draws(draw_key, belief, particles), stats, features)
 
 
-def linear_gaussian(model: Model) -> bool:
-    """Whether a normal belief about the unknowns makes observations normal."""
+def is_linear_gaussian(model: Model) -> bool:
+    """Tell whether observations are linear in normal unknowns, with normal noise.
+
+    model: the model to check.
+
+    Returns: whether the closed forms hold.
+    """
     return provides(model, "linear") and unknowns_of(model).normal
 
 
 def linear_gain(model: Model, belief: Gaussian, features: Array) -> Array:
-    """Gain `[A]` in closed form: log(1 + x' P x / scale^2) / 2 for a linear-Gaussian model."""
+    """Compute gains in closed form: log(1 + x' P x / scale^2) / 2.
+
+    model: linear-Gaussian.
+    belief: Gaussian, covariance P.
+    features: `[A, size]`, the actions.
+
+    Returns: gains `[A]`, nats.
+    """
 
     def one(action: Array) -> Array:
         x, scale = model.linear(action)
-        return 0.5 * jnp.log1p(spread_along(belief, x) / jnp.square(scale))
+        return 0.5 * jnp.log1p(variance_along(belief, x) / jnp.square(scale))
 
     return jax.vmap(one)(features)
 
 
-def spread_along(belief: Gaussian, x: Array) -> Array:
-    """Variance `[]` of `x @ u` under a Gaussian belief."""
+def variance_along(belief: Gaussian, x: Array) -> Array:
+    """Compute the variance of a linear function of the unknowns.
+
+    belief: Gaussian over u.
+    x: `[D]`, the function's coefficients.
+
+    Returns: the variance `[]` of `x @ u`.
+    """
     blocks = x.reshape(belief.covariance.shape[:2])
     return jnp.einsum("bi,bij,bj->", blocks, belief.covariance, blocks)

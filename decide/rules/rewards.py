@@ -1,7 +1,7 @@
 """Expected reward of candidate actions under each draw of a belief.
 
-Summed for finite outcomes and counts, by quadrature for normal ones, sampled otherwise. Not here:
-what is known only on average, which rules take care of (choosing.py).
+Summed for finite outcomes and counts, by quadrature for normal ones, sampled otherwise.
+See also: basic.py for averages over the draws.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...posteriors.base import Array, Distribution, Draws, Gaussian, Model
-from ...posteriors.outcomes import (
+from ...posteriors.parts.outcomes import (
     Finite,
     Scalar,
-    counted,
+    is_count,
     log_prob,
     log_probs,
     outcome_kind,
-    sampled,
+    sample_outcome,
 )
-from ...posteriors.trailing import across
+from ...posteriors.parts.vmap_last import vmap_last
 from .base import JITTER
 from .information import NESTED, TAIL, predict_at
 
@@ -31,19 +31,19 @@ HERMITE = 8
 """Gauss-Hermite nodes of a reward's expectation over a normal outcome."""
 
 
-def normal_reward(model: Model, action: Array, mean: Array, scale: Array) -> Array:
+def _normal_reward(model: Model, action: Array, mean: Array, scale: Array) -> Array:
     """Expected reward `[]` of an action whose outcome is Normal(mean, scale)."""
     abscissae, hermite = np.polynomial.hermite_e.hermegauss(HERMITE)
-    # Written out, so that no axis of eight is there to be reduced.
+    # A sum written out is faster than reducing an axis of eight.
     terms = zip(abscissae.tolist(), (hermite / hermite.sum()).tolist(), strict=True)
     return reduce(jnp.add, [w * model.reward(action, mean + scale * z) for z, w in terms])
 
 
 LATTICE = 32
-"""Counts that the expected reward of one without a bound is summed over."""
+"""Number of counts over which the reward of an unbounded count is summed."""
 
 
-def count_reward(model: Model, action: Array, d: Distribution) -> Array:
+def _count_reward(model: Model, action: Array, d: Distribution) -> Array:
     """Expected reward `[]` of an action whose outcome is a count of distribution `d`.
 
     Summed over every count within `TAIL` standard deviations, or every second, third, ... where
@@ -58,9 +58,17 @@ def count_reward(model: Model, action: Array, d: Distribution) -> Array:
 
 
 def linear_reward(key: Array, model: Model, belief: Gaussian, features: Array, count: int) -> Array:
-    """Expected reward `[A, S]` under `count` draws of a linear-Gaussian model.
+    """Compute expected rewards under draws of a linear-Gaussian model's predictions.
 
-    Only the A predictions are drawn, jointly, not the D unknowns behind them.
+    The A predictions are drawn jointly, rather than the D unknowns.
+
+    key: random key.
+    model: linear-Gaussian, with a reward.
+    belief: Gaussian over the unknowns.
+    features: `[A, size]`, the actions.
+    count: S, the number of draws.
+
+    Returns: rewards `[A, S]`.
     """
     x, scale = jax.vmap(model.linear)(features)
     blocks = x.reshape(-1, *belief.covariance.shape[:2])
@@ -72,13 +80,22 @@ def linear_reward(key: Array, model: Model, belief: Gaussian, features: Array, c
     means = (x @ belief.mean)[:, None] + root @ noise
 
     def one(action: Array, mean: Array, scale: Array) -> Array:
-        return across(lambda m: normal_reward(model, action, m[0], scale), mean[None, :])
+        return vmap_last(lambda m: _normal_reward(model, action, m[0], scale), mean[None, :])
 
     return jax.vmap(one)(features, means, scale)
 
 
 def expected_reward(key: Array, model: Model, draws: Draws, stats: Any, features: Array) -> Array:
-    """Expected reward `[A, S]` of each action under each draw."""
+    """Compute the expected reward of each action under each draw.
+
+    key: random key, used where outcomes are sampled.
+    model: defines `reward`.
+    draws: `[S, D]`.
+    stats: the model's running summary of past events.
+    features: `[A, size]`, the actions.
+
+    Returns: rewards `[A, S]`.
+    """
     kind = outcome_kind(model)
     particles = draws.values.T
     keys = jax.random.split(key, NESTED)
@@ -91,11 +108,11 @@ def expected_reward(key: Array, model: Model, draws: Draws, stats: Any, features
                 pay = jax.vmap(lambda y: model.reward(action, y))(values)
                 return jnp.sum(jnp.exp(log_probs(d, kind)) * pay)
             if isinstance(kind, Scalar) and kind.normal:
-                return normal_reward(model, action, d.mean, jnp.sqrt(d.variance))
-            if counted(model):
-                return count_reward(model, action, d)
-            return jnp.mean(jax.vmap(lambda k: model.reward(action, sampled(k, d)))(keys))
+                return _normal_reward(model, action, d.mean, jnp.sqrt(d.variance))
+            if is_count(model):
+                return _count_reward(model, action, d)
+            return jnp.mean(jax.vmap(lambda k: model.reward(action, sample_outcome(k, d)))(keys))
 
-        return across(reward, particles)
+        return vmap_last(reward, particles)
 
     return jax.vmap(one)(features)

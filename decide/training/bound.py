@@ -1,10 +1,10 @@
-"""The contrastive bound on a policy's gain, its estimate and a gradient for it.
+"""The contrastive bound on a policy's information gain, its estimate and its gradient.
 
-One rollout of a policy is told from `contrasts` other draws of the prior. Normal outcomes carry the
-gradient through themselves, as mean + scale * noise; for all others the score function does, with
-the mean of the other rollouts as its baseline. The contrasts are shared by a batch, where the
-released code draws others for each rollout: the expectation is the same. Not here: networks
-(posteriors/policy.py), or steps of an optimiser (training.py).
+Each rollout of a policy is contrasted with `contrasts` other draws of the prior. Normal outcomes
+are reparameterised, as mean + scale * noise; all others use the score function, with the mean of
+the other rollouts as baseline. A batch shares its contrasts, where the released code draws new ones
+for each rollout; the expectation is the same.
+See also: posteriors/parts/policy_network.py for networks, training.py for the optimiser.
 Source: Foster, Ivanova, Malik and Rainforth (2021), Deep Adaptive Design, equations 9 to 11.
 """
 
@@ -18,18 +18,23 @@ import jax
 import jax.numpy as jnp
 
 from ...posteriors.base import Array, Event, Model
-from ...posteriors.outcomes import Scalar, log_prob, outcome_kind, sampled
-from ...posteriors.policy import Policy, Weights
-from ...posteriors.trailing import across
-from ...posteriors.unknowns import likelihood, unknowns_of
+from ...posteriors.parts.outcomes import Scalar, log_prob, outcome_kind, sample_outcome
+from ...posteriors.parts.policy_network import Policy, Weights
+from ...posteriors.parts.unknowns import log_likelihood, unknowns_of
+from ...posteriors.parts.vmap_last import vmap_last
 
-TOGETHER = 2**22
-"""Likelihoods held at once where there are more contrasts than a gradient needs."""
+MAX_LIKELIHOODS = 2**22
+"""Likelihoods held in memory at once when a policy is scored with many contrasts."""
 
 
 class Rollouts(NamedTuple):
-    """actions `[T, N, size]`, observations `[T, N]`, the stats before each event (leaves `[T, N,
-    ...]`), and own `[N]`, the log likelihood of each history under its own truth."""
+    """Histories of N rollouts of T events.
+
+    actions: `[T, N, size]`.
+    observations: `[T, N]`.
+    stats: the model's summary before each event, leaves `[T, N, ...]`.
+    own: `[N]`, log likelihood of each history under its own truth.
+    """
 
     actions: Array
     observations: Array
@@ -40,7 +45,14 @@ class Rollouts(NamedTuple):
 def build_rollouts(
     model: Model, policy: Policy, horizon: int
 ) -> Callable[[Weights, Array, Array], Rollouts]:
-    """`(weights, key, truths [N, D]) -> Rollouts`; reads nothing but the model and the policy."""
+    """Build the simulation of a policy against draws of the prior.
+
+    model: simulates the observations.
+    policy: the network that emits actions.
+    horizon: T, events in a rollout.
+
+    Returns: `(weights, key, truths [N, D]) -> Rollouts`.
+    """
     unknowns = unknowns_of(model)
     kind = outcome_kind(model)
     reparameterised = isinstance(kind, Scalar) and kind.normal
@@ -50,7 +62,7 @@ def build_rollouts(
         if reparameterised:
             y = outcome.loc + outcome.scale * jax.random.normal(key)
         else:
-            y = jax.lax.stop_gradient(sampled(key, outcome).astype(jnp.result_type(float)))
+            y = jax.lax.stop_gradient(sample_outcome(key, outcome).astype(jnp.result_type(float)))
         return y, log_prob(outcome, y)
 
     def one(weights: Weights, u: Array, code: Array, stats: Any, key: Array):
@@ -65,47 +77,60 @@ def build_rollouts(
     def roll(weights: Weights, key: Array, truths: Array) -> Rollouts:
         count = truths.shape[0]
 
-        def turn(carry: tuple[Array, Any], key: Array):
+        def step(carry: tuple[Array, Any], key: Array):
             keys = jax.random.split(key, count)
             code, stats, row = jax.vmap(partial(one, weights))(truths, *carry, keys)
             return (code, stats), row
 
-        many = jax.tree.map(
+        start = jax.tree.map(
             lambda x: jnp.broadcast_to(jnp.asarray(x), (count, *jnp.shape(x))),
             (policy.start(), model.init_stats()),
         )
-        _, rows = jax.lax.scan(turn, many, jax.random.split(key, horizon))
+        _, rows = jax.lax.scan(step, start, jax.random.split(key, horizon))
         actions, observations, stats, logs = rows
         return Rollouts(actions, observations, stats, logs.sum(0))
 
     return roll
 
 
-def contrast(model: Model, rollouts: Rollouts, particles: Array) -> Array:
-    """Log likelihood `[N, L]` of every history under every one of `particles [D, L]`.
+def contrast_likelihoods(model: Model, rollouts: Rollouts, particles: Array) -> Array:
+    """Compute the log likelihood of every history under every contrast.
 
-    Made an event at a time and made again for the gradient, so that `[T, N, L]` never exists.
+    One event at a time, and again for the gradient, so that `[T, N, L]` is never held in memory.
+
+    model: gives the likelihood of an event.
+    rollouts: N histories.
+    particles: `[D, L]`, the contrasts.
+
+    Returns: log likelihoods `[N, L]`.
     """
 
     def one(action: Array, y: Array, stats: Any) -> Array:
-        return across(lambda u: likelihood(model, u, stats, action, y), particles)
+        return vmap_last(lambda u: log_likelihood(model, u, stats, action, y), particles)
 
     together = jax.checkpoint(jax.vmap(one))
 
-    def turn(total: Array, row: Any) -> tuple[Array, None]:
+    def add_event(total: Array, row: Any) -> tuple[Array, None]:
         return total + together(*row), None
 
     shape = rollouts.own.shape[0], particles.shape[1]
     rows = rollouts.actions, rollouts.observations, rollouts.stats
-    return jax.lax.scan(turn, jnp.zeros(shape, rollouts.own.dtype), rows)[0]
+    return jax.lax.scan(add_event, jnp.zeros(shape, rollouts.own.dtype), rows)[0]
 
 
 def build_bound(
     model: Model, policy: Policy, horizon: int, batch: int, contrasts: int
 ) -> Callable[[Weights, Array], tuple[Array, Array]]:
-    """`(weights, key) -> (surrogate [], estimate [])`, both in nats.
+    """Build the bound that training maximises.
 
-    The estimate is sPCE; the surrogate has its value's gradient in expectation.
+    model: simulates and scores the observations.
+    policy: the network that emits actions.
+    horizon: events in a rollout.
+    batch: rollouts of one estimate.
+    contrasts: draws of the prior that each rollout is contrasted with.
+
+    Returns: `(weights, key) -> (surrogate [], estimate [])`, nats. The estimate is sPCE; the
+        gradient of the surrogate is an unbiased estimate of the gradient of sPCE.
     """
     unknowns = unknowns_of(model)
     roll = build_rollouts(model, policy, horizon)
@@ -114,17 +139,17 @@ def build_bound(
 
     def bound(weights: Weights, key: Array) -> tuple[Array, Array]:
         truth_key, contrast_key, roll_key = jax.random.split(key, 3)
-        made = roll(weights, roll_key, unknowns.sample(truth_key, batch))
-        others = contrast(model, made, unknowns.sample(contrast_key, contrasts).T)
-        both = jnp.concatenate([made.own[:, None], others], axis=1)
-        told = made.own - jax.nn.logsumexp(both, axis=1) + jnp.log(contrasts + 1.0)
-        estimate = jnp.mean(told)
+        rolled = roll(weights, roll_key, unknowns.sample(truth_key, batch))
+        others = contrast_likelihoods(model, rolled, unknowns.sample(contrast_key, contrasts).T)
+        both = jnp.concatenate([rolled.own[:, None], others], axis=1)
+        gain = rolled.own - jax.nn.logsumexp(both, axis=1) + jnp.log(contrasts + 1.0)
+        estimate = jnp.mean(gain)
         if pathwise:
             return estimate, estimate
-        fixed = jax.lax.stop_gradient(told)
-        # The mean of the others does not depend on this rollout, so it biases nothing.
+        fixed = jax.lax.stop_gradient(gain)
+        # The mean of the other rollouts does not depend on this one, so it adds no bias.
         above = (fixed - jnp.mean(fixed)) * (batch / max(batch - 1, 1))
-        return jnp.mean(told + above * made.own), estimate
+        return jnp.mean(gain + above * rolled.own), estimate
 
     return bound
 
@@ -132,26 +157,34 @@ def build_bound(
 def build_score(
     model: Model, policy: Policy, horizon: int, rollouts: int, contrasts: int
 ) -> Callable[[Weights, Array], tuple[Array, Array]]:
-    """`(weights, key) -> (sPCE [N], sNMC [N])` of N rollouts with L fresh contrasts, however many
-    those are: only `TOGETHER` likelihoods are there at once."""
+    """Build the bounds that score a policy, with any number of contrasts.
+
+    model: simulates and scores the observations.
+    policy: the network that emits actions.
+    horizon: events in a rollout.
+    rollouts: N.
+    contrasts: fresh draws of the prior, in parts of at most `MAX_LIKELIHOODS` likelihoods.
+
+    Returns: `(weights, key) -> (sPCE [N], sNMC [N])`, nats: a lower and an upper bound.
+    """
     unknowns = unknowns_of(model)
     roll = build_rollouts(model, policy, horizon)
-    chunk = max(min(contrasts, TOGETHER // rollouts), 1)
+    chunk = max(min(contrasts, MAX_LIKELIHOODS // rollouts), 1)
 
     def score(weights: Weights, key: Array) -> tuple[Array, Array]:
         truth_key, contrast_key, roll_key = jax.random.split(key, 3)
-        made = roll(weights, roll_key, unknowns.sample(truth_key, rollouts))
+        rolled = roll(weights, roll_key, unknowns.sample(truth_key, rollouts))
 
         def part(index: Array, total: Array) -> Array:
             drawn = unknowns.sample(jax.random.fold_in(contrast_key, index), chunk).T
-            logs = contrast(model, made, drawn)
+            logs = contrast_likelihoods(model, rolled, drawn)
             counted = index * chunk + jnp.arange(chunk) < contrasts
             more = jax.nn.logsumexp(jnp.where(counted[None, :], logs, -jnp.inf), axis=1)
             return jnp.logaddexp(total, more)
 
         nothing = jnp.full(rollouts, -jnp.inf)
         total = jax.lax.fori_loop(0, -(-contrasts // chunk), part, nothing)
-        lower = made.own - (jnp.logaddexp(made.own, total) - jnp.log(contrasts + 1.0))
-        return lower, made.own - (total - jnp.log(float(contrasts)))
+        lower = rolled.own - (jnp.logaddexp(rolled.own, total) - jnp.log(contrasts + 1.0))
+        return lower, rolled.own - (total - jnp.log(float(contrasts)))
 
     return score

@@ -1,7 +1,7 @@
-"""Which way does the arrow point? Two binary variables, three structures, interventions.
+"""Causal direction between two binary variables, learnt from interventions.
 
-The probabilities within a structure are integrated out under Dirichlet priors, so the only
-unknown is the structure and the past enters through counts: a collapsed model.
+The probabilities within each of three structures are integrated out under Dirichlet priors, so that
+the only unknown is the structure and past events enter through counts: a collapsed model.
 Source: Cooper and Yoo (1999), Bayesian scores from mixed observation and intervention.
 """
 
@@ -19,9 +19,12 @@ STRUCTURES = ("independent", "x causes y", "y causes x")
 
 
 class Counts(NamedTuple):
-    """x `[2]`: x where x was left alone. y `[2]`: y where y was left alone.
+    """Counts of past events in which a variable was free.
 
-    y_given_x `[2, 2]` (by x): y where y was left alone. x_given_y `[2, 2]` (by y): likewise.
+    x: `[2]`, values of x where x was free.
+    y: `[2]`, values of y where y was free.
+    y_given_x: `[2, 2]`, values of y where y was free, by x.
+    x_given_y: `[2, 2]`, values of x where x was free, by y.
     """
 
     x: Array
@@ -32,7 +35,10 @@ class Counts(NamedTuple):
 
 @dataclass(frozen=True)
 class CausalPair(Model):
-    """Observation: 2 x + y. prior_count: Dirichlet count of every cell (1/2 is Jeffreys')."""
+    """Actions are `ACTIONS`; the observation is 2 x + y.
+
+    prior_count: Dirichlet count of every cell (1/2 is Jeffreys' prior).
+    """
 
     prior_count: float = 0.5
 
@@ -47,6 +53,11 @@ class CausalPair(Model):
         return Counts(jnp.zeros(2), jnp.zeros(2), jnp.zeros((2, 2)), jnp.zeros((2, 2)))
 
     def update_stats(self, stats: Counts, event: Event) -> Counts:
+        """Count one more event.
+
+        stats: counts of past events.
+        event: weight 0 leaves the counts alone.
+        """
         code, act = event.observation.astype(jnp.int32), event.action[0].astype(jnp.int32)
         x, y = code // 2, code % 2
         x_free = event.weight * ((act == 0) | (act >= 3))
@@ -59,6 +70,12 @@ class CausalPair(Model):
         )
 
     def predict(self, params: Params, stats: Counts, action: Array) -> Distribution:
+        """Predict 2 x + y.
+
+        params: `structure []`, an index into `STRUCTURES`.
+        stats: counts of past events.
+        action: `[1]`, an index into `ACTIONS`.
+        """
         act = action[0].astype(jnp.int32)
         x_forced, y_forced = (act == 1) | (act == 2), act >= 3
 

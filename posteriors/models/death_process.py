@@ -1,4 +1,4 @@
-"""The death process: when to look at a population, to learn the rate at which it falls ill.
+"""Death process: the infection rate of a population, learnt by choosing observation times.
 
 Source: Foster, Ivanova, Malik and Rainforth (2021), appendix; Cook, Gibson and Gilligan (2008).
 """
@@ -12,21 +12,23 @@ import jax
 import jax.numpy as jnp
 from numpyro.distributions.transforms import ExpTransform
 
-from ..base import Array, Distribution, Model, Params, UsageError, Vector, dist
+from ..base import Array, Distribution, Model, Params, Vector, dist
+from ..errors import UsageError
 
 LATEST = 10.0
-"""Largest time on a grid of candidates; rates above a half leave almost nobody well by then."""
+"""Largest time on a grid of candidates; at rates above 1/2 almost all are infected by then."""
 SHARPEST = 1.594
-"""Rate times time at which the count's Fisher information about the rate peaks."""
+"""Rate times time at which the Fisher information of the count about the rate is largest."""
 TINY = 1e-12
-"""Smallest rate times time: at time 0 itself the log odds would be minus infinity."""
+"""Smallest rate times time; at 0 the log odds would be minus infinity."""
 
 
 @dataclass(frozen=True)
 class DeathProcess(Model):
-    """Action: the time of looking, at least 0. Observation: how many of `population` are ill.
+    """The action is an observation time, the observation the number of infected.
 
-    Each falls ill at rate theta ~ Normal(1, 1) above 0; every look is at a fresh population.
+    The rate is theta ~ Normal(1, 1) truncated at 0; every observation is of a new population.
+    population: number of individuals.
     """
 
     population: int = 50
@@ -43,8 +45,14 @@ class DeathProcess(Model):
         return {"theta": dist.TruncatedNormal(1.0, 1.0, low=0.0)}
 
     def predict(self, params: Params, stats: Any, action: Array) -> Distribution:
+        """Predict the number of infected.
+
+        params: `theta []`, infections per unit of time.
+        stats: none.
+        action: `[1]`, time, at least 0.
+        """
         hazard = jnp.maximum(params["theta"] * jnp.maximum(action[0], 0.0), TINY)
-        # P(ill) = 1 - exp(-hazard), as log odds: nothing rounds to 0 or 1 at either end.
+        # P(infected) = 1 - exp(-hazard); as log odds it does not round to 0 or 1.
         return dist.BinomialLogits(jnp.log(-jnp.expm1(-hazard)) + hazard, self.population)
 
     def design(self) -> Distribution:
@@ -54,5 +62,9 @@ class DeathProcess(Model):
         return (ExpTransform(),)
 
     def focus(self, key: Array, params: Params) -> Array:
-        """About the time that would tell most if theta were this."""
+        """Draw a time near the most informative one.
+
+        key: random key.
+        params: `theta []`.
+        """
         return SHARPEST / params["theta"] * jnp.exp(0.5 * jax.random.normal(key, (1,)))

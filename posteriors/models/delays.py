@@ -1,12 +1,13 @@
-"""Which component sets off which, and when? Causal graphs in continuous time, loops allowed.
+"""Exact inference of causal graphs in continuous time, cycles allowed.
 
-Whenever a component comes on, each of its children comes on once more with probability `STRENGTH`,
-after a gamma delay; nothing comes on by itself. Which activation caused which is summed over
-exactly: one child's parents are independent of another's given all that was seen, and for each
-set of parents a table holds which of their last activations have had their effect at the child.
-The belief thus is a product over children, each over sets of parents. It is no `Model` of the
-contract, whose events are an action and one observation: here time is in between, and nothing
-having come on yet is a fact as well. Not here: the published observer (published_delays.py).
+Each activation of a component activates each of its children once with probability `STRENGTH`,
+after a gamma delay; no component activates by itself. The sum over assignments of causes to
+effects is exact: given the data, the parents of different children are independent, and for each
+set of parents a table holds which of their last activations have had their effect. The belief is
+a product over children of distributions over sets of parents. This is no `Model` of the contract,
+whose events are an action and one observation: here time passes in between, and the absence of an
+activation is informative.
+See also: published_delays.py for the published observer.
 Source: Bramley, Mayrhofer, Gerstenberg and Lagnado (2017), and the devices of their later studies.
 """
 
@@ -20,46 +21,65 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import gammaln, xlogy
+from scipy.special import gammainc
 
 from ..base import Array
 
 STRENGTH = 0.9
-"""Probability that an activation has its effect at a child."""
+"""Probability that an activation has an effect at a child."""
 ODDITY = 1e-9
-"""Density, a second, of coming on for no reason: a cause that is no longer remembered."""
+"""Density per second of an activation without a remembered cause."""
 GRID = 2048
-"""Points at which the delay's distribution is tabulated: looking it up is what simulating costs."""
+"""Points at which the distribution of a delay is tabulated, because lookups are fast."""
 
 
 @dataclass(frozen=True)
 class Delay:
-    """Gamma delays in seconds. window: causes no longer ago than this are remembered for sure only
-    if they are few (`Devices.memory`); the distribution is tabulated up to it."""
+    """Gamma-distributed delay between a cause and its effect.
+
+    shape: of the gamma distribution.
+    rate: of the gamma distribution, per second.
+    window: seconds up to which the distribution is tabulated; longer delays do not occur.
+    """
 
     shape: float
     rate: float
     window: float
 
     def density(self, elapsed: Array) -> Array:
-        """Density, a second, of a delay; 0 where not positive."""
+        """Compute the density of a delay.
+
+        elapsed: seconds, any shape.
+
+        Returns: density per second; 0 where `elapsed` is not positive.
+        """
         positive = elapsed > 0
         at = jnp.where(positive, elapsed, 1.0)
         logs = self.shape * np.log(self.rate) + xlogy(self.shape - 1, at) - self.rate * at
         return jnp.where(positive, jnp.exp(logs - gammaln(self.shape)), 0.0)
 
-    def late(self, elapsed: Array) -> Array:
-        """Probability of a delay longer than this."""
-        return 1.0 - looked_up(cumulative(self), elapsed / self.window)
+    def survival(self, elapsed: Array) -> Array:
+        """Compute the probability of a longer delay.
 
-    def drawn(self, uniform: Array, elapsed: Array) -> Array:
-        """A delay known to be longer than `elapsed`, from uniform numbers of the same shape."""
-        begun = 1.0 - self.late(elapsed)
+        elapsed: seconds, any shape.
+        """
+        return 1.0 - _interpolate(_cumulative(self), elapsed / self.window)
+
+    def sample_beyond(self, uniform: Array, elapsed: Array) -> Array:
+        """Sample a delay, given that it is longer than the elapsed time.
+
+        uniform: uniform random numbers.
+        elapsed: seconds, of the same shape.
+
+        Returns: delays, seconds.
+        """
+        begun = 1.0 - self.survival(elapsed)
         share = begun + uniform * (1 - begun)
-        return jnp.maximum(looked_up(quantiles(self), share), elapsed)
+        return jnp.maximum(_interpolate(_quantiles(self), share), elapsed)
 
 
-def looked_up(table: np.ndarray, share: Array) -> Array:
-    """A table over equal steps from 0 to 1, linear in between and constant beyond."""
+def _interpolate(table: np.ndarray, share: Array) -> Array:
+    """Interpolate a table over equal steps from 0 to 1, constant beyond."""
     at = jnp.clip(share, 0.0, 1.0) * (len(table) - 1)
     low = jnp.minimum(at.astype(jnp.int32), len(table) - 2)
     values = jnp.asarray(table, at.dtype)
@@ -67,30 +87,27 @@ def looked_up(table: np.ndarray, share: Array) -> Array:
 
 
 @lru_cache(maxsize=8)
-def cumulative(delay: Delay) -> np.ndarray:
-    """Probability of a delay up to each of `GRID` times from 0 to the window, where it is 1."""
-    from scipy.special import gammainc
-
+def _cumulative(delay: Delay) -> np.ndarray:
+    """Probability of a delay up to each of `GRID` times from 0 to the window, normalised to 1."""
     values = gammainc(delay.shape, delay.rate * np.linspace(0.0, delay.window, GRID))
     return values / values[-1]
 
 
 @lru_cache(maxsize=8)
-def quantiles(delay: Delay) -> np.ndarray:
-    """The delay, seconds, that has each of `GRID` shares from 0 to 1 below it."""
-    from scipy.special import gammainc
-
+def _quantiles(delay: Delay) -> np.ndarray:
+    """Quantiles of the delay, seconds, at `GRID` levels from 0 to 1."""
     fine = np.linspace(0.0, delay.window, 16 * GRID)
     shares = gammainc(delay.shape, delay.rate * fine)
     return np.interp(np.linspace(0.0, 1.0, GRID), shares / shares[-1], fine)
 
 
 class Belief(NamedTuple):
-    """For each child and set of parents (n and Q = 2^(n-1) of them).
+    """Belief about each of n children, for each of Q = 2^(n-1) sets of parents.
 
-    patterns `[n, Q, 2^memory]`: probability of which remembered causes have had their effect, bit
-    b for the b-th newest. logs `[n, Q]`: log likelihood without what is still to come. causes `[n,
-    Q, memory]`: when they were, seconds, newest first; -inf where there is none.
+    patterns: `[n, Q, 2^memory]`, probability of each pattern of remembered causes that have had
+        their effect; bit b is the b-th newest.
+    logs: `[n, Q]`, log likelihood, without effects still to come.
+    causes: `[n, Q, memory]`, times of the causes, seconds, newest first; -inf for none.
     """
 
     patterns: Array
@@ -100,8 +117,13 @@ class Belief(NamedTuple):
 
 @dataclass(frozen=True)
 class Devices:
-    """nodes: components. memory: activations of a child's parents that may still have their effect;
-    older ones are taken to have none to come."""
+    """Devices of a number of components, and exact inference of their graph.
+
+    nodes: number of components.
+    delay: between a cause and its effect.
+    memory: activations of a child's parents that are remembered; effects of older ones are assumed
+        to be over.
+    """
 
     nodes: int
     delay: Delay
@@ -109,27 +131,38 @@ class Devices:
 
     @property
     def sets(self) -> np.ndarray:
-        """Whether a component is in a child's set of parents, `[n, Q, n]` of 0 and 1."""
+        """Membership of components in the sets of parents of each child, `[n, Q, n]` of 0 and 1."""
         n = self.nodes
-        made = np.zeros((n, 2 ** (n - 1), n), int)
+        sets = np.zeros((n, 2 ** (n - 1), n), int)
         for child in range(n):
             others = [i for i in range(n) if i != child]
             for bit, parent in enumerate(others):
-                made[child, :, parent] = np.arange(2 ** (n - 1)) >> bit & 1
-        return made
+                sets[child, :, parent] = np.arange(2 ** (n - 1)) >> bit & 1
+        return sets
 
     def graph(self, chosen: Array) -> Array:
-        """`[n]` sets of parents -> `[n, n]` of 0 and 1; [i, j] is an arrow from i to j."""
+        """Convert sets of parents to a graph.
+
+        chosen: `[n]`, the set of each child.
+
+        Returns: `[n, n]` of 0 and 1; [i, j] is an arrow from i to j.
+        """
         return jnp.take_along_axis(jnp.asarray(self.sets), chosen[:, None, None], 1)[:, 0].T
 
     def init(self) -> Belief:
-        """Nothing has happened; every graph is as likely."""
+        """Return the belief before any activation, uniform over graphs."""
         shape = self.nodes, 2 ** (self.nodes - 1)
         patterns = jnp.zeros((*shape, 2**self.memory)).at[..., 0].set(1.0)
         return Belief(patterns, jnp.zeros(shape), jnp.full((*shape, self.memory), -jnp.inf))
 
     def observe(self, belief: Belief, time: Array, node: Array, effect: Array) -> Belief:
-        """A component came on, by a click or (effect) by a cause."""
+        """Update the belief with an activation.
+
+        belief: before it.
+        time: `[]`, seconds.
+        node: `[]`, the component.
+        effect: `[]` bool, whether it has a cause; else it was a click.
+        """
         belief = self._caused(belief, time, node, effect)
         return self._remember(belief, time, node)
 
@@ -152,7 +185,7 @@ class Devices:
     def _remember(self, belief: Belief, time: Array, node: Array) -> Belief:
         cause = jnp.asarray(self.sets)[:, :, node] == 1
         oldest = belief.causes[..., -1]
-        none = self.missing(jnp.where(jnp.isfinite(oldest), time - oldest, jnp.inf))
+        none = self.no_effect(jnp.where(jnp.isfinite(oldest), time - oldest, jnp.inf))
         none = jnp.where(jnp.isfinite(oldest), none, 1.0)
         unused, used = jnp.split(belief.patterns, 2, axis=-1)
         kept = unused * none[..., None] + used
@@ -167,14 +200,23 @@ class Devices:
             jnp.where(cause[..., None], causes, belief.causes),
         )
 
-    def missing(self, elapsed: Array) -> Array:
-        """Probability of no effect so long after its cause: none will come, or it is late."""
-        return (1 - STRENGTH) + STRENGTH * self.delay.late(elapsed)
+    def no_effect(self, elapsed: Array) -> Array:
+        """Compute the probability that a cause has had no effect yet.
 
-    def now(self, belief: Belief, time: Array) -> Array:
-        """Probability of each pattern at a time, not normalised, `[n, Q, 2^memory]`."""
+        elapsed: seconds since the cause.
+        """
+        return (1 - STRENGTH) + STRENGTH * self.delay.survival(elapsed)
+
+    def pattern_weights(self, belief: Belief, time: Array) -> Array:
+        """Compute the weight of each pattern at a time.
+
+        belief: after the latest activation.
+        time: `[]`, seconds.
+
+        Returns: probabilities, not normalised, `[n, Q, 2^memory]`.
+        """
         waiting = jnp.where(
-            jnp.isfinite(belief.causes), self.missing(time - belief.causes), 1.0
+            jnp.isfinite(belief.causes), self.no_effect(time - belief.causes), 1.0
         )  # fmt: skip
         patterns = belief.patterns
         bits = np.arange(2**self.memory)
@@ -184,14 +226,26 @@ class Devices:
             patterns = patterns * factor
         return patterns
 
-    def parents(self, belief: Belief, time: Array) -> Array:
-        """Log probability `[n, Q]` of each child's sets of parents at a time."""
-        logs = belief.logs + jnp.log(self.now(belief, time).sum(-1))
+    def log_parents(self, belief: Belief, time: Array) -> Array:
+        """Compute the log probabilities of the sets of parents at a time.
+
+        belief: after the latest activation.
+        time: `[]`, seconds.
+
+        Returns: `[n, Q]`, normalised over sets.
+        """
+        logs = belief.logs + jnp.log(self.pattern_weights(belief, time).sum(-1))
         return jax.nn.log_softmax(logs, axis=-1)
 
     def entropy(self, belief: Belief, time: Array) -> Array:
-        """Entropy `[]` of the graph, nats."""
-        logs = self.parents(belief, time)
+        """Compute the entropy of the graph at a time.
+
+        belief: after the latest activation.
+        time: `[]`, seconds.
+
+        Returns: entropy `[]`, nats.
+        """
+        logs = self.log_parents(belief, time)
         return -jnp.sum(jnp.where(jnp.isfinite(logs), jnp.exp(logs) * logs, 0.0))
 
 

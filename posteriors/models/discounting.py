@@ -1,4 +1,4 @@
-"""Hyperbolic temporal discounting: some money now, or 100 after a delay?
+"""Hyperbolic temporal discounting: choices between money now and 100 after a delay.
 
 Source: Foster, Ivanova, Malik and Rainforth (2021), section 6.2; Vincent (2016).
 """
@@ -18,12 +18,13 @@ from numpyro.distributions.transforms import (
     SigmoidTransform,
 )
 
-from ..base import Array, Distribution, Model, Params, UsageError, Vector, dist
+from ..base import Array, Distribution, Model, Params, Vector, dist
+from ..errors import UsageError
 
 LARGER = 100.0
-"""The later reward."""
+"""The later amount of money."""
 LONGEST = 100.0
-"""Longest delay a random question asks about, days."""
+"""Longest delay of a random question, days."""
 
 MIDDLE = 4.25 - 0.5 * 1.5**2
 """Log of the delay in days at which the released code's policy starts: minus log E[k]."""
@@ -31,10 +32,10 @@ MIDDLE = 4.25 - 0.5 * 1.5**2
 
 @dataclass(frozen=True)
 class Discounting(Model):
-    """Action: (reward now, delay in days of the later 100). Observation: 1 if "later" was chosen.
+    """The action is (money now, delay in days of the later 100), the observation 1 for "later".
 
-    link: "erf" as in the released code, or "phi" as printed in the paper (its argument is smaller
-    by sqrt 2). slip: probability of a careless answer, times two.
+    link: "erf" as in the released code, or "phi" as in the paper (smaller argument, by sqrt 2).
+    slip: twice the probability of a careless answer.
     """
 
     link: str = "erf"
@@ -52,6 +53,12 @@ class Discounting(Model):
         return {"log_k": dist.Normal(-4.25, 1.5), "alpha": dist.HalfNormal(2.0)}
 
     def predict(self, params: Params, stats: Any, action: Array) -> Distribution:
+        """Predict the choice.
+
+        params: `log_k []`, log discount rate per day; `alpha []`, width of indifference.
+        stats: none.
+        action: `[2]`, money now and delay in days.
+        """
         now, delay = action[0], action[1]
         later = LARGER / (1 + jnp.exp(params["log_k"]) * delay)
         z = (later - now) / (params["alpha"] + 1e-3)
@@ -63,13 +70,17 @@ class Discounting(Model):
         return dist.Uniform(jnp.asarray([0.0, 1.0]), jnp.asarray([LARGER, LONGEST])).to_event(1)
 
     def coordinates(self) -> tuple[Any, ...]:
-        """A share of the later reward, and a delay around that of a mean subject."""
+        """Transforms to a share of the later amount, and to a delay around a mean subject's."""
         share = ComposeTransform([SigmoidTransform(), AffineTransform(0.0, LARGER)])
         delay = ComposeTransform([AffineTransform(MIDDLE, 1.0), ExpTransform()])
         return share, delay
 
     def focus(self, key: Array, params: Params) -> Array:
-        """A question on which this subject would be nearly indifferent."""
+        """Draw a question about which a subject is nearly indifferent.
+
+        key: random key.
+        params: the subject's `log_k []` and `alpha []`.
+        """
         delay_key, offset_key, scale_key = jax.random.split(key, 3)
         u = jax.random.uniform(delay_key)
         # Delays are log-uniform: a discount rate of e^-4.25 a day halves 100 in ten weeks.

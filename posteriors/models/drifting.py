@@ -1,6 +1,6 @@
-"""Linear regression whose weights move: a stationary Ornstein-Uhlenbeck process each.
+"""Linear regression with drifting weights, each a stationary Ornstein-Uhlenbeck process.
 
-Not here: forgetting by a half-life (../forgetting.py); the motion is part of what is believed.
+See also: posteriors/parts/half_life.py for forgetting without such a model of the drift.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ TINY = 1e-12
 
 @dataclass(frozen=True)
 class Drifting(Linear):
-    """As linear, with weights that forget: correlation exp(-elapsed / memory) across time.
+    """Linear regression whose weights have correlation exp(-elapsed / memory) across time.
 
-    memory: seconds after which a weight keeps 1/e of its past.
+    memory: seconds after which the correlation is 1/e.
+    The other options are those of linear.
     """
 
     arms: int = 3
@@ -28,9 +29,15 @@ class Drifting(Linear):
     latent: tuple[str, ...] = ("weights",)
 
     def dynamics(self, params: Params, action: Array, elapsed: Array) -> dict[str, Distribution]:
+        """Predict the weights after some time.
+
+        params: `weights`.
+        action: not used.
+        elapsed: `[]`, seconds.
+        """
         kept = jnp.exp(-elapsed / self.memory)
         mean = kept * params["weights"]
         spread = self.scale * jnp.sqrt(-jnp.expm1(-2 * elapsed / self.memory))
-        # No time passed, no motion; but a scale of 0 is not a distribution.
+        # Without elapsed time the weights stay, but a scale of 0 is no distribution.
         spread = jnp.maximum(spread, TINY) * jnp.ones_like(mean)
         return {"weights": dist.Normal(mean, spread).to_event(1)}

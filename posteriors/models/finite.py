@@ -1,4 +1,4 @@
-"""Finitely many hypotheses: each gives every action its outcome probabilities."""
+"""Finitely many hypotheses, each with a table of outcome probabilities for every action."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ..base import Arms, Array, Distribution, Model, Params, UsageError, dist
+from ..base import Arms, Array, Distribution, Model, Params, dist
+from ..errors import UsageError
 
 Table = tuple[tuple[tuple[float, ...], ...], ...]
 
@@ -23,10 +24,11 @@ COINS: Table = (
 
 @dataclass(frozen=True)
 class Finite(Model):
-    """table: P(outcome | hypothesis, action) as nested tuples `[H][A][K]`.
+    """Hypotheses, actions and outcomes of a table.
 
-    weights: prior weight of each hypothesis, equal if empty. rewards: reward of each outcome; by
-    default outcome k pays k.
+    table: P(outcome | hypothesis, action) as nested tuples `[H][A][K]`.
+    weights: prior weight of each hypothesis, equal if empty.
+    rewards: reward of each outcome; if empty, outcome k has reward k.
     """
 
     table: Table = COINS
@@ -57,9 +59,20 @@ class Finite(Model):
         return {"hypothesis": dist.CategoricalProbs(jnp.asarray(weights / weights.sum()))}
 
     def predict(self, params: Params, stats: Any, action: Array) -> Distribution:
+        """Predict the outcome.
+
+        params: `hypothesis []`.
+        stats: none.
+        action: `[1]`, the arm.
+        """
         table = jnp.asarray(self.table)
         return dist.CategoricalProbs(table[params["hypothesis"], action[0].astype(jnp.int32)])
 
     def reward(self, action: Array, observation: Array) -> Array:
+        """Look up the reward of an outcome.
+
+        action: not used.
+        observation: `[]`, the outcome.
+        """
         rewards = jnp.asarray(self.rewards or tuple(float(k) for k in range(len(self.table[0][0]))))
         return rewards[observation.astype(jnp.int32)]

@@ -1,6 +1,6 @@
-"""Linear regression of a reward: disjoint arms seen with a context, or shared features.
+"""Linear regression of a reward on a context, with weights for each arm or shared features.
 
-Not here: learning the noise; its scale is given.
+The scale of the noise is known.
 """
 
 from __future__ import annotations
@@ -14,24 +14,39 @@ from ..base import Arms, Array, Distribution, Model, Params, Vector, dist
 
 
 def arm_features(action: Array, count: int, context: int) -> Array:
-    """`[1 + context]` -> `[count (context + 1)]`: intercept and context in the arm's own block."""
+    """Encode an arm and its context as regression features.
+
+    action: `[1 + context]`, the arm first.
+    count: number of arms.
+    context: numbers of the context.
+
+    Returns: `[count (1 + context)]`, a constant 1 and the context in the arm's own block.
+    """
     x = jnp.concatenate([jnp.ones(1, action.dtype), action[1 : 1 + context]])
     chosen = (jnp.arange(count) == action[0].astype(jnp.int32)).astype(action.dtype)
     return (chosen[:, None] * x[None, :]).reshape(-1)
 
 
 def vector_features(action: Array, intercept: bool) -> Array:
-    """`[n]` -> the same numbers, after a constant 1 if there is an intercept."""
+    """Encode a vector action as regression features.
+
+    action: `[n]`.
+    intercept: whether to put a constant 1 first.
+
+    Returns: `[n]` or `[1 + n]`.
+    """
     return jnp.concatenate([jnp.ones(1, action.dtype), action]) if intercept else action
 
 
 @dataclass(frozen=True)
 class Linear(Model):
-    """The observation is a reward, Normal(x @ weights, noise), weights ~ Normal(0, scale).
+    """Observations are rewards, Normal(x @ weights, noise), with weights ~ Normal(0, scale).
 
-    arms > 0: each arm has its own intercept and weights on `features` context numbers.
-    arms = 0: the action is itself a vector of `features` numbers, weights are shared; intercept
-    adds one more weight, on a constant 1.
+    arms: number of arms, each with its own intercept and weights; 0: vector actions.
+    features: numbers of the context, or of the vector action.
+    noise: standard deviation of an observation.
+    scale: prior standard deviation of a weight.
+    intercept: whether vector actions have a weight on a constant 1.
     """
 
     arms: int = 5
@@ -55,6 +70,12 @@ class Linear(Model):
         return {"weights": dist.Normal(0.0, self.scale).expand((self._size(),)).to_event(1)}
 
     def linear(self, action: Array) -> tuple[Array, Array]:
+        """Encode an action as features.
+
+        action: `[1 + features]`, the arm first; or `[features]` without arms.
+
+        Returns: features `[D]` and standard deviation `[]` of the noise.
+        """
         if self.arms:
             x = arm_features(action, self.arms, self.features)
         else:
@@ -62,10 +83,21 @@ class Linear(Model):
         return x, jnp.asarray(self.noise, x.dtype)
 
     def predict(self, params: Params, stats: Any, action: Array) -> Distribution:
+        """Predict the reward.
+
+        params: `weights`.
+        stats: none.
+        action: `[1 + features]`, the arm first; or `[features]` without arms.
+        """
         x, scale = self.linear(action)
         return dist.Normal(x @ params["weights"], scale)
 
     def reward(self, action: Array, observation: Array) -> Array:
+        """Return the observation, which is the reward.
+
+        action: not used.
+        observation: `[]`.
+        """
         return observation
 
     def design(self) -> Distribution:

@@ -1,4 +1,4 @@
-"""Location finding: where are K sources, from the strength of their summed signal?
+"""Location finding: positions of hidden sources, from the sum of their signals at chosen points.
 
 Source: Foster, Ivanova, Malik and Rainforth (2021), Deep Adaptive Design, section 6.1.
 """
@@ -17,7 +17,14 @@ from ..base import Array, Distribution, Model, Params, Vector, dist
 
 @dataclass(frozen=True)
 class Location(Model):
-    """sources: K in R^dimensions. background, softening: b and m of the signal; noise: sigma."""
+    """The action is a point, the observation the log signal there.
+
+    sources: number of sources K.
+    dimensions: of the space.
+    background: signal without sources.
+    softening: added to squared distances.
+    noise: standard deviation of the log signal.
+    """
 
     sources: int = 2
     dimensions: int = 2
@@ -39,6 +46,12 @@ class Location(Model):
         return {"sources": dist.Normal(0.0, 1.0).expand(shape).to_event(2)}
 
     def predict(self, params: Params, stats: Any, action: Array) -> Distribution:
+        """Predict the log signal at a point.
+
+        params: `sources [K, dimensions]`.
+        stats: none.
+        action: `[dimensions]`.
+        """
         square = jnp.sum(jnp.square(params["sources"] - action[None, :]), axis=-1)
         signal = self.background + jnp.sum(1 / (self.softening + square))
         return dist.Normal(jnp.log(signal), self.noise)
@@ -50,7 +63,11 @@ class Location(Model):
         return (IdentityTransform(),) * self.dimensions
 
     def focus(self, key: Array, params: Params) -> Array:
-        """Near one believed source, at one of four distances."""
+        """Draw a point near one source, at one of four distances.
+
+        key: random key.
+        params: `sources [K, dimensions]`.
+        """
         which, scale, noise = jax.random.split(key, 3)
         source = params["sources"][jax.random.randint(which, (), 0, self.sources)]
         distance = jnp.asarray([0.05, 0.15, 0.5, 1.5])[jax.random.randint(scale, (), 0, 4)]

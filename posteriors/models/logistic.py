@@ -1,4 +1,4 @@
-"""Logistic regression of a yes or no: disjoint arms seen with a context, or shared features."""
+"""Logistic regression of 0 or 1 on a context, with weights for each arm or shared features."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from .linear import arm_features, vector_features
 
 @dataclass(frozen=True)
 class Logistic(Model):
-    """The observation is 0 or 1 with log odds x @ weights + offset, weights ~ Normal(0, scale).
+    """Observations are 0 or 1 with log odds x @ weights + offset, weights ~ Normal(0, scale).
 
-    arms, features, intercept: as in linear. offset: known base log odds, for rare outcomes. The
-    reward is the observation.
+    arms, features, intercept: as in linear.
+    scale: prior standard deviation of a weight.
+    offset: known base log odds, for rare outcomes.
+    The reward is the observation.
     """
 
     arms: int = 5
@@ -38,7 +40,13 @@ class Logistic(Model):
         return {"weights": dist.Normal(0.0, self.scale).expand((size,)).to_event(1)}
 
     def predictor(self, params: Params, action: Array) -> Array:
-        """`[]` x @ weights + offset, whatever the link makes of it."""
+        """Compute the linear predictor.
+
+        params: `weights`.
+        action: `[1 + features]`, the arm first; or `[features]` without arms.
+
+        Returns: x @ weights + offset, `[]`.
+        """
         if self.arms:
             x = arm_features(action, self.arms, self.features)
         else:
@@ -46,9 +54,20 @@ class Logistic(Model):
         return x @ params["weights"] + self.offset
 
     def predict(self, params: Params, stats: Any, action: Array) -> Distribution:
+        """Predict the observation.
+
+        params: `weights`.
+        stats: none.
+        action: `[1 + features]`, the arm first; or `[features]` without arms.
+        """
         return dist.Bernoulli(logits=self.predictor(params, action))
 
     def reward(self, action: Array, observation: Array) -> Array:
+        """Return the observation, which is the reward.
+
+        action: not used.
+        observation: `[]`.
+        """
         return observation
 
     def design(self) -> Distribution:

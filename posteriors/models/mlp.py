@@ -1,6 +1,6 @@
-"""A multilayer perceptron of any depth: regression or classes, from a vector or with arms.
+"""Multilayer perceptron for regression or classification, from a vector or with arms.
 
-Not here: how it is trained; every backend sees only a prior over weights and a prediction.
+Posteriors see only a prior over weights and a prediction; the training is theirs.
 Sources: Neal (1996) for priors over weights; Osband, Aslanides and Cassirer (2018) for the fixed
 prior function.
 """
@@ -20,15 +20,19 @@ from ..base import Arms, Array, Distribution, Model, Params, Vector, dist
 
 @dataclass(frozen=True)
 class MLP(Model):
-    """Rectified layers of widths `hidden`, then one linear head.
+    """Rectified hidden layers and a linear head.
 
-    features: numbers in the action (arms = 0) or in the context that every arm shares.
-    arms > 0: the head has an output an arm, and an action asks for one of them.
-    classes: 0 for a Normal(output, noise) observation, else one of that many classes.
-    scale: multiplies the output. Weights ~ Normal(0, weight / sqrt(fan-in)) in hidden layers and
-    Normal(0, head / sqrt(fan-in)) in the last; biases ~ Normal(0, bias).
-    prior_function: times which the output of a second network of the same shape is added, whose
-    weights stay at their prior draw in backends that train every guess alone.
+    features: numbers of the vector action, or of the context that all arms share.
+    hidden: widths of the hidden layers.
+    classes: number of classes; 0 for a Normal(output, noise) observation.
+    arms: number of arms, each with its own output of the head; 0: vector actions.
+    noise: standard deviation of an observation.
+    scale: factor of the output.
+    weight_scale: hidden weights ~ Normal(0, weight_scale / sqrt(fan-in)).
+    head_scale: weights of the head ~ Normal(0, head_scale / sqrt(fan-in)).
+    bias: biases ~ Normal(0, bias).
+    prior_function: factor of the output of a second network of the same shape, which is added. Its
+        weights stay at their prior draw in posteriors that train each particle alone.
     """
 
     features: int = 2
@@ -56,11 +60,11 @@ class MLP(Model):
 
     @property
     def outputs(self) -> int:
-        """Numbers that the network puts out."""
+        """Number of outputs of the network."""
         return max(self.arms, 1) * max(self.classes, 1)
 
     def _shapes(self) -> dict[str, tuple[int, int]]:
-        """Name -> (outputs, inputs + 1): each layer's last column is its bias."""
+        """Shapes by name: (outputs, inputs + 1), the last column being the bias."""
         sizes = [self.features, *self.hidden]
         shapes = {
             f"layer{i}": (after, before + 1) for i, (before, after) in enumerate(pairwise(sizes))
@@ -87,6 +91,12 @@ class MLP(Model):
         return weights[:, :-1] @ x + weights[:, -1]
 
     def predict(self, params: Params, stats: Any, action: Array) -> Distribution:
+        """Predict the observation.
+
+        params: matrices of the layers, `[outputs, inputs + 1]`.
+        stats: none.
+        action: `[1 + features]`, the arm first; or `[features]` without arms.
+        """
         x = action[1:] if self.arms else action
         outputs = self._network(params, "", x)
         if self.prior_function:
@@ -100,7 +110,7 @@ class MLP(Model):
         return dist.Normal(outputs[0], self.noise)
 
     def units(self) -> np.ndarray:
-        """Hidden units are numbered layer by layer; a weight leaves the unit that feeds it."""
+        """Number the hidden units layer by layer, and map each weight to the unit that feeds it."""
         found, first = [], 0
         for name, (rows, columns) in self._shapes().items():
             if name.startswith("prior_"):
@@ -114,6 +124,11 @@ class MLP(Model):
         return np.concatenate(found)
 
     def reward(self, action: Array, observation: Array) -> Array:
+        """Return the observation, which is the reward.
+
+        action: not used.
+        observation: `[]`.
+        """
         return observation
 
     def design(self) -> Distribution:

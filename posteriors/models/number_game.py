@@ -1,7 +1,7 @@
-"""The number game: which concept over 1..100 does someone have in mind? Ask "is x in it?".
+"""Number game: a hidden concept over the numbers 1 to 100, learnt by asking for members.
 
-The hypotheses are arithmetic rules and intervals; examples given beforehand weigh them by the
-size principle (an example of a small concept is strong evidence for it).
+The hypotheses are arithmetic rules and intervals; initial examples weigh them by the size principle
+(an example of a small concept is strong evidence for it).
 Source: Tenenbaum (1999), A Bayesian framework for concept learning.
 """
 
@@ -14,14 +14,15 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ..base import Arms, Array, Distribution, Model, Params, UsageError, dist
+from ..base import Arms, Array, Distribution, Model, Params, dist
+from ..errors import UsageError
 
 TOP = 100
 NUMBERS = np.arange(1, TOP + 1)
 
 
-def rules() -> dict[str, np.ndarray]:
-    """Arithmetic concepts: name -> membership `[100]` bool."""
+def arithmetic_concepts() -> dict[str, np.ndarray]:
+    """List arithmetic concepts by name, with membership `[100]` bool."""
     found: dict[str, np.ndarray] = {
         "even": NUMBERS % 2 == 0,
         "odd": NUMBERS % 2 == 1,
@@ -43,8 +44,8 @@ def rules() -> dict[str, np.ndarray]:
 
 @lru_cache(maxsize=8)
 def concepts() -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    """Names, membership `[H, 100]` bool, and whether each is an interval `[H]` bool."""
-    named = rules()
+    """List all concepts: names, membership `[H, 100]` bool, whether an interval `[H]` bool."""
+    named = arithmetic_concepts()
     names, members = list(named), list(named.values())
     for low in range(1, TOP + 1):
         for high in range(low, TOP + 1):
@@ -56,11 +57,12 @@ def concepts() -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class NumberGame(Model):
-    """Action: one of the numbers 1..100 (arm 0 is 1). Observation: 1 if told it belongs.
+    """The action is a number from 1 to 100 (arm 0 is 1), the observation 1 if it is a member.
 
-    rules: prior mass of the arithmetic concepts, the intervals sharing the rest. length: mean
-    interval length of their Erlang prior. slip: probability of a wrong answer. examples: numbers
-    already known to belong, drawn at random from the concept.
+    rules: prior probability of the arithmetic concepts; intervals have the rest.
+    length: mean length of an interval under their Erlang prior.
+    slip: probability of a wrong answer.
+    examples: numbers known to be members, drawn at random from the concept.
     """
 
     rules: float = 0.5
@@ -80,7 +82,7 @@ class NumberGame(Model):
         return Arms(TOP)
 
     def log_weights(self) -> np.ndarray:
-        """Log prior `[H]` given the examples, normalised."""
+        """Compute the normalised log prior `[H]` given the examples."""
         _, members, interval = concepts()
         size = members.sum(1)
         erlang = np.where(interval, size * np.exp(-size / (self.length / 2)), 0.0)
@@ -88,7 +90,7 @@ class NumberGame(Model):
         prior = self.rules * plain / plain.sum() + (1 - self.rules) * erlang / erlang.sum()
         logs = np.log(prior)
         for value in self.examples:
-            # Slips keep every concept possible, so that no belief is ever empty.
+            # Slips keep every concept possible, so that a belief is never empty.
             inside = members[:, value - 1]
             logs = logs + np.log((1 - self.slip) * inside / size + self.slip / TOP)
         return logs - np.logaddexp.reduce(logs)
@@ -97,6 +99,12 @@ class NumberGame(Model):
         return {"concept": dist.CategoricalLogits(jnp.asarray(self.log_weights()))}
 
     def predict(self, params: Params, stats: Any, action: Array) -> Distribution:
+        """Predict the answer.
+
+        params: `concept []`, an index into `concepts`.
+        stats: none.
+        action: `[1]`, the number less 1.
+        """
         members = jnp.asarray(concepts()[1])
         inside = members[params["concept"], action[0].astype(jnp.int32)]
         return dist.Bernoulli(jnp.where(inside, 1 - self.slip, self.slip))

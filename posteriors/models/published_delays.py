@@ -1,10 +1,11 @@
-"""The ideal observer published with a study of clicks, as its authors wrote it.
+"""Ideal observer published with a study of causal learning from clicks.
 
-A likelihood of all that came on so far for every graph, over every assignment of a cause to each
-effect. It differs from exact Bayes (delays.py) in three ways: a cause has at most as many effects
-as it has children, whichever they are; how many effects failed counts by one binomial over all of
-them; and an effect that is still to come counts as failed. Here all assignments are summed over,
-where the authors sampled them if there were very many. Not here: choosing.
+It computes the likelihood of all activations so far for every graph, summed over assignments of a
+cause to each effect. It differs from exact Bayes in three ways: a cause has at most as many effects
+as it has children, whichever they are; one binomial over all effects counts those that failed; and
+effects still to come count as failed. All assignments are summed, where the authors sampled them if
+there were very many.
+See also: delays.py for exact Bayes.
 Source: Bramley, Gerstenberg, Mayrhofer and Lagnado, code of the study, in words.
 """
 
@@ -16,17 +17,23 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.special import bdtr, gammaln, xlog1py, xlogy
 
 from ..base import Array
 from .delays import STRENGTH, Delay
 
 UNLIKELY = 1e-4
-"""Graphs are ruled out where so few effects have a smaller probability than this."""
+"""Graphs are excluded if the probability of so few effects is smaller than this."""
 
 
 class Clicks(NamedTuple):
-    """Everything that came on in one trial, in order. time `[T]` seconds, node `[T]` from 0, effect
-    `[T]` bool, valid `[T]` bool."""
+    """Activations of one trial, in order.
+
+    time: `[T]`, seconds.
+    node: `[T]`, the component, from 0.
+    effect: `[T]` bool, whether it has a cause; else it was a click.
+    valid: `[T]` bool, False for padding.
+    """
 
     time: np.ndarray
     node: np.ndarray
@@ -35,17 +42,28 @@ class Clicks(NamedTuple):
 
 
 @lru_cache(maxsize=4)
-def every_graph(nodes: int) -> np.ndarray:
-    """Every graph without self-loops, `[2^(n (n - 1)), n, n]` of 0 and 1."""
+def all_graphs(nodes: int) -> np.ndarray:
+    """List all graphs without self-loops.
+
+    nodes: number of components n.
+
+    Returns: `[2^(n (n - 1)), n, n]` of 0 and 1; [i, j] is an arrow from i to j.
+    """
     places = [(i, j) for i in range(nodes) for j in range(nodes) if i != j]
-    made = np.zeros((2 ** len(places), nodes, nodes), np.int8)
+    graphs = np.zeros((2 ** len(places), nodes, nodes), np.int8)
     for bit, (i, j) in enumerate(places):
-        made[:, i, j] = np.arange(len(made)) >> bit & 1
-    return made
+        graphs[:, i, j] = np.arange(len(graphs)) >> bit & 1
+    return graphs
 
 
-def crowd(clicks: Clicks, window: float) -> int:
-    """Most activations that may have caused one effect: as many as `posterior` must remember."""
+def most_causes(clicks: Clicks, window: float) -> int:
+    """Count the activations that may have caused one effect, at most.
+
+    clicks: activations of a trial.
+    window: longest delay, seconds.
+
+    Returns: the number that `graph_log_posterior` must remember.
+    """
     time = clicks.time[clicks.valid]
     before = (time[None] < time[:, None]) & (time[None] > time[:, None] - window)
     return int((before & clicks.effect[clicks.valid][:, None]).sum(1).max(initial=0))
@@ -54,8 +72,6 @@ def crowd(clicks: Clicks, window: float) -> int:
 @lru_cache(maxsize=8)
 def _binomial(most: int, events: int) -> tuple[np.ndarray, np.ndarray]:
     """Log probability of m effects of k chances, and whether as few are likely enough, `[k, m]`."""
-    from scipy.special import bdtr, gammaln, xlog1py, xlogy
-
     k, m = np.meshgrid(np.arange(most + 1), np.arange(events + 1), indexing="ij")
     within = m <= k
     m_safe = np.where(within, m, 0)
@@ -66,13 +82,20 @@ def _binomial(most: int, events: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def posterior(nodes: int, delay: Delay, shortest: float, memory: int, clicks: Clicks) -> Array:
-    """Log probability `[T, G]` of every graph after each activation; uniform before an effect.
+def graph_log_posterior(
+    nodes: int, delay: Delay, shortest: float, memory: int, clicks: Clicks
+) -> Array:
+    """Compute the log probability of every graph after each activation.
 
-    shortest: seconds; a delay lies between it and the delay's window, both excluded. memory:
-    activations before an effect that may have caused it (`crowd`).
+    nodes: number of components.
+    delay: between a cause and its effect.
+    shortest: seconds; delays lie strictly between it and the window of `delay`.
+    memory: activations before an effect that may have caused it (`most_causes`).
+    clicks: activations of a trial.
+
+    Returns: `[T, G]`, over `all_graphs`; uniform before the first effect.
     """
-    graphs = jnp.asarray(every_graph(nodes), jnp.float32)
+    graphs = jnp.asarray(all_graphs(nodes), jnp.float32)
     count, most = len(graphs), nodes
     degree = graphs.sum(-1)
     length = clicks.time.shape[0]
@@ -93,7 +116,7 @@ def posterior(nodes: int, delay: Delay, shortest: float, memory: int, clicks: Cl
             total = total + jnp.pad(moved, ((0, 0), (0, 0), (1, 0), (0, 0))).reshape(state.shape)
         return total
 
-    def turn(carry, event):
+    def step(carry, event):
         state, recent, where, pending, possible, chances, effects = carry
         time, node, effect, valid = event
         caused = effect & valid
@@ -104,7 +127,7 @@ def posterior(nodes: int, delay: Delay, shortest: float, memory: int, clicks: Cl
         pending = pending + valid * graphs[:, node]
         chances = chances + valid * degree[:, node].astype(jnp.int32)
         effects = effects + caused
-        # The oldest is forgotten, the new one stands last and has had no effect yet.
+        # Drop the oldest activation and append the new one, without an effect yet.
         moved = state.reshape(count, most, -1).sum(1)
         moved = jnp.pad(moved[..., None], ((0, 0), (0, 0), (0, most - 1))).reshape(state.shape)
         state = jnp.where(valid, moved, state)
@@ -126,11 +149,16 @@ def posterior(nodes: int, delay: Delay, shortest: float, memory: int, clicks: Cl
         jnp.zeros(count, jnp.int32),
         jnp.zeros((), jnp.int32),
     )
-    return jax.lax.scan(turn, start, (clicks.time, clicks.node, clicks.effect, clicks.valid))[1]
+    return jax.lax.scan(step, start, (clicks.time, clicks.node, clicks.effect, clicks.valid))[1]
 
 
-def bits(log_weights: np.ndarray) -> np.ndarray:
-    """Entropy in bits over the last axis."""
+def entropy_bits(log_weights: np.ndarray) -> np.ndarray:
+    """Compute the entropy of distributions.
+
+    log_weights: `[..., G]`, normalised log probabilities.
+
+    Returns: entropy over the last axis, bits.
+    """
     logs = np.where(np.isfinite(log_weights), np.asarray(log_weights, float), 0.0)
     weights = np.where(np.isfinite(log_weights), np.exp(logs), 0.0)
     return -np.sum(weights * logs, -1) / np.log(2)

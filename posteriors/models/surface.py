@@ -1,8 +1,8 @@
-"""A smooth surface over a square grid of arms: a Gaussian process, squared-exponential kernel.
+"""Smooth surface over a square grid of arms: a Gaussian process with squared-exponential kernel.
 
-Its unknowns are independent standard normals, of which every arm is a fixed mixture, so that any
-exact Gaussian backend is exact. Not here: learning the kernel's length, or the noise.
-Source: Rasmussen and Williams (2006); Wu et al. (2018), who describe people's search so.
+The unknowns are independent standard normals, of which the mean of every arm is a linear function,
+so that Gaussian posteriors are exact. Length, scale and noise are known.
+Source: Rasmussen and Williams (2006); Wu et al. (2018), as a description of human search.
 """
 
 from __future__ import annotations
@@ -14,15 +14,23 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ..base import Arms, Array, Distribution, Model, Params, UsageError, dist
+from ..base import Arms, Array, Distribution, Model, Params, dist
+from ..errors import UsageError
 
 NUGGET = 1e-4
-"""Share of an arm's variance that it shares with nobody: a smooth kernel is nearly singular."""
+"""Share of variance that is independent for each arm: a smooth kernel is nearly singular."""
 
 
 @lru_cache(maxsize=16)
-def mixtures(side: int, length: float, scale: float) -> np.ndarray:
-    """`[arms, arms]`, lower triangular: row a times the unknowns is arm a's mean."""
+def mixing_matrix(side: int, length: float, scale: float) -> np.ndarray:
+    """Compute the matrix from the unknowns to the means of the arms.
+
+    side: arms on a side of the square.
+    length: of the kernel, in arms.
+    scale: standard deviation of a mean.
+
+    Returns: `[arms, arms]`, lower triangular; row a times the unknowns is the mean of arm a.
+    """
     place = np.stack(np.meshgrid(np.arange(side), np.arange(side), indexing="ij"), -1)
     place = place.reshape(-1, 2)
     square = np.sum((place[:, None] - place[None]) ** 2, -1)
@@ -32,10 +40,12 @@ def mixtures(side: int, length: float, scale: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Surface(Model):
-    """Arm `side` x + y lies at (x, y) of a square, `side` arms wide, and pays its mean with noise.
+    """Arm `side` x + y lies at (x, y) of a square; its reward is its mean plus noise.
 
-    length: how far apart, in arms, means are alike (correlation exp(-1/2)). scale: standard
-    deviation of a mean, around 0. noise: of one observation.
+    side: arms on a side of the square.
+    length: distance, in arms, at which means have correlation exp(-1/2).
+    scale: standard deviation of a mean, around 0.
+    noise: standard deviation of an observation.
     """
 
     side: int = 4
@@ -55,12 +65,29 @@ class Surface(Model):
         return {"height": dist.Normal(0.0, 1.0).expand((self.side**2,)).to_event(1)}
 
     def linear(self, action: Array) -> tuple[Array, Array]:
-        rows = jnp.asarray(mixtures(self.side, self.length, self.scale), action.dtype)
+        """Return the features of an arm.
+
+        action: `[1]`, the arm.
+
+        Returns: features `[D]` and standard deviation `[]` of the noise.
+        """
+        rows = jnp.asarray(mixing_matrix(self.side, self.length, self.scale), action.dtype)
         return rows[action[0].astype(jnp.int32)], jnp.asarray(self.noise, action.dtype)
 
     def predict(self, params: Params, stats: Any, action: Array) -> Distribution:
+        """Predict the reward.
+
+        params: `height [D]`.
+        stats: none.
+        action: `[1]`, the arm.
+        """
         x, noise = self.linear(action)
         return dist.Normal(x @ params["height"], noise)
 
     def reward(self, action: Array, observation: Array) -> Array:
+        """Return the observation, which is the reward.
+
+        action: not used.
+        observation: `[]`.
+        """
         return observation

@@ -1,1 +1,1 @@
-"""Static targets, a file each, named as in the collection they are from."""
+"""Static targets, one file each, named as in their collections."""

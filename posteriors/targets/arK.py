@@ -1,4 +1,4 @@
-"""An autoregression of K lags.
+"""Autoregression with K lags.
 
 Source: posteriordb, arK-arK.
 """
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..base import Array, Distribution, Params, dist
-from ..target import Data, Start, Target
+from .base import Data, Start, Target
 
 
 @dataclass(frozen=True)
@@ -36,4 +36,10 @@ class ArK(Target):
         return before, y[lags:]
 
     def predict(self, params: Params, stats: Any, action: Array) -> Distribution:
+        """Predict an observation from its predecessors.
+
+        params: `alpha`, `beta [K]`, `sigma`.
+        stats: none.
+        action: `[K]`, the preceding observations, latest first.
+        """
         return dist.Normal(params["alpha"] + action @ params["beta"], params["sigma"])

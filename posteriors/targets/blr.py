@@ -1,4 +1,4 @@
-"""Linear regression without an intercept (its name upstream is not for logistic).
+"""Linear regression without an intercept.
 
 Source: posteriordb, sblrc-blr and sblri-blr.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..base import Array, Distribution, Params, dist
-from ..target import Data, Start, Target
+from .base import Data, Start, Target
 
 
 @dataclass(frozen=True)
@@ -32,4 +32,10 @@ class LinearRegression(Target):
         return self.data["X"], self.data["y"]
 
     def predict(self, params: Params, stats: Any, action: Array) -> Distribution:
+        """Predict an observation.
+
+        params: `beta`, `sigma`.
+        stats: none.
+        action: `[features]`, a row of X.
+        """
         return dist.Normal(action @ params["beta"], params["sigma"])

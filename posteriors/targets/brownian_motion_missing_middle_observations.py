@@ -1,4 +1,4 @@
-"""A Brownian path seen with noise, but not in its middle.
+"""Brownian motion observed with noise, except in the middle.
 
 Source: Inference Gym.
 """
@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..base import Array, Distribution, Params, dist
-from ..target import Data, Target
+from .base import Data, Target
 
 
 @dataclass(frozen=True)
 class BrownianMotion(Target):
-    """Steps Normal(0, INNOVATION_NOISE) from 0, each place seen with OBSERVATION_NOISE."""
+    """Steps Normal(0, INNOVATION_NOISE) from 0, observed with OBSERVATION_NOISE."""
 
     data: Data
 
@@ -32,5 +32,11 @@ class BrownianMotion(Target):
         return seen[:, None], self.data["OBSERVED_LOC"][seen]
 
     def predict(self, params: Params, stats: Any, action: Array) -> Distribution:
+        """Predict the observation of one location.
+
+        params: `locs`.
+        stats: none.
+        action: `[1]`, an index into `locs`.
+        """
         place = params["locs"][action[0].astype(jnp.int32)]
         return dist.Normal(place, float(self.data["OBSERVATION_NOISE"]))

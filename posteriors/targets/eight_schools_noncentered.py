@@ -1,4 +1,4 @@
-"""Eight schools with effects in units of their own spread.
+"""Eight schools, non-centred.
 
 Source: posteriordb, eight_schools-eight_schools_noncentered; Rubin (1981).
 """
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..base import Array, Distribution, Params, dist
-from ..target import Data, Start, Target
+from .base import Data, Start, Target
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,27 @@ class EightSchools(Target):
         return np.stack([school, self.data["sigma"]], axis=1), self.data["y"]
 
     def predict(self, params: Params, stats: Any, action: Array) -> Distribution:
+        """Predict the observed effect of a school.
+
+        params: `mu`, `tau`, `z [J]`.
+        stats: none.
+        action: `[2]`, the school and its standard deviation.
+        """
         effect = params["mu"] + params["tau"] * params["z"][action[0].astype(jnp.int32)]
         return dist.Normal(effect, action[1])
 
     def quantities(self, params: Params) -> Params:
+        """Compute the compared quantities, with `theta` in place of `z`.
+
+        params: the unknowns.
+        """
         mu, tau = params["mu"], params["tau"]
         return {"theta": mu + tau * params["z"], "mu": mu, "tau": tau}
 
     def recover(self, quantities: Params) -> Params:
+        """Compute the unknowns from one draw of the compared quantities.
+
+        quantities: with `theta` in place of `z`.
+        """
         mu, tau = quantities["mu"], quantities["tau"]
         return {"z": (quantities["theta"] - mu) / tau, "mu": mu, "tau": tau}

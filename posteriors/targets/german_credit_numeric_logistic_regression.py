@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..base import Array, Distribution, Params, dist
-from ..target import Data, Target
+from .base import Data, Target
 
 
 @dataclass(frozen=True)
@@ -31,4 +31,10 @@ class GermanCredit(Target):
         return np.hstack([x, np.ones((len(x), 1))]), bad
 
     def predict(self, params: Params, stats: Any, action: Array) -> Distribution:
+        """Predict bad credit.
+
+        params: `weights [25]`.
+        stats: none.
+        action: `[25]`, standardised features and a constant 1.
+        """
         return dist.Bernoulli(logits=action @ params["weights"])

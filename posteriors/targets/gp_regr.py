@@ -1,7 +1,7 @@
-"""Regression by a Gaussian process: nothing factors, the data are one event.
+"""Gaussian process regression, with all data as one event.
 
-Source: posteriordb, gp_pois_regr-gp_regr. As there, sigma and not its square is added to the
-diagonal.
+As in the source, sigma rather than its square is added to the diagonal.
+Source: posteriordb, gp_pois_regr-gp_regr.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 
 from ..base import Array, Distribution, Params, dist
-from ..target import Data, Target
+from .base import Data, Target
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,10 @@ class GaussianProcess(Target):
         }
 
     def log_likelihood(self, params: Params) -> Array:
+        """Compute the log likelihood of all data.
+
+        params: `rho`, `alpha`, `sigma`.
+        """
         x, y = jnp.asarray(self.data["x"], float), jnp.asarray(self.data["y"], float)
         apart = jnp.square((x[:, None] - x[None, :]) / params["rho"])
         cov = jnp.square(params["alpha"]) * jnp.exp(-0.5 * apart)

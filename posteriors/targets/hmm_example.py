@@ -1,4 +1,4 @@
-"""A hidden Markov model of two states, summed over its paths by the forward algorithm.
+"""Hidden Markov model of two states, marginalised by the forward algorithm.
 
 Source: posteriordb, hmm_example-hmm_example.
 """
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from numpyro.distributions import constraints
 
 from ..base import Array, Distribution, Params, dist
-from ..target import Data, Start, Target
+from .base import Data, Start, Target
 
 MEANS = (3.0, 10.0)
 """Prior means of the two states' emissions."""
@@ -20,7 +20,10 @@ MEANS = (3.0, 10.0)
 
 @dataclass(frozen=True)
 class HiddenMarkov(Target):
-    """y_t ~ Normal(mu of its state, 1). The first state has no prior; theta_k leaves state k."""
+    """y_t ~ Normal(mu of its state, 1).
+
+    theta_k is the distribution of the state after state k; the first state has no prior.
+    """
 
     data: Data
 
@@ -34,9 +37,17 @@ class HiddenMarkov(Target):
         return {"mu": (1.0, 0.3)}
 
     def log_factor(self, params: Params) -> Array:
+        """Compute the log prior of the ordered means.
+
+        params: `mu [2]`.
+        """
         return jnp.sum(dist.Normal(jnp.asarray(MEANS), 1.0).log_prob(params["mu"]))
 
     def log_likelihood(self, params: Params) -> Array:
+        """Compute the log likelihood of all data.
+
+        params: `theta1 [2]`, `theta2 [2]`, `mu [2]`.
+        """
         y = jnp.asarray(self.data["y"])
         emitted = dist.Normal(params["mu"][None, :], 1.0).log_prob(y[:, None])
         moved = jnp.log(jnp.stack([params["theta1"], params["theta2"]]))

@@ -1,4 +1,4 @@
-"""Test scores of children on the IQ of their mothers, coefficients with flat priors.
+"""Linear regression of children's test scores on the IQ of their mothers, with flat priors.
 
 Source: posteriordb, kidiq-kidscore_momiq; Gelman and Hill (2007).
 """
@@ -11,7 +11,7 @@ from typing import Any
 from numpyro.distributions import constraints
 
 from ..base import Array, Distribution, Params, dist
-from ..target import Data, Start, Target
+from .base import Data, Start, Target
 
 
 @dataclass(frozen=True)
@@ -33,5 +33,11 @@ class KidscoreMomiq(Target):
         return self.data["mom_iq"][:, None], self.data["kid_score"]
 
     def predict(self, params: Params, stats: Any, action: Array) -> Distribution:
+        """Predict a test score.
+
+        params: `beta [2]`, `sigma`.
+        stats: none.
+        action: `[1]`, the IQ of the mother.
+        """
         beta = params["beta"]
         return dist.Normal(beta[0] + beta[1] * action[0], params["sigma"])

@@ -1,4 +1,4 @@
-"""Logarithm of earnings on height, all priors flat.
+"""Linear regression of log earnings on height, with flat priors.
 
 Source: posteriordb, earnings-logearn_height; Gelman and Hill (2007).
 """
@@ -12,7 +12,7 @@ import numpy as np
 from numpyro.distributions import constraints
 
 from ..base import Array, Distribution, Params, dist
-from ..target import Data, Start, Target
+from .base import Data, Start, Target
 
 
 @dataclass(frozen=True)
@@ -34,5 +34,11 @@ class LogearnHeight(Target):
         return self.data["height"][:, None], np.log(self.data["earn"])
 
     def predict(self, params: Params, stats: Any, action: Array) -> Distribution:
+        """Predict log earnings.
+
+        params: `beta [2]`, `sigma`.
+        stats: none.
+        action: `[1]`, the height.
+        """
         beta = params["beta"]
         return dist.Normal(beta[0] + beta[1] * action[0], params["sigma"])

@@ -1,4 +1,4 @@
-"""A mixture of two normals whose means are in order.
+"""Mixture of two normal distributions with ordered means.
 
 Source: posteriordb, low_dim_gauss_mix-low_dim_gauss_mix.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from numpyro.distributions import constraints
 
 from ..base import Array, Distribution, Params, dist
-from ..target import Data, Start, Target
+from .base import Data, Start, Target
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,10 @@ class GaussMix(Target):
         return {"mu": (0.0, 1.0), "sigma": (1.0, 0.3)}
 
     def log_factor(self, params: Params) -> Array:
+        """Compute the log prior of the ordered means.
+
+        params: `mu [2]`.
+        """
         return jnp.sum(dist.Normal(0.0, 2.0).log_prob(params["mu"]))
 
     def rows(self) -> tuple[Any, Any]:
@@ -40,5 +44,11 @@ class GaussMix(Target):
         return np.zeros((len(y), 1)), y
 
     def predict(self, params: Params, stats: Any, action: Array) -> Distribution:
+        """Predict an observation.
+
+        params: `mu [2]`, `sigma [2]`, `theta`.
+        stats: none.
+        action: `[1]`, 0.
+        """
         shares = dist.CategoricalProbs(jnp.stack([params["theta"], 1 - params["theta"]]))
         return dist.MixtureSameFamily(shares, dist.Normal(params["mu"], params["sigma"]))

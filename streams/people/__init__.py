@@ -1,1 +1,1 @@
-"""Studies of people who chose what to look at, as records: one file a study, and their registry."""
+"""Studies of people who chose actions to learn, as records: one file each, and their registry."""

@@ -1,7 +1,7 @@
-"""`clicks`: people click components of a device as time goes by, to find out which sets off which.
+"""`clicks`: people click components of a device as time goes by, to find out which activates which.
 
-A click is a decision (t, action), and each component that comes on by a cause an observation (t,
-y); both are numbered from 0. Not here: the graphs that people drew meanwhile, only when.
+A click is a decision (t, action), and each component activated by a cause an observation (t, y);
+both are numbered from 0. The graphs that people drew meanwhile are not read.
 Source: Bramley, Gerstenberg, Mayrhofer and Lagnado; mTurk sample.
 """
 
@@ -14,23 +14,30 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...posteriors.base import UsageError
-from ..record import DECISION, Record
-from .base import Cells, found, needed
+from ...posteriors.errors import UsageError
+from ...posteriors.units import MILLISECOND
+from ..formats.record import DECISION, Record
+from .base import StudyTable, find_file, require_file
 
 NAME = "clicks"
 LENGTH = 45.0
 """Seconds of a trial."""
-MILLISECOND = 1e-3
 CONDITIONS = ("reliable", "unreliable")
 KINDS = ("action", "effect")
 NODES = (3, 4)
 
 
 class Trial(NamedTuple):
-    """One person on one device. records: in order of time. graph `[n, n]`: what is true, [i, j] an
-    arrow from i to j. reference: (seconds, bits) of the published observer, empty where the file
-    is not there."""
+    """One person on one device.
+
+    person: name of the person.
+    trial: name of the trial.
+    delays: "reliable" or "unreliable".
+    nodes: number of components.
+    records: in order of time.
+    graph: true graph `[n, n]`; [i, j] is an arrow from i to j.
+    reference: (seconds, bits) of the published observer, empty without its file.
+    """
 
     person: str
     trial: str
@@ -42,40 +49,49 @@ class Trial(NamedTuple):
 
     @property
     def group(self) -> str:
+        """Name of the trials that are summed up together."""
         return f"{self.delays}, {self.nodes} nodes"
 
     @property
     def clicks(self) -> int:
-        """How many choices the person made."""
+        """Number of choices that the person made."""
         return sum(record.kind == DECISION for record in self.records)
 
 
-class Clicked(NamedTuple):
-    """trials in the order of the file; unit: nats of one of the authors' unit, and its name."""
+class ClickStudy(NamedTuple):
+    """The whole study.
+
+    trials: in the order of the file.
+    unit: nats of one of the authors' unit, and its name.
+    notes: remarks for the user.
+    """
 
     trials: tuple[Trial, ...]
     unit: tuple[float, str] = (math.log(2), "bits")
     notes: tuple[str, ...] = ()
 
 
-def read(folder: str) -> Clicked:
-    """The study from its trials, events and graphs, with the reference entropies if there."""
-    graphs = read_graphs(needed(folder, NAME, "graphs.npz"))
-    events = Cells(
-        needed(folder, NAME, "mturk_events.csv"),
+def read_clicks(folder: str) -> ClickStudy:
+    """Read the study from its trials, events and graphs, with the reference entropies if present.
+
+    folder: folder that holds them.
+    """
+    graphs = _read_graphs(require_file(folder, NAME, "graphs.npz"))
+    events = StudyTable(
+        require_file(folder, NAME, "mturk_events.csv"),
         ("ppt", "trial", "n_nodes", "time", "location", "type"),
     )
-    table = Cells(
-        needed(folder, NAME, "mturk_trials_reference.csv"),
+    table = StudyTable(
+        require_file(folder, NAME, "mturk_trials_reference.csv"),
         ("ppt", "trial", "n_nodes", "delay_cond", "graph"),
     )
     happened: dict[tuple[str, str], list[Record]] = {}
     for line in events:
-        key = events.text(line, "ppt"), events.text(line, "trial")
-        nodes = events.whole(line, "n_nodes", NODES[0], NODES[-1])
-        node = events.whole(line, "location", 1, nodes) - 1
-        time = events.number(line, "time") * MILLISECOND
-        kind = events.text(line, "type")
+        key = events.read_text(line, "ppt"), events.read_text(line, "trial")
+        nodes = events.read_whole(line, "n_nodes", NODES[0], NODES[-1])
+        node = events.read_whole(line, "location", 1, nodes) - 1
+        time = events.read_number(line, "time") * MILLISECOND
+        kind = events.read_text(line, "type")
         if kind not in KINDS:
             raise line[0].error("type", f"{kind!r} is not action or effect", "correct the line")
         so_far = happened.setdefault(key, [])
@@ -86,17 +102,17 @@ def read(folder: str) -> Clicked:
             so_far.append(Record(label, where, time, action=node))
         else:
             so_far.append(Record(label, where, time, y=float(node)))
-    reference = entropies(folder)
+    reference = _entropies(folder)
     trials = []
     for line in table:
-        key = table.text(line, "ppt"), table.text(line, "trial")
-        nodes = table.whole(line, "n_nodes", NODES[0], NODES[-1])
-        delays = table.text(line, "delay_cond")
+        key = table.read_text(line, "ppt"), table.read_text(line, "trial")
+        nodes = table.read_whole(line, "n_nodes", NODES[0], NODES[-1])
+        delays = table.read_text(line, "delay_cond")
         if delays not in CONDITIONS:
             raise line[0].error(
                 "delay_cond", f"{delays!r} is not reliable or unreliable", "correct the line"
             )
-        graph = graphs[nodes][table.whole(line, "graph", 1, len(graphs[nodes])) - 1]
+        graph = graphs[nodes][table.read_whole(line, "graph", 1, len(graphs[nodes])) - 1]
         trials.append(
             Trial(
                 *key, delays, nodes, tuple(happened.get(key, ())), graph,
@@ -104,22 +120,24 @@ def read(folder: str) -> Clicked:
             )
         )  # fmt: skip
     notes = () if reference else ("no mturk_reference_entropy_by_belief.csv to compare with",)
-    return Clicked(tuple(trials), notes=notes)
+    return ClickStudy(tuple(trials), notes=notes)
 
 
-def entropies(folder: str) -> dict[tuple[str, str], list[tuple[float, float]]]:
+def _entropies(folder: str) -> dict[tuple[str, str], list[tuple[float, float]]]:
     """(seconds, bits) of the published observer, by person and trial; empty without the file."""
-    path = found(folder, "mturk_reference_entropy_by_belief.csv")
+    path = find_file(folder, "mturk_reference_entropy_by_belief.csv")
     made: dict[tuple[str, str], list[tuple[float, float]]] = {}
     if path is not None:
-        cells = Cells(path, ("ppt", "trial", "time", "entropy"))
+        cells = StudyTable(path, ("ppt", "trial", "time", "entropy"))
         for line in cells:
-            pair = cells.number(line, "time") * MILLISECOND, cells.number(line, "entropy")
-            made.setdefault((cells.text(line, "ppt"), cells.text(line, "trial")), []).append(pair)
+            pair = cells.read_number(line, "time") * MILLISECOND, cells.read_number(line, "entropy")
+            made.setdefault(
+                (cells.read_text(line, "ppt"), cells.read_text(line, "trial")), []
+            ).append(pair)
     return made
 
 
-def read_graphs(path: Path) -> dict[int, np.ndarray]:
+def _read_graphs(path: Path) -> dict[int, np.ndarray]:
     """Every graph that the files number, `[N, n, n]` of 0 and 1 by number of components."""
     try:
         with np.load(path, allow_pickle=False) as file:

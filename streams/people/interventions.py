@@ -1,7 +1,7 @@
 """`interventions`: people fix nodes of a hidden causal graph on or off and look at the others.
 
-Three experiments of Bramley and colleagues, of which any may be missing. The graph that was true is
-not in the files. Not here: the graphs that people drew meanwhile.
+Three experiments of Bramley and colleagues, of which any may be missing. Neither the true graph nor
+the graphs that people drew are read.
 Sources: Bramley, Lagnado and Speekenbrink (2015); Bramley, Dayan, Griffiths and Lagnado (2017).
 """
 
@@ -11,11 +11,11 @@ import math
 
 import numpy as np
 
-from ...posteriors.base import UsageError
+from ...posteriors.errors import UsageError
 from ...posteriors.models.noisy_or import FIXES, MOST
-from ..csvrows import Row
-from ..record import Record
-from .base import Cells, Problem, Study, event, found
+from ..formats.record import Record
+from ..formats.tables.csv_rows import Row
+from .base import Problem, Study, StudyTable, choice_record, find_file
 
 NAME = "interventions"
 EXPERIMENTS = ("e3", "e3third", "e4")
@@ -24,61 +24,66 @@ LEAST = 3
 COLUMNS = ("ppt", "problem", "test", "n_nodes", "spont_rate", "power")
 
 
-def read(folder: str) -> Study:
-    """The study from the files of the experiments that are there."""
-    files = {name: found(folder, f"{name}_interventions.csv") for name in EXPERIMENTS}
+def read_interventions(folder: str) -> Study:
+    """Read the study from the files of the experiments that are present.
+
+    folder: folder that holds them.
+    """
+    files = {name: find_file(folder, f"{name}_interventions.csv") for name in EXPERIMENTS}
     if not any(files.values()):
         names = ", ".join(f"{name}_interventions.csv" for name in EXPERIMENTS)
         raise UsageError(f"{folder}: study {NAME} needs at least one of {names}, .gz or not")
     problems: list[Problem] = []
     for name, path in files.items():
         if path is not None:
-            problems += experiment(name, Cells(path, COLUMNS))
+            problems += _experiment(name, StudyTable(path, COLUMNS))
     missing = [name for name, path in files.items() if path is None]
     notes = (f"experiments not there: {', '.join(missing)}",) if missing else ()
     return Study(tuple(problems), ("eig", "random"), 60, False, (math.log(2), "bits"), notes)
 
 
-def experiment(name: str, cells: Cells) -> list[Problem]:
+def _experiment(name: str, cells: StudyTable) -> list[Problem]:
     """Problems of one file, whose rows stand in order of person, problem and test."""
     gathered: dict[tuple[str, str], list[Record]] = {}
     told: dict[tuple[str, str], tuple[int, float, float]] = {}
     for line in cells:
-        key = cells.text(line, "ppt"), cells.text(line, "problem")
-        nodes = cells.whole(line, "n_nodes", LEAST, MOST)
-        strengths = chance(cells, line, "spont_rate"), chance(cells, line, "power")
+        key = cells.read_text(line, "ppt"), cells.read_text(line, "problem")
+        nodes = cells.read_whole(line, "n_nodes", LEAST, MOST)
+        strengths = _chance(cells, line, "spont_rate"), _chance(cells, line, "power")
         if told.setdefault(key, (nodes, *strengths)) != (nodes, *strengths):
             raise line[0].error("problem", "changes its nodes or strengths half way", "split it")
-        every = [test(cells, line, i) for i in range(1, nodes + 1)]
+        every = [_test(cells, line, i) for i in range(1, nodes + 1)]
         arm = sum((fix - FIXES[0]) * len(FIXES) ** (nodes - 1 - i) for i, (fix, _) in
                   enumerate(every))  # fmt: skip
         code = sum(out * 2 ** (nodes - 1 - i) for i, (_, out) in enumerate(every))
-        label = f"{name}/{'/'.join(key)}/{cells.text(line, 'test')}"
-        gathered.setdefault(key, []).append(event(label, line[0], arm, float(code)))
+        label = f"{name}/{'/'.join(key)}/{cells.read_text(line, 'test')}"
+        gathered.setdefault(key, []).append(choice_record(label, line[0], arm, float(code)))
     return [
         Problem(
-            f"{name}/{key[0]}", f"{name}, {told[key][0]} nodes", spec(*told[key]), "exact",
+            f"{name}/{key[0]}", f"{name}, {told[key][0]} nodes", _spec(*told[key]), "exact",
             tuple(records),
         )
         for key, records in gathered.items()
     ]  # fmt: skip
 
 
-def spec(nodes: int, spontaneous: float, power: float) -> str:
-    """The model of somebody who knows the strengths."""
+def _spec(nodes: int, spontaneous: float, power: float) -> str:
+    """The model of an observer who knows the strengths."""
     return f"noisy-or:nodes={nodes}:spontaneous={spontaneous}:power={power}"
 
 
-def chance(cells: Cells, line: Row, name: str) -> float:
+def _chance(cells: StudyTable, line: Row, name: str) -> float:
     """A probability."""
-    value = cells.number(line, name)
+    value = cells.read_number(line, name)
     if not 0 <= value <= 1:
-        raise line[0].error(name, f"{cells.text(line, name)} is no probability", "correct the line")
+        raise line[0].error(
+            name, f"{cells.read_text(line, name)} is no probability", "correct the line"
+        )
     return value
 
 
-def test(cells: Cells, line: Row, node: int) -> tuple[int, int]:
-    """How a node was fixed (of `FIXES`) and what it then was (0 or 1)."""
+def _test(cells: StudyTable, line: Row, node: int) -> tuple[int, int]:
+    """Intervention on a node (of `FIXES`) and its value then (0 or 1)."""
     found: list[int] = []
     for name, low in ((f"do{node}", FIXES[0]), (f"out{node}", 0)):
         if name not in cells.header:

@@ -1,7 +1,7 @@
 """`search`: people look for high payoffs among 64 arms of a grid, neighbours being alike.
 
-The first arm of a round is given away. What an observer knows is read off the study's own
-surfaces: their mean, spread and how alike neighbours are. Not here: bonus rounds.
+The first arm of a round is given. An observer knows the mean, the spread and the neighbours'
+correlation of the study's own surfaces. Bonus rounds are not read.
 Source: Wu, Schulz, Garvert, Meder and Schuck (2020).
 """
 
@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ...posteriors.base import UsageError
-from ..record import Record
-from .base import Cells, Problem, Study, event, needed
+from ...posteriors.errors import UsageError
+from ..formats.record import Record
+from .base import Problem, Study, StudyTable, choice_record, require_file
 
 NAME = "search"
 SIDE = 8
@@ -30,40 +30,48 @@ ENVIRONMENTS = ("rough", "smooth")
 COLUMNS = ("ppt", "context", "environment", "round", "trial", "env_index", "x", "y", "reward")
 
 
-def read(folder: str) -> Study:
-    """The study from its choices and both files of surfaces."""
-    cells = Cells(needed(folder, NAME, "choices_first_half.csv"), COLUMNS)
+def read_search(folder: str) -> Study:
+    """Read the study from its choices and both files of surfaces.
+
+    folder: folder that holds them.
+    """
+    cells = StudyTable(require_file(folder, NAME, "choices_first_half.csv"), COLUMNS)
     surfaces = {
-        name: payoffs(needed(folder, NAME, f"{name}Environment.json")) for name in ENVIRONMENTS
+        name: _payoffs(require_file(folder, NAME, f"{name}Environment.json"))
+        for name in ENVIRONMENTS
     }
     gathered: dict[tuple[str, ...], list[Record]] = {}
     shown: dict[tuple[str, ...], tuple[str, int]] = {}
     for line in cells:
-        key = tuple(cells.text(line, name) for name in ("ppt", "context", "round"))
-        kind = cells.text(line, "environment")
+        key = tuple(cells.read_text(line, name) for name in ("ppt", "context", "round"))
+        kind = cells.read_text(line, "environment")
         if kind not in surfaces:
             raise line[0].error("environment", f"{kind!r} is not rough or smooth", "correct it")
-        which = cells.whole(line, "env_index", 0, len(surfaces[kind]) - 1)
+        which = cells.read_whole(line, "env_index", 0, len(surfaces[kind]) - 1)
         if shown.setdefault(key, (kind, which)) != (kind, which):
             raise line[0].error("env_index", "changes within a round", "split the round")
-        x, y = (cells.whole(line, axis, 0, SIDE - 1) for axis in ("x", "y"))
-        reward = cells.number(line, "reward")
+        x, y = (cells.read_whole(line, axis, 0, SIDE - 1) for axis in ("x", "y"))
+        reward = cells.read_number(line, "reward")
         seen = reward / CEILING - float(surfaces[kind].mean())
-        label = "/".join((*key, cells.text(line, "trial")))
-        gathered.setdefault(key, []).append(event(label, line[0], SIDE * x + y, seen, reward))
+        label = "/".join((*key, cells.read_text(line, "trial")))
+        gathered.setdefault(key, []).append(
+            choice_record(label, line[0], SIDE * x + y, seen, reward)
+        )
     problems = []
     for key, records in gathered.items():
         kind, which = shown[key]
         heights = surfaces[kind]
         truth = tuple((heights[which] - heights.mean()).tolist())
         problems.append(
-            Problem(key[0], f"{kind}, {key[1]}", spec(heights), "laplace", tuple(records), 1, truth)
+            Problem(
+                key[0], f"{kind}, {key[1]}", _spec(heights), "laplace", tuple(records), 1, truth
+            )
         )
     rules = ("eig", "ids:about=all", "thompson", "ucb", "greedy", "random")
     return Study(tuple(problems), rules, 64, True, (1.0, "nats"))
 
 
-def payoffs(path: Path) -> np.ndarray:
+def _payoffs(path: Path) -> np.ndarray:
     """Surfaces `[N, 64]`, arm 8 x + y, between 0 and 1."""
     opener = gzip.open if path.suffix == ".gz" else open
     try:
@@ -88,7 +96,7 @@ def payoffs(path: Path) -> np.ndarray:
         ) from error
 
 
-def spec(heights: np.ndarray) -> str:
+def _spec(heights: np.ndarray) -> str:
     """The Gaussian process that has the surfaces' spread and their neighbours' correlation."""
     grid = (heights - heights.mean()).reshape(-1, SIDE, SIDE)
     alike = 0.5 * ((grid[:, 1:] * grid[:, :-1]).mean() + (grid[..., 1:] * grid[..., :-1]).mean())

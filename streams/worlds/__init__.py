@@ -1,1 +1,1 @@
-"""What is true: worlds answer actions with observations."""
+"""Worlds: truths that answer actions with observations."""

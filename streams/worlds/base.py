@@ -1,7 +1,8 @@
-"""What a world is: pure functions that answer actions with observations.
+"""A world: pure functions that answer actions with observations.
 
 Pure, so that many copies can be rolled out at once; the live loop calls the same functions one
-event at a time. Not here: any particular world but a model's own simulation.
+event at a time.
+See also: registry.py for all worlds.
 """
 
 from __future__ import annotations
@@ -13,21 +14,25 @@ import jax
 import jax.numpy as jnp
 
 from ...posteriors.base import Arms, Array, Event, Model, Vector
-from ...posteriors.motion import sampled_motion
-from ...posteriors.unknowns import unknowns_of
+from ...posteriors.parts.dynamics import sampled_dynamics
+from ...posteriors.parts.unknowns import unknowns_of
 
 
 class World(NamedTuple):
-    """init(key) -> state; context(key, state) -> `[C]`; answer(key, state, action, time) ->
-    (state, observation); truth(state) -> `u [D]` of `model` now; pays(state, features [A, size]) ->
-    `[A]`, what each action would pay in expectation.
+    """Pure functions of a world, and facts about it.
 
-    model: what truly generates the observations, where it is one of ours; the judge measures gain
-    about its unknowns. None (with truth None) where nothing of the kind is known; regret is then
-    taken from `pays`. opening: actions `[N]` (arms) taken before the rule is asked. actions: their
-    space, and usual: the spec of what an agent believes of it unless told otherwise, both needed
-    only where model is None. notes: what was left out on the way here, for people. name: all that
-    it is made of; None where that is data or code of the user's.
+    init: `init(key) -> state`.
+    context: `context(key, state) -> [C]`.
+    answer: `answer(key, state, action, time) -> (state, observation)`.
+    truth: `truth(state) -> u [D]` of `model` now; None without a model.
+    model: model that generates the observations; the judge measures gain about its unknowns. None
+        if there is no such model; regret is then taken from `pays`.
+    pays: `pays(state, features [A, size]) -> [A]`, expected reward of each action.
+    opening: actions `[N]` (arms) taken before the rule is asked.
+    actions: space of the actions, needed only if `model` is None.
+    usual: spec of an agent's default model, needed only if `model` is None.
+    notes: remarks for the user on things left out.
+    name: text that determines the world; None if it holds data or code of the user's.
     """
 
     init: Callable[[Array], Any]
@@ -44,22 +49,29 @@ class World(NamedTuple):
 
 
 class Simulated(NamedTuple):
-    """The truth `u [D]`, the model's stats of what happened, and the time of the last event."""
+    """State of a simulated world.
+
+    u: truth `[D]`, unconstrained.
+    stats: the model's summary of past events.
+    time: time of the last event.
+    """
 
     u: Array
     stats: Any
     time: Array
 
 
-def simulated(model: Model) -> World:
-    """The world that a model describes: a truth drawn from its prior, answers from `predict`.
+def simulated_world(model: Model) -> World:
+    """Return the world of a model: a truth drawn from its prior, answers from `predict`.
 
     Contexts are standard normal.
+
+    model: the model.
     """
     unknowns = unknowns_of(model)
     space = model.actions
     size = space.context if isinstance(space, Arms) else 0
-    drift = sampled_motion(model) if model.latent else None
+    drift = sampled_dynamics(model) if model.latent else None
 
     def init(key: Array) -> Simulated:
         return Simulated(unknowns.sample(key, 1)[0], model.init_stats(), jnp.zeros(()))

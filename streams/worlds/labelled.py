@@ -1,7 +1,7 @@
 """Rows of a labelled file as a bandit: see the features, choose an arm, be paid by the class.
 
-Each run takes the rows in a random order of its own, and starts over when they are used up. Not
-here: reading the file (rows.py) or what an arm pays (payoff.py).
+Each run takes the rows in a random order of its own, and starts over when they are used up.
+See also: rows.py for reading the file, payoff.py for the rewards of the arms.
 """
 
 from __future__ import annotations
@@ -11,35 +11,44 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ...posteriors.base import Arms, Array, UsageError
+from ...posteriors.base import Arms, Array
+from ...posteriors.errors import UsageError
 from .base import World
-from .payoff import read_payoff, right_class
-from .rows import read_rows
+from .payoff import read_payoff, right_class_payoff
+from .rows import read_labelled_rows
 
 
 class Passed(NamedTuple):
-    """The order of the rows `[N]` and how many have passed `[]`, int32."""
+    """State of the world.
+
+    order: order of the rows `[N]`, int32.
+    step: number of rows passed `[]`, int32.
+    """
 
     order: Array
     step: Array
 
 
-def labelled(
+def labelled_world(
     file: str = "",
     label: str = "",
     payoff: str = "",
     drop: str | tuple[str, ...] = (),
     numeric: bool = False,
 ) -> World:
-    """file: CSV, Parquet or npz. label: its column of classes; an npz may hold rewards instead.
+    """Build the world of a labelled file.
 
-    payoff: what arms pay, a name or a file; unless given an arm a class, 1 for the right one.
-    drop: columns that are no features, `a,b`. numeric: refuse texts among the features.
+    file: CSV, Parquet or npz.
+    label: column of classes; an npz may hold rewards instead.
+    payoff: payoff table, a name or a file; by default an arm a class, 1 for the right one.
+    drop: columns that are no features, `a,b`.
+    numeric: whether texts among the features are refused.
+    Raises: UsageError for wrong options or files.
     """
     if not file:
         raise UsageError("world labelled needs a file: labelled:file=rows.csv:label=COLUMN")
     dropped = [d for d in (drop.split(",") if isinstance(drop, str) else map(str, drop)) if d]
-    found = read_rows(str(file), str(label), dropped, numeric)
+    found = read_labelled_rows(str(file), str(label), dropped, numeric)
     features = jnp.asarray(found.features, jnp.result_type(float))
     if found.rewards is not None:
         if payoff:
@@ -49,7 +58,9 @@ def labelled(
         kinds = jnp.arange(len(features), dtype=jnp.int32)
     else:
         classes = found.classes
-        table = read_payoff(str(payoff), classes, str(file)) if payoff else right_class(classes)
+        table = (
+            read_payoff(str(payoff), classes, str(file)) if payoff else right_class_payoff(classes)
+        )
         first, second, chance, mean = (
             jnp.asarray(x, features.dtype)
             for x in (table.first, table.second, table.chance, table.mean)

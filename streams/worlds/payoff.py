@@ -1,7 +1,7 @@
-"""What each arm pays for each class: a table, of which an entry may be one of two values.
+"""Payoff tables: the reward of each arm for each class, of which an entry may be a gamble.
 
-An entry is a number, or `5 or -35 at 0.5`: the first with that probability, else the second. Not
-here: whose class it is.
+An entry is a number, or `5 or -35 at 0.5`: the first with that probability, else the second.
+See also: labelled.py for the world, rows.py for the classes.
 """
 
 from __future__ import annotations
@@ -14,17 +14,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...posteriors.base import UsageError
-from ...posteriors.loading import nearest
-from ..csvrows import rows
-from ..files import Source
+from ...posteriors.errors import UsageError
+from ...posteriors.specs import nearest
+from ..formats.tables.csv_rows import load_csv
 
 GAMBLE = re.compile(r"^\s*(\S+)\s+or\s+(\S+)\s+at\s+(\S+)\s*$")
 
 
 class Payoff(NamedTuple):
-    """arms: their names. first, second, chance `[K, A]`: an arm pays a class its first value with
-    that probability, else its second."""
+    """Rewards of arms by class.
+
+    arms: names of the arms.
+    first: `[K, A]` reward with probability `chance`.
+    second: `[K, A]` reward otherwise.
+    chance: `[K, A]` probability of `first`.
+    """
 
     arms: tuple[str, ...]
     first: np.ndarray
@@ -33,7 +37,7 @@ class Payoff(NamedTuple):
 
     @property
     def mean(self) -> np.ndarray:
-        """Expected pay `[K, A]`."""
+        """Expected reward `[K, A]`."""
         return self.chance * self.first + (1 - self.chance) * self.second
 
 
@@ -49,14 +53,23 @@ BUILT_IN: dict[str, Table] = {
 }
 
 
-def right_class(classes: tuple[str, ...]) -> Payoff:
-    """An arm a class; 1 for the right one, 0 for any other."""
+def right_class_payoff(classes: tuple[str, ...]) -> Payoff:
+    """Return the payoff of an arm a class; 1 for the right one, 0 for any other.
+
+    classes: names of the classes.
+    """
     pay = np.eye(len(classes))
     return Payoff(classes, pay, pay, np.ones_like(pay))
 
 
 def read_payoff(source: str, classes: tuple[str, ...], data: str) -> Payoff:
-    """A built-in table by name, or one from a TOML or CSV file, for the classes of `data`."""
+    """Read a payoff table.
+
+    source: a built-in name, or a TOML or CSV file.
+    classes: classes of the data.
+    data: name of the data, for messages.
+    Raises: UsageError if the table is wrong or lacks a class.
+    """
     table = BUILT_IN.get(source)
     if table is None:
         if not source.lower().endswith((".toml", ".csv", ".csv.gz")):
@@ -64,7 +77,7 @@ def read_payoff(source: str, classes: tuple[str, ...], data: str) -> Payoff:
                 f'no payoff table "{source}"{nearest(source, list(BUILT_IN))}; or a file of '
                 "classes by arms, FILE.toml or FILE.csv"
             )
-        table = from_toml(source) if source.lower().endswith(".toml") else from_csv(source)
+        table = _from_toml(source) if source.lower().endswith(".toml") else _from_csv(source)
     if not table or not all(table.values()):
         raise UsageError(f"{source}: no classes with arms; write one row a class, one entry an arm")
     arms = tuple(next(iter(table.values())))
@@ -81,12 +94,12 @@ def read_payoff(source: str, classes: tuple[str, ...], data: str) -> Payoff:
                 f'{source}: no class "{name}", which {data} has{nearest(name, list(table))}; '
                 "add a row for it"
             )
-    cells = [[entry(table[c][arm], source, c, arm) for arm in arms] for c in classes]
+    cells = [[_entry(table[c][arm], source, c, arm) for arm in arms] for c in classes]
     first, second, chance = np.moveaxis(np.array(cells, float), -1, 0)
     return Payoff(arms, first, second, chance)
 
 
-def from_toml(path: str) -> Table:
+def _from_toml(path: str) -> Table:
     """`[class]` tables of `arm = entry`."""
     try:
         found = tomllib.loads(Path(path).read_text("utf-8"))
@@ -101,14 +114,9 @@ def from_toml(path: str) -> Table:
     return {name: {arm: str(cell) for arm, cell in row.items()} for name, row in found.items()}
 
 
-def from_csv(path: str) -> Table:
+def _from_csv(path: str) -> Table:
     """A row a class: its name, then an entry for each arm that the first line names."""
-    source = Source(path)
-    try:
-        header, lines = rows(source)
-        every = list(lines)
-    finally:
-        source.close()
+    _, header, every = load_csv(path)
     table: Table = {}
     for where, (name, *cells) in every:
         if name.strip() in table:
@@ -117,7 +125,7 @@ def from_csv(path: str) -> Table:
     return table
 
 
-def entry(text: str, source: str, name: str, arm: str) -> tuple[float, float, float]:
+def _entry(text: str, source: str, name: str, arm: str) -> tuple[float, float, float]:
     """(first, second, chance of the first) of one entry."""
     gamble = GAMBLE.match(text)
     parts = gamble.groups() if gamble else (text, text, "1")
@@ -133,4 +141,4 @@ def entry(text: str, source: str, name: str, arm: str) -> tuple[float, float, fl
     return first, second, chance
 
 
-__all__ = ["BUILT_IN", "Payoff", "read_payoff", "right_class"]
+__all__ = ["BUILT_IN", "Payoff", "read_payoff", "right_class_payoff"]

@@ -1,6 +1,7 @@
-"""Every world by name. A model's name is a world too: the one its own simulation makes.
+"""Every world by name; a model's name is a world too, its own simulation.
 
-To add one: its file with a factory, and one line here.
+To add a world: write a file with a factory, and add one line here.
+See also: base.py for the functions of a world.
 """
 
 from __future__ import annotations
@@ -8,45 +9,52 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from ...posteriors.base import Model, UsageError
-from ...posteriors.loading import call, find, parse
-from ...posteriors.registry import MODELS, build_model, fitted
-from .base import World, simulated
-from .labelled import labelled
-from .wheel import wheel
+from ...posteriors.base import Model
+from ...posteriors.errors import UsageError
+from ...posteriors.registry import MODELS, build_model, fit_model_spec
+from ...posteriors.specs import call_factory, find_object, parse_spec
+from .base import World, simulated_world
+from .labelled import labelled_world
+from .wheel import wheel_world
 
 WORLDS: dict[str, Any] = {
-    "labelled": labelled,
-    "wheel": wheel,
+    "labelled": labelled_world,
+    "wheel": wheel_world,
 }
 
 
 @lru_cache(maxsize=256)
 def build_world(text: str) -> World:
-    """The world that `name:key=value` or `file.py:object` stands for.
+    """Build a world.
 
-    A user's object may be a model (then its simulation is the world) or make a `World`.
+    text: `name:key=value` or `file.py:object`; a user's object may be a model (then its simulation
+        is the world) or make a `World`.
+    Raises: UsageError if there is no such world or an option is wrong.
     """
-    spec = parse(text)
+    spec = parse_spec(text)
     if spec.target in MODELS:
-        return simulated(build_model(text))._replace(name=f"model {text}")
-    found = find("world", spec.target, {**MODELS, **WORLDS})
+        return simulated_world(build_model(text))._replace(name=f"model {text}")
+    found = find_object("world", spec.target, {**MODELS, **WORLDS})
     if isinstance(found, World):
         return found
     if (isinstance(found, type) and issubclass(found, Model)) or isinstance(found, Model):
-        return simulated(build_model(text))
-    made = call("world", spec.target, found, **dict(spec.settings))
+        return simulated_world(build_model(text))
+    made = call_factory("world", spec.target, found, **dict(spec.settings))
     if isinstance(made, Model):
-        return simulated(build_model(text))
+        return simulated_world(build_model(text))
     if not isinstance(made, World):
         raise UsageError(f"world {spec.target} made a {type(made).__name__}, not a World or Model")
     return made
 
 
-def believed(world: str, model: str | None = None) -> str:
-    """The spec of the model that an agent has in a world; its own or usual one unless named.
+def agent_model_spec(world: str, model: str | None = None) -> str:
+    """Return the spec of the agent's model in a world.
 
-    Where the world is no model, arms and features are filled in from its actions.
+    Arms and features are filled in from the world's actions if the world is no model.
+
+    world: spec of the world.
+    model: spec that the user named; None is the world's own or default model.
+    Raises: UsageError if there is none, or its actions differ from the world's.
     """
     made = build_world(world)
     named = None if model == world else model
@@ -56,7 +64,7 @@ def believed(world: str, model: str | None = None) -> str:
         return named or world
     if named is None and made.usual is None:
         raise UsageError(f"world {world} has no usual model: name a --model")
-    text = fitted(named or made.usual or "", made.actions)
+    text = fit_model_spec(named or made.usual or "", made.actions)
     offered = build_model(text).actions
     if offered != made.actions:
         raise UsageError(

@@ -1,6 +1,6 @@
-"""Rows of features with a class or rewards each: numbers standardised, texts one column a value.
+"""Rows of features with a class or rewards each: numbers standardised, texts one-hot.
 
-Not here: what a choice pays (payoff.py), or in which order rows come (labelled.py).
+See also: payoff.py for the rewards of the arms, labelled.py for the order of the rows.
 """
 
 from __future__ import annotations
@@ -10,23 +10,28 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...posteriors.base import UsageError
-from ...posteriors.loading import first_line, nearest
-from ..columns import Columns, read_columns
-from ..record import Where
+from ...posteriors.errors import UsageError
+from ...posteriors.specs import first_line, nearest
+from ..formats.record import Where
+from ..formats.tables.columns import Columns, read_columns
+from ..formats.tables.csv_rows import strict_float
 
 CONTEXTS = ("contexts", "features")
 """Arrays of an npz that may hold the features."""
 REWARDS = "rewards"
 LEVELS = 100
-"""Most different texts of a column that is still taken for categories, and most classes."""
+"""Most different texts of a column of categories, and most classes."""
 
 
 class Rows(NamedTuple):
-    """features `[N, C]`; labels `[N]` into `classes`; rewards `[N, A]`.
+    """Rows of a file.
 
-    labels is None and classes are empty where nothing names a class, rewards are None where the
-    file has none. where(row) -> its place. notes: what was left out, for people.
+    features: `[N, C]`.
+    labels: `[N]` indices into `classes`; None if nothing names a class.
+    classes: names of the classes, empty without labels.
+    rewards: `[N, A]`; None if the file has none.
+    where: row index to its place.
+    notes: remarks for the user on columns left out.
     """
 
     features: np.ndarray
@@ -37,14 +42,17 @@ class Rows(NamedTuple):
     notes: tuple[str, ...]
 
 
-def read_rows(path: str, label: str, drop: Sequence[str], numeric: bool) -> Rows:
-    """The rows of a CSV, Parquet or npz file.
+def read_labelled_rows(path: str, label: str, drop: Sequence[str], numeric: bool) -> Rows:
+    """Read the rows of a CSV, Parquet or npz file.
 
-    label: the column (or array) that names each row's class. drop: columns that are no features.
-    numeric: refuse texts among the features, instead of a column for each of their values.
+    path: the file.
+    label: column (or array) that names each row's class.
+    drop: columns that are no features.
+    numeric: whether texts among the features are refused; otherwise they are one-hot.
+    Raises: UsageError if the file is wrong.
     """
     if path.lower().endswith(".npz"):
-        return arrays(path, label)
+        return _arrays(path, label)
     table = read_columns(path)
     named = list(table.values)
     if not label:
@@ -52,7 +60,7 @@ def read_rows(path: str, label: str, drop: Sequence[str], numeric: bool) -> Rows
     for name in (label, *drop):
         if name not in table.values:
             raise UsageError(f'{table.file}:1: no column "{name}"{nearest(name, named)}')
-    labels, classes = indexed(table.values[label], table.file, label)
+    labels, classes = _indexed(table.values[label], table.file, label)
     parts, notes = [], []
     for name, values in table.values.items():
         if name == label or name in drop:
@@ -60,9 +68,9 @@ def read_rows(path: str, label: str, drop: Sequence[str], numeric: bool) -> Rows
         if len(set(values.tolist())) == 1:
             notes.append(f'{table.file}: column "{name}" is always {values[0]} and was left out')
         elif values.dtype.kind == "f":
-            parts.append(standardised(values[:, None]))
+            parts.append(_standardised(values[:, None]))
         else:
-            parts.append(one_hot(table, name, values, numeric))
+            parts.append(_one_hot(table, name, values, numeric))
     if not parts:
         raise UsageError(
             f'{table.file}: no column beside "{label}" that varies; a context needs at least one'
@@ -71,7 +79,7 @@ def read_rows(path: str, label: str, drop: Sequence[str], numeric: bool) -> Rows
     return Rows(features, labels, classes, None, table.where, tuple(notes))
 
 
-def indexed(values: np.ndarray, file: str, label: str) -> tuple[np.ndarray, tuple[str, ...]]:
+def _indexed(values: np.ndarray, file: str, label: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Each row's class as a number, and the classes' names in order."""
     distinct, labels = np.unique(values, return_inverse=True)
     if len(distinct) > LEVELS:
@@ -86,16 +94,16 @@ def indexed(values: np.ndarray, file: str, label: str) -> tuple[np.ndarray, tupl
     return labels.astype(np.int32), names
 
 
-def standardised(values: np.ndarray) -> np.ndarray:
+def _standardised(values: np.ndarray) -> np.ndarray:
     """Columns `[N, C]` of mean 0 and standard deviation 1."""
     return (values - values.mean(0)) / values.std(0)
 
 
-def one_hot(table: Columns, name: str, values: np.ndarray, numeric: bool) -> np.ndarray:
+def _one_hot(table: Columns, name: str, values: np.ndarray, numeric: bool) -> np.ndarray:
     """A column of 0 and 1 for each text `[N, values]`."""
     distinct, index = np.unique(values, return_inverse=True)
     if numeric or len(distinct) > LEVELS:
-        row = next(i for i, text in enumerate(values) if not is_number(text))
+        row = next(i for i, text in enumerate(values) if not _is_number(text))
         what = f"{str(values[row])!r} is no number" if values[row] else "empty"
         if not numeric:
             what += f", and {len(distinct)} different texts are no categories"
@@ -103,14 +111,14 @@ def one_hot(table: Columns, name: str, values: np.ndarray, numeric: bool) -> np.
     return np.eye(len(distinct))[index]
 
 
-def is_number(text: str) -> bool:
+def _is_number(text: str) -> bool:
     try:
-        return bool(np.isfinite(float(text if "_" not in text else "")))
+        return bool(np.isfinite(strict_float(text)))
     except ValueError:
         return False
 
 
-def arrays(path: str, label: str) -> Rows:
+def _arrays(path: str, label: str) -> Rows:
     """An npz with `contexts [N, C]`, and `rewards [N, A]` or classes `[N]` under `label`."""
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -148,10 +156,10 @@ def arrays(path: str, label: str) -> Rows:
     )
     if not varies.any():
         raise UsageError(f"{path}: no column of contexts varies; a context needs at least one")
-    features = standardised(contexts[:, varies])
+    features = _standardised(contexts[:, varies])
     labels, classes, rewards = None, (), None
     if label:
-        labels, classes = indexed(one((label,), 1), path, label)
+        labels, classes = _indexed(one((label,), 1), path, label)
     else:
         rewards = finite(one((REWARDS,), 2), REWARDS)
     other = labels if rewards is None else rewards

@@ -1,7 +1,7 @@
 """The wheel bandit: one arm is safe, and far from the centre another pays far more.
 
-A context is a point in the unit disc. Four arms pay 1 and the fifth 1.2; where the point is at
-least `delta` from the centre, the arm of its quadrant pays 50. Not here: who plays.
+A context is a point in the unit disc. Four arms pay 1 and the fifth 1.2; at a distance of at least
+`delta` from the centre, the arm of the point's quadrant pays 50.
 Source: Riquelme, Tucker and Snoek (2018), with the noise of their released code.
 """
 
@@ -12,7 +12,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ...posteriors.base import Arms, Array, UsageError
+from ...posteriors.base import Arms, Array
+from ...posteriors.errors import UsageError
 from .base import World
 
 ARMS = 5
@@ -25,8 +26,13 @@ PULLS = 2
 """Times that each arm is pulled before the agent is asked."""
 
 
-def wheel(delta: float = 0.95, noise: float = 0.05) -> World:
-    """delta: how far from the centre the high rewards begin. noise: sd of the other rewards."""
+def wheel_world(delta: float = 0.95, noise: float = 0.05) -> World:
+    """Build the wheel bandit.
+
+    delta: distance from the centre at which the high rewards begin.
+    noise: standard deviation of the other rewards.
+    Raises: UsageError if a value is out of range.
+    """
     for name, value, fits in (
         ("delta", delta, "between 0 and 1"),
         ("noise", noise, "at least 0"),

@@ -1,7 +1,9 @@
-"""Lines that nobody would write: made by hypothesis, and real logs with bytes changed.
+"""Malformed lines: made by hypothesis, and real logs with bytes changed.
 
-No crash, no hang, a reply to each, memory bounded. Not here: which wrong line is told what
-(test_refused.py, tests/streams), or clients of a socket (tests/streams/test_sockets.py).
+No crash, no hang, a reply to each, memory bounded.
+
+See also: live/test_rejected.py for the messages, tests/streams/inputs/test_sockets.py for clients
+of a socket.
 """
 
 import gzip
@@ -20,9 +22,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from killing import known_of
 from rubbish import mutated
-from uncertain.cli.run import Run, prepared
-from uncertain.streams.ndjson import FIELDS, decode
-from uncertain.streams.record import LineError, Where
+from uncertain.cli.commands.run import RunOptions
+from uncertain.cli.live.run import build_server
+from uncertain.streams.formats.ndjson import FIELDS, decode_line
+from uncertain.streams.formats.record import LineError, Where
 
 pytestmark = pytest.mark.live
 
@@ -66,7 +69,7 @@ texts = (
 @pytest.fixture(scope="module")
 def server():
     """Compiled once; each example goes on where the last one left it."""
-    return prepared(Run(model=LINEAR, horizon=3))
+    return build_server(RunOptions(model=LINEAR, horizon=3))
 
 
 @settings(max_examples=40, deadline=None)
@@ -75,7 +78,7 @@ def test_a_line_is_answered_or_changes_nothing(server, found: list[bytes]) -> No
     before, traces = known_of(server), server.traces()
     for number, line in enumerate(found, 1):
         try:
-            reply = server.answer(decode(line, Where("fuzzed", number)))
+            reply = server.answer(decode_line(line, Where("fuzzed", number)))
         except LineError as error:
             wrong = str(error).splitlines()
         else:

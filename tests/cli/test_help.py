@@ -1,4 +1,4 @@
-"""Help: instant, complete, with examples, and every command documented."""
+"""Help: instant, complete, within 80 columns, with examples; every command is documented."""
 
 import re
 import subprocess
@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import typer
 from console import call
+from uncertain.cli import commands  # noqa: F401  they add themselves to the application
 from uncertain.cli.app import app
-from uncertain.cli.environment import standard
-from uncertain.cli.options import counts, names, seconds
+from uncertain.cli.environment import standard_environment
+from uncertain.cli.pages import ORDER, OTHER, WIDTH
 
 ROOT = Path(__file__).parents[2]
 # What typer makes of an app with several commands is a group; its type does not say so.
@@ -31,6 +32,42 @@ def test_every_command_and_option_has_help(name: str, capsys: pytest.CaptureFixt
                for line in examples) >= 2  # fmt: skip
 
 
+def test_commands_are_listed_in_the_order_of_use(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("--help").status == 0
+    shown = capsys.readouterr().out.partition("Commands:")[2].partition("Examples:")[0]
+    assert tuple(line.split()[0] for line in shown.splitlines() if line[2:3].isalpha()) == ORDER
+    assert COMMANDS.keys() == set(ORDER)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_is_grouped_and_within_80_columns(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("help", name).status == 0
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= WIDTH
+    assert f"\n{OTHER}:\n" in shown
+    titles = [line for line in shown.splitlines() if line.endswith(":") and line[0] != " "]
+    if len(COMMANDS[name].params) > 12:
+        assert len(titles) >= 4
+        assert "Options:" not in titles
+    assert call(name, "--help").status == 0
+    assert capsys.readouterr().out == shown
+
+
+def test_help_of_the_whole_and_of_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("help").status == 0
+    whole = capsys.readouterr().out
+    assert max(map(len, whole.splitlines())) <= WIDTH
+    assert call("--help").status == 0
+    assert capsys.readouterr().out == whole
+    result = call("help", "rnu")
+    assert result.status == 2
+    assert "no command rnu; did you mean run?" in result.err
+    assert call("-V").status == 0
+    assert capsys.readouterr().out.startswith("uncertain 0.")
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_is_documented(name: str) -> None:
     pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
@@ -48,9 +85,9 @@ def test_examples_of_the_help_parse() -> None:
 def test_help_imports_nothing_heavy() -> None:
     script = (
         "import sys\nfrom uncertain.cli.main import execute\n"
-        "from uncertain.cli.environment import standard\n"
+        "from uncertain.cli.environment import standard_environment\n"
         "for words in (['--help'], ['--version'], *([n, '--help'] for n in sys.argv[1:])):\n"
-        "    assert execute(words, standard()) == 0\n"
+        "    assert execute(words, standard_environment()) == 0\n"
         "heavy = {'jax', 'numpy', 'numpyro', 'msgspec', 'optax', 'optuna', 'rich'}\n"
         "heavy &= set(sys.modules)\n"
         "print(sorted(heavy), file=sys.stderr)\n"
@@ -80,26 +117,6 @@ def test_a_closed_pipe_ends_quietly() -> None:
 
 
 def test_the_process_own_streams() -> None:
-    environment = standard()
+    environment = standard_environment()
     assert environment.clock() > 0
     assert not environment.debug
-
-
-def test_lists_numbers_and_durations() -> None:
-    assert names(["a,b", "c:x=(1,2),d"]) == ("a", "b", "c:x=(1,2)", "d")
-    assert names(None) == ()
-    assert counts("--n", ["1,8", "64"], 1) == (1, 8, 64)
-    assert seconds("--t", None) is None
-    for text, value in (
-        ("5ms", 5e-3),
-        ("300us", 3e-4),
-        ("300 µs", 3e-4),
-        (".1s", 0.1),
-        ("2", 2.0),
-        ("5 min", 300.0),
-        ("2h", 7200.0),
-    ):
-        assert seconds("--t", text) == pytest.approx(value)
-    for text in ("0", "-1ms", "5 weeks", ""):
-        with pytest.raises(typer.BadParameter):
-            seconds("--t", text)

@@ -1,7 +1,8 @@
 """No room: a full disk, folders where nothing may be written, a line larger than it should be.
 
-Not here: disks that are full for a log or a checkpoint (test_resume.py, tests/streams/test_wal.py,
-tests/streams/test_checkpoint.py), full servers (tests/streams/test_redis_trouble.py).
+See also: live/test_resume.py, tests/streams/storage/test_wal.py and
+tests/streams/storage/test_checkpoint.py for full disks under a log or a checkpoint,
+tests/streams/inputs/test_redis_trouble.py for full servers.
 """
 
 import io

@@ -1,6 +1,6 @@
-"""Whatever a user gets wrong is one line that names it, exit code 2, and nothing written is lost.
+"""Wrong use gives one line that names the mistake and exit code 2, and loses nothing written.
 
-Not here: the readers' own refusals of every field (tests/streams).
+See also: tests/streams/formats/test_reasons.py for the faults of single fields.
 """
 
 import json
@@ -51,14 +51,15 @@ def test_a_wrong_line(line, words) -> None:
 
 
 OPTIONS = {
-    "command": (("rnu",), "Did you mean 'run'"),
+    "command": (("rnu",), "no command rnu; did you mean run?"),
     "option": (("run", "--partcles", "8"), "did you mean --particles"),
     "particles": (("run", "--particles", "0"), "--particles"),
     "explore": (("run", "--explore", "2"), "--explore"),
     "seed": (("simulate", "linear", "--seed", "-1"), "--seed"),
     "no number": (("simulate", "linear", "--steps", "many"), "--steps"),
     "duration": (("bench", "--max-p99", "quick"), "write 5ms"),
-    "list of numbers": (("bench", "--particles", "8,x"), "'x'"),
+    "no unit": (("run", "--deadline", "2"), "it has no unit; write 2s"),
+    "list of numbers": (("bench", "--particles", "8,x"), "--particles x: write a whole number"),
     "no file": (("replay",), "FILES"),
     "model": (("run", "--model", "liner"), 'did you mean "linear"'),
     "model option": (("run", "--model", "linear:arm=3"), 'did you mean "arms"'),
@@ -138,7 +139,7 @@ def test_a_bug_is_one_line_and_a_traceback_on_request(monkeypatch: pytest.Monkey
     def broken(*arguments: object) -> int:
         raise RuntimeError("two\nlines")
 
-    monkeypatch.setattr("uncertain.cli.list.list_", broken)
+    monkeypatch.setattr("uncertain.cli.jobs.list.list_", broken)
     result = call("list")
     assert result.status == 70
     assert len(result.errors) == 1
@@ -155,13 +156,15 @@ def test_interrupted_and_closed(monkeypatch: pytest.MonkeyPatch) -> None:
 
         return body
 
-    monkeypatch.setattr("uncertain.cli.list.list_", raising(KeyboardInterrupt()))
+    monkeypatch.setattr("uncertain.cli.jobs.list.list_", raising(KeyboardInterrupt()))
     result = call("list")
     assert (result.status, result.err) == (130, "uncertain: interrupted\n")
-    monkeypatch.setattr("uncertain.cli.list.list_", raising(BrokenPipeError()))
+    monkeypatch.setattr("uncertain.cli.jobs.list.list_", raising(BrokenPipeError()))
     result = call("list")
     assert (result.status, result.err) == (0, "")
-    monkeypatch.setattr("uncertain.cli.list.list_", raising(OSError(28, "No space left", "log")))
+    monkeypatch.setattr(
+        "uncertain.cli.jobs.list.list_", raising(OSError(28, "No space left", "log"))
+    )
     result = call("list")
     assert (result.status, result.err) == (2, "uncertain: error: log: No space left\n")
 

@@ -2,7 +2,7 @@
 
 Each seed is the whole statistical suite in a process of its own, programs compiled once for all;
 UNCERTAIN_NIGHTLY_SEEDS (200) says how many. Rare failures prove little about rates of 1e-5, so
-the ranks' own p-values are also counted at rates that 200 seeds can tell. Not here: the tests.
+the ranks' own p-values are also counted at rates that 200 seeds can tell.
 """
 
 import os
@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 from scipy.stats import binom
-from uncertain.decide.judge.calibration import Asked, calibrated
-from uncertain.decide.judge.experiment import Cell
+from uncertain.decide.judge.measures.experiment import Cell
+from uncertain.decide.judge.measures.rank_calibration import calibrate_cell
+from uncertain.decide.judge.measures.rank_runs import RankSettings
 
 pytestmark = pytest.mark.nightly
 SEEDS = int(os.environ.get("UNCERTAIN_NIGHTLY_SEEDS", "200"))
@@ -102,7 +103,7 @@ def test_p_values_are_below_a_level_as_often_as_the_level_says(
     rows = []
     for seed in range(10_000, 10_000 + SEEDS):
         cell = Cell(world, world, posterior, "random", None, particles, k, 1, 0.0, 10, seed, 512)
-        rows.append(calibrated(cell, Asked(settle=settle)))
+        rows.append(calibrate_cell(cell, RankSettings(settle=settle)))
     # The verdict's p is conservative (Bonferroni); those of single quantities are not.
     parts = {row["name"]: index for index, row in enumerate(rows[0]["quantities"])}
     wrong = []

@@ -1,6 +1,6 @@
 """Contract rules over every posterior and model of the registry, and their negative controls.
 
-Not here: whether the beliefs are right (oracles), users' own files (test_user_code.py).
+See also: test_user_code.py for users' own files.
 """
 
 import itertools
@@ -14,8 +14,10 @@ import pytest
 from contract_checks import SMALL, Bound, bind
 from jax.errors import KeyReuseError
 from support import small
-from uncertain.posteriors.base import Draws, Info, Posterior, UsageError, example_event
+from uncertain.posteriors.base import Draws, Info, Posterior
 from uncertain.posteriors.contract import check_model, check_posterior
+from uncertain.posteriors.errors import UsageError
+from uncertain.posteriors.placeholders import example_event
 from uncertain.posteriors.registry import MODELS, POSTERIORS, build_model, build_posterior
 
 KINDS = {"causal-pair", "discounting", "drifting", "linear", "mlp"}

@@ -1,7 +1,4 @@
-"""A user's own model and posterior files: loaded, held to the contract, and blamed by line.
-
-Not here: worlds and rules of one's own.
-"""
+"""A user's own model and posterior files: loaded, held to the contract, and blamed by line."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +6,10 @@ from pathlib import Path
 import contract_checks as checks
 import pytest
 from contract_checks import bind
-from uncertain.posteriors.base import UsageError
 from uncertain.posteriors.contract import check_model, check_posterior
-from uncertain.posteriors.loading import parse
+from uncertain.posteriors.errors import UsageError
 from uncertain.posteriors.registry import build_model, build_posterior
+from uncertain.posteriors.specs import parse_spec
 
 MODEL = '''
 from dataclasses import dataclass
@@ -49,7 +46,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from uncertain.posteriors import Draws, Info, Posterior
-from uncertain.posteriors.unknowns import likelihood, unknowns_of
+from uncertain.posteriors.parts.unknowns import log_likelihood, unknowns_of
 
 
 class State(NamedTuple):
@@ -67,7 +64,7 @@ def build(model, particles: int = 8):
     def absorb(key, state, events):
         def one(event):
             logs = jax.vmap(
-                lambda u: likelihood(model, u, (), event.action, event.observation)
+                lambda u: log_likelihood(model, u, (), event.action, event.observation)
             )(state.values)
             return jnp.where(event.weight > 0, event.weight * logs, 0.0)
 
@@ -286,7 +283,7 @@ def test_checks_accept_what_is_right(files: tuple[str, str]) -> None:
     ],
 )
 def test_parse(text: str, target: str, settings: dict) -> None:
-    spec = parse(text)
+    spec = parse_spec(text)
     assert spec.target == target
     assert dict(spec.settings) == settings
-    assert parse(str(spec)) == spec
+    assert parse_spec(str(spec)) == spec

@@ -1,8 +1,9 @@
 """Ranks of drawn truths: right backends pass, wrong ones fail, each verdict written down before.
 
 1 024 truths, 10 events chosen at random, 15 draws in 16 bins, and chi-square at 1e-4 over all
-quantities of a backend. A wrong backend must fail by more than a hundred times that. Not here: the
-whole table of backends and worlds (benchmarks/calibration.py).
+quantities of a backend. A wrong backend must fail by more than a hundred times that.
+
+See also: benchmarks/calibration.py for the whole table of backends and worlds.
 """
 
 from functools import cache
@@ -11,8 +12,9 @@ from typing import Any
 
 import pytest
 from support import SHIFT
-from uncertain.decide.judge.calibration import Asked, calibrated
-from uncertain.decide.judge.experiment import Cell
+from uncertain.decide.judge.measures.experiment import Cell
+from uncertain.decide.judge.measures.rank_calibration import calibrate_cell
+from uncertain.decide.judge.measures.rank_runs import RankSettings
 
 CHEATS = Path(__file__).parents[1] / "cheats.py"
 LINEAR = "linear:arms=0:features=3"
@@ -45,7 +47,7 @@ def judged(
     cell = Cell(
         world, world, posterior, "random", None, particles, k, 1, 0.0, 10, seed + SHIFT, 1024
     )
-    return calibrated(cell, Asked(settle=settle, level=LEVEL))
+    return calibrate_cell(cell, RankSettings(settle=settle, level=LEVEL))
 
 
 @pytest.mark.parametrize(("posterior", "world", "particles", "k", "settle"), RIGHT)

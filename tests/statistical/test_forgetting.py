@@ -1,7 +1,8 @@
 """Forgetting by particles and climbs: against the exact faded posterior, and back to the prior.
 
-The standard error comes from independent runs, as in test_smc.py. Not here: backends whose
-forgetting is exact (tests/posteriors/test_forgetting.py).
+The standard error comes from independent runs, as in test_smc.py.
+
+See also: tests/posteriors/parts/test_half_life.py for backends whose forgetting is exact.
 """
 
 import re
@@ -14,8 +15,8 @@ import pytest
 from contract_checks import SMALL
 from support import Z, dense, simulate, small
 from uncertain.posteriors.base import Draws, Event
+from uncertain.posteriors.parts.unknowns import unknowns_of
 from uncertain.posteriors.registry import POSTERIORS, build_model, build_posterior
-from uncertain.posteriors.unknowns import unknowns_of
 
 LIMIT = Z + 0.5
 """Some ten comparisons at a total false-alarm rate of 1e-5 (Bonferroni)."""

@@ -2,7 +2,9 @@
 
 All run in one bench beside an honest one, through the command line as anybody's own file would.
 Differences are judged at LIMIT standard errors: a false alarm in 1e-5 of runs, all comparisons
-together. Not here: the cheats (cheats.py), or cheats that only ranks find (test_calibration.py).
+together.
+
+See also: tests/cheats.py for the cheats, test_calibration.py for cheats that only ranks find.
 """
 
 from pathlib import Path
@@ -14,13 +16,14 @@ import numpy as np
 import pytest
 from console import call
 from support import SHIFT, Z
-from uncertain.decide.judge.record import mark_frontier
-from uncertain.decide.loop.building import agent_of
-from uncertain.decide.loop.rollout import build_rollout, seed_key
+from uncertain.decide.judge.records.read_record import record_of
+from uncertain.decide.judge.records.record import mark_frontier
+from uncertain.decide.loop.core.agent import build_agent
+from uncertain.decide.loop.core.rollout import build_rollout, seed_key
 from uncertain.posteriors.base import Info, Posterior
+from uncertain.posteriors.parts.draws import uniform_draws
 from uncertain.posteriors.registry import build_model
-from uncertain.posteriors.unknowns import uniform_draws
-from uncertain.streams.worlds.base import World, simulated
+from uncertain.streams.worlds.base import World, simulated_world
 
 LIMIT = Z + 0.5
 """Some twenty comparisons at a total false-alarm rate of 1e-5 (Bonferroni)."""
@@ -156,12 +159,13 @@ def test_work_hidden_in_learn_counts() -> None:
     for row in (honest, hides):
         row["gain"]["above_random"]["mean"] = gains[0]
         row["total"]["p99"] = row["total"]["p50"]  # a busy machine's stalls are nobody's fault
-    mark_frontier([honest, hides])
-    assert (honest["frontier"], hides["frontier"]) == (True, False)
-    for row in (honest, hides):
-        row["total"] = {"p99": honest["decide"]["p50"]}
-    mark_frontier([honest, hides])
-    assert (honest["frontier"], hides["frontier"]) == (True, True)
+    both = [record_of(row) for row in (honest, hides)]
+    mark_frontier(both)
+    assert [row.frontier for row in both] == [True, False]
+    for row in both:
+        row.total = both[0].decide
+    mark_frontier(both)
+    assert [row.frontier for row in both] == [True, True]
 
 
 # Keys: nothing that a backend, rule or proposer is given leads to what the world draws.
@@ -184,7 +188,7 @@ def recorded(shared: bool = False) -> tuple[set[tuple[int, int]], set[tuple[int,
         return noted
 
     # Which keys the loop hands out does not depend on what is done with them: nothing much is.
-    agent, _ = agent_of(model, "laplace", "random", refine=1, candidates=3)
+    agent, _ = build_agent(model, "laplace", "random", refine=1, candidates=3)
     assert agent.proposer is not None
     still = Posterior(
         lambda key: jnp.zeros(2),
@@ -197,7 +201,7 @@ def recorded(shared: bool = False) -> tuple[set[tuple[int, int]], set[tuple[int,
         rule=noting(agents, agent.rule),
         proposer=noting(agents, agent.proposer),
     )
-    world = simulated(model)
+    world = simulated_world(model)
 
     def init(key: Any) -> Any:
         if shared:

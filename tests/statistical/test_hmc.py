@@ -1,6 +1,6 @@
 """hmc against closed form within the error of independent runs; its adaptation and its gradients.
 
-Not here: the contract.
+See also: tests/posteriors/test_contract.py for the contract.
 """
 
 from typing import Any
@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from support import Z, seeded, simulate
-from uncertain.posteriors.base import UsageError
-from uncertain.posteriors.history import memory
-from uncertain.posteriors.hmc import FLOOR, follow, together
+from uncertain.posteriors.errors import UsageError
+from uncertain.posteriors.methods.hmc import FLOOR, blend_moments, build_chain_density
+from uncertain.posteriors.parts.buffer_likelihood import BufferLikelihood
+from uncertain.posteriors.parts.replay_buffer import ReplayBuffer
+from uncertain.posteriors.parts.unknowns import unknowns_of
 from uncertain.posteriors.registry import build_model, build_posterior
-from uncertain.posteriors.unknowns import unknowns_of
 
 pytestmark = pytest.mark.rate(1e-5)
 LIMIT = Z + 0.5
@@ -102,7 +103,7 @@ def test_step_size_finds_the_acceptance_asked_for() -> None:
 
 def test_moments_are_those_of_a_mixture() -> None:
     old, new = np.random.default_rng(0).normal(size=(2, 3, 40)) * 2 + 1
-    found = follow(old.mean(1), old.var(1), new, jnp.asarray(0.5))
+    found = blend_moments(old.mean(1), old.var(1), new, jnp.asarray(0.5))
     both = np.concatenate([old, new], axis=1)
     np.testing.assert_allclose(found[0], both.mean(1), rtol=1e-5)
     np.testing.assert_allclose(found[1], both.var(1), rtol=1e-5)
@@ -122,18 +123,18 @@ def test_masses_keep_a_floor() -> None:
 
 def test_mapped_gradient_is_the_plain_one() -> None:
     model = build_model("logistic:arms=0:features=3")
-    unknowns, store = unknowns_of(model), memory(model, 8, "fold")
+    unknowns, store = unknowns_of(model), ReplayBuffer(model, 8, "fold")
     empty, events = store.empty(), simulate(model, 12)
-    history = store.extend(jax.random.key(0), empty, events, jnp.zeros(unknowns.size))
+    buffer = store.extend(jax.random.key(0), empty, events, jnp.zeros(unknowns.size))
     particles = unknowns.sample(jax.random.key(1), 5)
-    density, key = together(unknowns, store), jax.random.key(2)
+    density, key = build_chain_density(unknowns, BufferLikelihood(store)), jax.random.key(2)
 
     @jax.jit
     def all_ways() -> Any:
         value, pull = jax.vjp(lambda p: jax.vmap(unknowns.log_prior)(p), particles)
-        likely, slope = store.value_and_grad(history, particles.T)
+        likely, slope = BufferLikelihood(store).value_and_grad(buffer, particles.T)
         expected = value + likely, pull(jnp.ones(5))[0] + slope.T
-        alone = jax.value_and_grad(lambda u: density(u, key, history))
+        alone = jax.value_and_grad(lambda u: density(u, key, buffer))
         return jax.vmap(alone)(particles), alone(particles[0]), expected
 
     mapped, alone, expected = all_ways()

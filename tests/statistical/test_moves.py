@@ -2,7 +2,7 @@
 
 Thousands of small independent populations are drawn from a known normal (or categorical) target
 and moved; z-scores use the spread between populations, so nothing is assumed about how particles
-of one population depend on each other. Not here: how fast a move mixes.
+of one population depend on each other.
 """
 
 from typing import Any
@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 from support import Z, seeded
-from uncertain.posteriors.moves import MOVES, Moved
+from uncertain.posteriors.parts.mcmc_moves import MOVES, Moved
+from uncertain.posteriors.parts.unknowns import unknowns_of
 from uncertain.posteriors.registry import build_model
-from uncertain.posteriors.unknowns import unknowns_of
 
 POPULATIONS = 4000
 MOVES_EACH = 8

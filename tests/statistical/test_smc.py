@@ -1,7 +1,9 @@
 """smc against exact answers, within the Monte-Carlo error of independent runs; and resampling.
 
 The standard error comes from many independent runs of modest size; the bias of a run, of order
-1/S, must be small beside it. Not here: the moves alone (test_moves.py).
+1/S, must be small beside it.
+
+See also: test_moves.py for the moves alone.
 """
 
 from typing import Any
@@ -13,9 +15,10 @@ import numpy as np
 import pytest
 from support import Z, block, seeded, simulate
 from uncertain.posteriors.base import Event
-from uncertain.posteriors.history import memory
+from uncertain.posteriors.parts.buffer_likelihood import BufferLikelihood
+from uncertain.posteriors.parts.draws import resample_systematic
+from uncertain.posteriors.parts.replay_buffer import ReplayBuffer
 from uncertain.posteriors.registry import build_model, build_posterior
-from uncertain.posteriors.unknowns import systematic
 
 pytestmark = pytest.mark.rate(1e-5)
 LIMIT = Z + 0.5
@@ -127,13 +130,13 @@ def test_causal_pair_beyond_its_memory_is_what_it_remembers() -> None:
     """Eight of twenty events are kept; they are scored after the counts of those that left."""
     model = build_model("causal-pair")
     events = simulate(model, 20, 1)
-    store = memory(model, 8, "forget")
-    history = store.empty()
+    store = ReplayBuffer(model, 8, "forget")
+    buffer = store.empty()
     for i in range(20):
         event = jax.tree.map(lambda x: jnp.asarray(x)[0], block(events, i, i + 1))
-        history = store.push(jax.random.key(0), history, event, jnp.zeros(1))
+        buffer = store.push(jax.random.key(0), buffer, event, jnp.zeros(1))
     every = jnp.arange(3, dtype=jnp.int32)[None, :]
-    logs = np.asarray(store.log_density(history, every), float)
+    logs = np.asarray(BufferLikelihood(store).log_density(buffer, every), float)
     expected = (np.exp(logs) / np.exp(logs).sum())[:2]
     text = "smc:particles=256:capacity=8:full=forget"
     found = estimates(runs(text, model, events, 64, 2), structure_shares())
@@ -150,7 +153,7 @@ def test_resampling_is_unbiased_and_systematic() -> None:
     """Expected copies are S w; each count is one of the two integers around it."""
     weights = np.asarray([0.03, 0.4, 0.0, 0.27, 0.1, 0.2], np.float32)
     logs = jnp.log(jnp.asarray(weights))
-    ancestors = jax.jit(jax.vmap(lambda k: systematic(k, logs)))
+    ancestors = jax.jit(jax.vmap(lambda k: resample_systematic(k, logs)))
     found = np.asarray(ancestors(jax.random.split(seeded(1), 20_000)))
     counts = np.stack([(found == i).sum(1) for i in range(6)], 1)
     expected = 6 * weights
@@ -168,14 +171,14 @@ def test_resampling_is_that_of_blackjax() -> None:
     for seed in range(20):
         key = jax.random.key(seed)
         np.testing.assert_array_equal(
-            systematic(key, jnp.log(weights)), peer.systematic(key, weights, 64)
+            resample_systematic(key, jnp.log(weights)), peer.systematic(key, weights, 64)
         )
 
 
 def test_resampling_survives_rounding() -> None:
     """Cumulative float32 weights may end short of 1: no ancestor is ever out of range."""
     logs = jax.nn.log_softmax(10 * jax.random.normal(jax.random.key(3), (4096,)))
-    found = np.asarray(systematic(jax.random.key(4), logs))
+    found = np.asarray(resample_systematic(jax.random.key(4), logs))
     assert found.min() >= 0
     assert found.max() < 4096
     assert np.all(np.isfinite(np.asarray(logs)[found]))

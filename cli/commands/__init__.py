@@ -1,0 +1,41 @@
+"""Options and help of every command; an import adds them all to the application."""
+
+from . import (
+    bench,
+    calibrate,
+    compare,
+    convert,
+    inspect,
+    list,
+    parity,
+    people,
+    replay,
+    report,
+    run,
+    show,
+    simulate,
+    sweep,
+    train,
+    tune,
+    validate,
+)
+
+__all__ = [
+    "bench",
+    "calibrate",
+    "compare",
+    "convert",
+    "inspect",
+    "list",
+    "parity",
+    "people",
+    "replay",
+    "report",
+    "run",
+    "show",
+    "simulate",
+    "sweep",
+    "train",
+    "tune",
+    "validate",
+]

@@ -1,0 +1,1 @@
+"""The body of each command. Imported when the command runs."""

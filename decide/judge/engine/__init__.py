@@ -1,0 +1,1 @@
+"""Running cells: worker processes, the timing lock, Ray, the index of results."""

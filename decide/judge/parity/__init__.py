@@ -1,0 +1,1 @@
+"""Moments of posteriors given by data, compared with reference draws."""

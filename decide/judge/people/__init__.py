@@ -1,0 +1,1 @@
+"""Human choices compared with the choices of rules."""

@@ -1,0 +1,1 @@
+"""Reference posteriors that the judge computes for itself."""

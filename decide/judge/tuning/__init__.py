@@ -1,0 +1,1 @@
+"""Searching the options of posteriors with equal time budgets."""

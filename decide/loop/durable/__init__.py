@@ -1,0 +1,1 @@
+"""Durable serving: log of lines and replies, checkpoints, and recovery from both."""

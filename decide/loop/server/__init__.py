@@ -1,0 +1,1 @@
+"""The live server: requests, pending decisions, deadlines, refining while idle, keyed streams."""

@@ -1,0 +1,1 @@
+"""Log formats: readers and writers. `registry.py` names them all."""

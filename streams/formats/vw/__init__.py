@@ -1,0 +1,1 @@
+"""Vowpal Wabbit's formats: text and decision-service JSON."""

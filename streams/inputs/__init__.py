@@ -1,0 +1,1 @@
+"""Live inputs: files, growing files, sockets and Redis streams."""

@@ -1,0 +1,218 @@
+"""A write-ahead log: accepted lines and their replies, kept before any reply is sent.
+
+Append-only segments `FIRST.log`. A torn record was being written when the process or the machine
+stopped; it is recognised and cut off.
+See also: log_segments.py for reading and the format, checkpoint.py for checkpoints,
+../../decide/loop/durable/durable.py for the records' meaning.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from threading import Event as Flag
+from threading import Lock, Thread
+
+from ...posteriors.errors import UsageError
+from . import private
+from .log_segments import (
+    FRAME,
+    HEAD,
+    HEADER,
+    check_tail,
+    first_line_of,
+    scan_segment,
+    segment_paths,
+)
+
+ALWAYS, INTERVAL, NEVER = FSYNC = ("always", "interval", "never")
+SECONDS_BETWEEN = 1.0
+"""At most, between two fsyncs under `interval`."""
+DIGITS = 16
+"""Of a segment's first number in its name, so that names sort as numbers do."""
+
+
+class WriteAheadLog:
+    """The log in a folder, open for appending; a torn tail is cut off (`cut_bytes`).
+
+    Appended records survive the process in any mode.
+
+    folder: the folder, made if missing.
+    fsync: `always`, before `settle` returns; `interval`, once a second in a thread; `never`, left
+        to the operating system.
+    first: number of the first line, for a new log.
+    Raises: UsageError, old records intact, if the disk is full or read-only, or if the newest
+        segment is damaged before its end.
+    """
+
+    def __init__(self, folder: Path, fsync: str = INTERVAL, first: int = 1) -> None:
+        self.folder, self.fsync, self.cut_bytes = folder, fsync, 0
+        self._dirty, self._closed = False, Flag()
+        self._failed: OSError | None = None
+        # Held while the file is synced or changed for another.
+        self._using = Lock()
+        with self._storage_errors():
+            private.make_folder(folder)
+            files = segment_paths(folder)
+            if files:
+                self._reopen(files[-1])
+            else:
+                self._create(first)
+        self._flusher: Thread | None = None
+        if fsync == INTERVAL:
+            self._flusher = Thread(target=self._flush_now_and_then, daemon=True)
+            self._flusher.start()
+
+    def append(self, kind: int, number: int, body: bytes) -> None:
+        """Write a record, all of it or nothing.
+
+        kind: LINE or REPLY.
+        number: number of the line.
+        body: bytes.
+        Raises: UsageError if it cannot be written, or if the file is no longer at its path.
+        """
+        payload = HEAD.pack(kind, number) + body
+        record = FRAME.pack(len(payload), zlib.crc32(payload)) + payload
+        # Every line pays for this twice: a context manager would cost as much as the write.
+        try:
+            if self._failed is not None:
+                raise self._failed
+            self.check_place()
+            self._write(record)
+        except OSError as error:
+            raise self._refusal(error) from error
+        self._dirty = True
+
+    def check_place(self) -> None:
+        """Check that the open file is still the one at its path.
+
+        Raises: UsageError if not: what is written to it would not be found again.
+        """
+        try:
+            if os.path.samestat(os.stat(self._path), self._opened):
+                return
+        except FileNotFoundError:
+            pass
+        raise UsageError(
+            f"{self.folder}: was removed, moved or replaced during the run; put it back and go on "
+            "with --resume"
+        )
+
+    def settle(self) -> None:
+        """Sync to disk under `always`."""
+        if self.fsync == ALWAYS:
+            self.sync()
+
+    def sync(self) -> None:
+        """Sync appended records to disk."""
+        self._dirty = False
+        with self._storage_errors():
+            os.fdatasync(self._file)
+
+    def rotate(self, first: int) -> None:
+        """Go on in a new segment, unless this one is empty.
+
+        first: number of the first line there.
+        """
+        if self.size == len(HEADER):
+            return
+        if self.fsync != NEVER:
+            self.sync()
+        with self._storage_errors(), self._using:
+            before = self._file
+            self._create(first)
+            os.close(before)
+
+    def prune(self, oldest: int) -> None:
+        """Remove segments that hold only lines up to `oldest`.
+
+        oldest: number of a line.
+        """
+        files = segment_paths(self.folder)
+        for path, following in pairwise(files):
+            if first_line_of(following) <= oldest + 1:
+                with self._storage_errors():
+                    path.unlink()
+
+    def close(self) -> None:
+        """Sync, unless `never`, and close."""
+        self._closed.set()
+        if self._flusher is not None:
+            self._flusher.join()
+        try:
+            if self.fsync != NEVER:
+                self.sync()
+        finally:
+            os.close(self._file)
+
+    def _create(self, first: int) -> None:
+        path = self.folder / f"{first:0{DIGITS}}.log"
+        self._open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
+        self.size = 0
+        self._write(HEADER)
+        if self.fsync != NEVER:
+            sync_folder(self.folder)
+
+    def _reopen(self, path: Path) -> None:
+        segment = scan_segment(path)
+        check_tail(segment)
+        self._open(path, os.O_WRONLY | os.O_APPEND)
+        self.cut_bytes, self.size = segment.torn, segment.whole
+        if self.cut_bytes:
+            os.ftruncate(self._file, self.size)
+        if not self.size:
+            self._write(HEADER)
+
+    def _open(self, path: Path, flags: int) -> None:
+        self._file = os.open(path, flags, private.FILE)
+        self._path, self._opened = os.path.abspath(path), os.fstat(self._file)
+
+    def _write(self, record: bytes) -> None:
+        try:
+            done = os.write(self._file, record)
+            while done < len(record):
+                done += os.write(self._file, record[done:])
+        except OSError:
+            os.ftruncate(self._file, self.size)
+            raise
+        self.size += len(record)
+
+    def _flush_now_and_then(self) -> None:
+        while not self._closed.wait(SECONDS_BETWEEN):
+            if not self._dirty:
+                continue
+            self._dirty = False
+            try:
+                with self._using:
+                    os.fdatasync(self._file)
+            except OSError as error:  # told by the next append: nobody listens here
+                self._failed = error
+
+    @contextmanager
+    def _storage_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: OSError) -> UsageError:
+        return UsageError(
+            f"{self.folder}: the log cannot be written ({error.strerror or error}); nothing "
+            "accepted is lost: put that right and go on with --resume"
+        )
+
+
+def sync_folder(folder: Path) -> None:
+    """Sync a folder's own entries to disk.
+
+    folder: the folder.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
