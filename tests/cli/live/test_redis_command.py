@@ -139,7 +139,7 @@ def test_what_is_wrong_with_it(redis_here) -> None:
         (("redis://127.0.0.1:1/0/x",), "cannot be reached"),
         (("redis://u:secret@127.0.0.1",), "names no stream; write redis://127.0.0.1:6379/0/events"),
         ((address, "--follow"), "--follow is for a file, not for an address"),
-        ((address, "--claim", "1s"), "a live consumer may hold an entry for 2 s"),
+        ((address, "--claim", "1s"), "--claim 1s: too short; write at least 2s"),
         ((address, "--maxlen", "-1"), "--maxlen"),
     ):
         result = call(*LINEAR, *words)

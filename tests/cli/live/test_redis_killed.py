@@ -138,7 +138,7 @@ def test_without_reading_again_what_was_not_answered_events_are_lost(
     redis_here, tmp_path, undisturbed, monkeypatch
 ) -> None:
     """Negative control."""
-    monkeypatch.setattr(ConsumerGroup, "pending", lambda *_: [])
+    monkeypatch.setattr(ConsumerGroup, "read_pending", lambda *_: [])
     fill(redis_here, "control")
     with pytest.raises(Killed):
         play(redis_here, "control", tmp_path, Steps(30))

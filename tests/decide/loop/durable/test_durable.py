@@ -191,7 +191,7 @@ def test_without_the_replay_the_belief_is_another(tmp_path, undisturbed, monkeyp
         self._last = record
         self._seen.add(line_key(record))
 
-    monkeypatch.setattr(DurableServer, "_redo", passed_over)
+    monkeypatch.setattr(DurableServer, "_replay_line", passed_over)
     server = killed_and_resumed(tmp_path, 80)
     assert known_of(server) != undisturbed[0]
 
