@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from console import call
 from uncertain.cli.tables.format_values import format_in_full as share_in_full
+from uncertain.decide.judge.measures import deadline_runs
 from uncertain.decide.judge.measures.deadline_runs import run_under_deadline
 from uncertain.decide.judge.measures.experiment import Cell, Experiment, Grid, check_experiment
 from uncertain.decide.judge.measures.quality import Wanted, quality
@@ -70,10 +71,30 @@ def test_what_cannot_be_asked_for(changes: dict, word: str) -> None:
         check_experiment(Experiment(**{"grid": Grid(["smc"]), **changes}), "mine.toml")
 
 
-def test_time_between_events_is_for_thinking() -> None:
+class Clock:
+    """A clock of its own: a microsecond a look, and as long as is slept, on a busy machine too."""
+
+    def __init__(self) -> None:
+        self.now = time.perf_counter_ns()
+
+    def perf_counter_ns(self) -> int:
+        """Nanoseconds."""
+        self.now += 1_000
+        return self.now
+
+    def perf_counter(self) -> float:
+        """Seconds."""
+        return self.perf_counter_ns() / 1e9
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += int(seconds * 1e9)
+
+
+def test_time_between_events_is_for_thinking(monkeypatch: pytest.MonkeyPatch) -> None:
     cell = replace(CELL, world="location", model="location", posterior="svgd", particles=8)
     cell = replace(cell, refine=1, think=3, steps=4)
-    # Events so far apart that a stall of the machine hardly fills the pause.
+    monkeypatch.setattr(deadline_runs, "time", Clock())
     calm = run_under_deadline(cell, 10.0, 5.0, WANTED)
     assert calm.slices == 3.0
     assert calm.timing.think.shape == (3 * CELL.seeds * cell.steps,)
