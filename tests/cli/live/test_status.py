@@ -18,6 +18,7 @@ from types import SimpleNamespace
 import pytest
 from console import call, lines
 from uncertain.cli.live.status import BOUNDS, RECENT, Timing, Watch
+from uncertain.decide.loop.server.counters import Counters
 from uncertain.streams.formats.ndjson import LineWriter
 from uncertain.streams.inputs.file import FileInput
 from uncertain.streams.inputs.rejected import RejectedLines
@@ -39,12 +40,11 @@ class Clock:
 
 def watched(every: float | None = 5.0, source: object = None, **tally: int):
     """A watch of a stand-in for a server, its clock, and what it said."""
-    counts = {"late": 0, "unmatched": 0, "unhealthy": 0} | tally
 
     class Waiting(list):
         dropped = 0
 
-    server = SimpleNamespace(counters=SimpleNamespace(**counts), pending=Waiting([1, 2]))
+    server = SimpleNamespace(counters=Counters(**tally), pending=Waiting([1, 2]))
     refusals, clock, said = RejectedLines(), Clock(), []
     watch = Watch(server, source or object(), refusals, every, said.append, clock)  # type: ignore[arg-type]
     return watch, clock, said
