@@ -51,7 +51,7 @@ BACKENDS = (
 
 @dataclass(frozen=True)
 class Crossed(Linear):
-    """Linear, and the product of the two context numbers besides, which nobody believes in."""
+    """Linear, and the product of the two context numbers besides, which no model has."""
 
     def predict(self, params: Any, stats: Any, action: Any) -> Any:
         base = super().predict(params, stats, action)
@@ -94,7 +94,7 @@ WORLDS: dict[str, dict[str, Callable[[], World]]] = {
     LINEAR: {
         "right": lambda: simulated_world(build_model(LINEAR)),
         "twice the noise": lambda: simulated_world(build_model(LINEAR.replace("0.5", "1.0"))),
-        "an interaction nobody models": lambda: simulated_world(Crossed(2, 2)),
+        "an unmodelled interaction": lambda: simulated_world(Crossed(2, 2)),
         "weights drift (memory 100)": lambda: simulated_world(
             build_model("drifting:arms=2:features=2:memory=100")
         ),
@@ -102,7 +102,7 @@ WORLDS: dict[str, dict[str, Callable[[], World]]] = {
     LOGISTIC: {
         "right": lambda: simulated_world(build_model(LOGISTIC)),
         "one label in seven flipped": lambda: simulated_world(Flipped(2, 2, 1.5)),
-        "an interaction nobody models": lambda: simulated_world(CrossedLogistic(2, 2, 1.5)),
+        "an unmodelled interaction": lambda: simulated_world(CrossedLogistic(2, 2, 1.5)),
         f"labels reversed from event {LATE}": lambda: reversed_late(
             simulated_world(build_model(LOGISTIC))
         ),

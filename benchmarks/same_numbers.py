@@ -91,7 +91,12 @@ def shown(value: Any) -> str:
 
 
 def differences(before: Any, after: Any, path: str, row: str) -> Iterator[Difference]:
-    """Whatever two parts at a path do not share. row: the path of the whole row."""
+    """Yield the differences of two parts.
+
+    before, after: the parts.
+    path: their path.
+    row: path of the whole row.
+    """
     if isinstance(before, dict) and isinstance(after, dict):
         for name in {**before, **after}:
             if path != row or name not in LEFT_OUT:
@@ -105,7 +110,7 @@ def differences(before: Any, after: Any, path: str, row: str) -> Iterator[Differ
 
 
 def compared(before: str, after: str) -> list[Difference]:
-    """All differences of what a command printed, with the line in their path."""
+    """Return all differences between two outputs, with the line in their path."""
     texts = (map(parsed, text.splitlines()) for text in (before, after))
     found: list[Difference] = []
     for number, pair in enumerate(zip_longest(*texts, fillvalue=NOTHING), start=1):
@@ -115,9 +120,11 @@ def compared(before: str, after: str) -> list[Difference]:
 
 
 def steps_of(text: str, data: Path, given: Path) -> dict[str, list[dict[str, Step]]]:
-    """The commands of `made` and `read`, group by group; those without data are told.
+    """Return the commands of `made` and `read` by group, and print those whose data are absent.
 
-    given: where the lines are that `run` is given.
+    text: the TOML.
+    data: folder of data.
+    given: folder of the lines for `run`.
     """
     tables = tomllib.loads(text)
     words = {**tables["words"], "data": data, "lines": given}
@@ -138,7 +145,7 @@ def steps_of(text: str, data: Path, given: Path) -> dict[str, list[dict[str, Ste
 
 
 def given_lines() -> dict[str, str]:
-    """What `run` is given, by the name of the file: requests and observations in turn."""
+    """Return the input of `run` by file name: requests and observations in turn."""
     rng = random.Random(0)
     plain, keyed = [], []
     for i in range(TURNS):
@@ -174,7 +181,7 @@ def output(words: list[str], environment: dict[str, str] | None = None) -> str:
 
 
 class Side:
-    """A revision in a folder: installed in `package`; `said` is what its commands printed."""
+    """A revision in a folder: installed in `package`; `said` holds the outputs of its commands."""
 
     def __init__(self, revision: str | None, folder: Path, cache: Path, lines: Path) -> None:
         self.lines, self.said = lines, {}
@@ -196,7 +203,7 @@ class Side:
                 self.said |= dict(zip(group, said, strict=True))
 
     def one(self, name: str, step: Step, within: Path) -> dict[str, Any]:
-        """Run one command: its exit status, and what it printed."""
+        """Run one command, and return its exit status and outputs."""
         given = ""
         if "given" in step:
             every = (self.lines / step["given"]).read_text().splitlines(keepends=True)
@@ -217,7 +224,7 @@ class Side:
 
 
 def killed(process: subprocess.Popen[str], given: str) -> str:
-    """What a process answers to lines before it is killed, its input still open."""
+    """Return the answers of a process to lines, and kill it with its input still open."""
     assert process.stdin
     assert process.stdout
     with ThreadPoolExecutor(1) as pool:
@@ -251,7 +258,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("before", metavar="BEFORE", help="a revision of git")
     parser.add_argument("after", metavar="AFTER", nargs="?", help="another; else the working tree")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="for what BEFORE printed")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="for the outputs of BEFORE")
     given = parser.parse_args()
     data = Path(os.environ.get("UNCERTAIN_DATA", ROOT.parent / "shared" / "data")).absolute()
     commit = output(["git", "-C", str(ROOT), "rev-parse", f"{given.before}^{{commit}}"])

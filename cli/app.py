@@ -110,6 +110,7 @@ def command(
             *signature_of(options),
             *(_keyword(name, kind, False) for name, kind in {**shared, "debug": Debug}.items()),
         ]
+        # Typer reads options from the signature, which any function may have but types do not know.
         call.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
         call.__annotations__ = {one.name: one.annotation for one in own}
         app.command(

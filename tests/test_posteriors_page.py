@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 from uncertain.posteriors.registry import POSTERIORS
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "benchmarks"))
-import posteriors_page  # noqa: E402  # a script, not a package
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import posteriors_page  # a script, not a package
 
 
 def test_page_is_as_made_now() -> None:

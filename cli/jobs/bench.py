@@ -87,7 +87,7 @@ def _notes(experiment: Experiment) -> list[str]:
 
 
 def _gain_line(cell: Cell, runs: Runs) -> str:
-    """Say in one line what a cell's quality is, empty where no gain is measured."""
+    """Return a line about a cell's quality, empty where no gain is measured."""
     if "lower" not in runs:
         return ""
     gain = mean_se(runs["lower"])
@@ -95,7 +95,7 @@ def _gain_line(cell: Cell, runs: Runs) -> str:
 
 
 def _latency_line(row: Record) -> str:
-    """Say in one line what a row's latency is, empty where none was taken."""
+    """Return a line about a row's latency, empty where none was measured."""
     if row.total is None:
         return ""
     size = f" S={row.particles}" if row.particles else ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -161,19 +161,14 @@ def make_durable(
         yield None
         return
     durable = _durable_of(options, options.checkpoint, server, environment, tell)
-    kept = None
-    try:
-        endless = options.follow or is_address(options.file)
+    endless = options.follow or is_address(options.file)
+    with ExitStack() as always, ExitStack() as failed:
+        failed.callback(durable.abandon)
         kept = DurableRun(durable, _lines_done(durable, options), endless)
+        always.callback(kept.close)
         yield kept
-    except BaseException:
-        durable.abandon()
-        raise
-    else:
+        failed.pop_all()
         durable.close()
-    finally:
-        if kept is not None:
-            kept.close()
 
 
 def _durable_of(

@@ -1,4 +1,4 @@
-"""A bar on standard error that says what a bench or sweep is doing, and rows as they are done.
+"""A progress bar on standard error with the present step of a bench or sweep, and finished rows.
 
 See also: progress.py for the count of events of a stream.
 """
@@ -19,7 +19,7 @@ BEAT = 1.0
 
 
 class ProgressBar:
-    """Shows what is done now; silent where standard error is no terminal."""
+    """Shows the present step; silent where standard error is no terminal."""
 
     def __init__(self, bar: Progress | None) -> None:
         """Add the bar's only task."""

@@ -88,7 +88,8 @@ class Target(Model):
     def log_factor(self, params: Params) -> Array:
         """Compute a further term of the log prior density, if any.
 
-        For priors that depend on other unknowns, and for ordered ones.
+        For priors that depend on other unknowns, and for ordered ones. Called only where a target
+        provides it.
 
         params: constrained unknowns by name.
 

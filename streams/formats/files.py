@@ -95,17 +95,13 @@ class Source:
             magic = self._file.peek(len(ZIP_MAGIC))[: len(ZIP_MAGIC)]
         if magic in (PARQUET_MAGIC, ZIP_MAGIC):
             return magic
+        return self.read_ahead()
+
+    def read_ahead(self) -> bytes:
+        """Return the next line that is not blank, still part of the iteration; none at the end."""
         while line := self._line():
             if not self._kept:
                 line = line.removeprefix(BYTE_ORDER_MARK)
-            self._kept.append(line)
-            if line.strip():
-                return line
-        return b""
-
-    def read_second_line(self) -> bytes:
-        """Return the next line that is not blank after `head`, still part of the iteration."""
-        while line := self._line():
             self._kept.append(line)
             if line.strip():
                 return line

@@ -49,7 +49,7 @@ class LineFields(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 NOT_A_NUMBER = "not a number"
 ABSENT = "leave the event out, or the field if optional"
-"""What to do about a number that is none."""
+"""Remedy for a number that is none."""
 FIELDS = list(LineFields.__struct_fields__)
 
 _decoder = msgspec.json.Decoder(LineFields)

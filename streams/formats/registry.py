@@ -19,7 +19,7 @@ from .files import PARQUET_MAGIC, ZIP_MAGIC, Source
 from .log import Log, NoOptions
 from .record import ErrorHandler, Record, raise_error
 from .tables import csv, npz, parquet, table
-from .tables.dialect import detect_dialect
+from .tables.dialect import detect_dialect, guess_names
 from .vw import dsjson, dsjson_write, vw_text, vw_write
 from .vw.example import Example
 from .vw.to_examples import make_examples
@@ -147,11 +147,11 @@ def sniff_format(source: Source, label: str | None = None) -> str:
         return "dsjson" if DSJSON.search(head) else "ndjson"
     if VW.match(head):
         return "vw"
-    dialect = detect_dialect(source)
-    if (dialect.separated or dialect.hinted) and not stem.endswith(".json"):
-        if "item_id" in dialect.names and any("affinity_0" in name for name in dialect.names):
+    names = guess_names(source)
+    if (len(names) > 1 or detect_dialect(head).hinted) and not stem.endswith(".json"):
+        if "item_id" in names and any("affinity_0" in name for name in names):
             return "openbandit"
-        return "csv" if not label and csv.is_event_header(dialect.names) else "table"
+        return "csv" if not label and csv.is_event_header(names) else "table"
     problem = "empty" if not head else "no log that is known by its first line"
     raise UsageError(f"{source.name}: {problem}; name its --format: {', '.join(sorted(FORMATS))}")
 

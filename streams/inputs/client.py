@@ -63,7 +63,7 @@ class Client:
         return not len(self.lines) and (self.gone or (self.at_end and not self.sending))
 
     def half_for(self, now: float) -> float:
-        """Return for how many seconds half a line has been all that it has sent since the last.
+        """Return the age of its half line in seconds; 0 without one, or while it is not read from.
 
         now: of `time.monotonic`.
         """

@@ -123,9 +123,9 @@ class RedisStream(SingleClient):
         entry: id.
         fields: values by name.
         """
-        told = self._group.reply(entry, encode_line(fields)[:-1])
-        self.unsent += told is None
-        self.others += told is False
+        sent = self._group.reply(entry, encode_line(fields)[:-1])
+        self.unsent += sent is None
+        self.others += sent is False
 
     def lag(self) -> int | None:
         """Return the number of entries that no consumer was given; None if it is unknown."""

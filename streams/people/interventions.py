@@ -45,12 +45,12 @@ def read_interventions(folder: str) -> Study:
 def _experiment(name: str, cells: StudyTable) -> list[Problem]:
     """Problems of one file, whose rows stand in order of person, problem and test."""
     gathered: dict[tuple[str, str], list[Record]] = {}
-    told: dict[tuple[str, str], tuple[int, float, float]] = {}
+    setups: dict[tuple[str, str], tuple[int, float, float]] = {}
     for line in cells:
         key = cells.read_text(line, "ppt"), cells.read_text(line, "problem")
         nodes = cells.read_whole(line, "n_nodes", LEAST, MOST)
         strengths = _chance(cells, line, "spont_rate"), _chance(cells, line, "power")
-        if told.setdefault(key, (nodes, *strengths)) != (nodes, *strengths):
+        if setups.setdefault(key, (nodes, *strengths)) != (nodes, *strengths):
             raise line[0].error("problem", "changes its nodes or strengths half way", "split it")
         every = [_test(cells, line, i) for i in range(1, nodes + 1)]
         arm = sum((fix - FIXES[0]) * len(FIXES) ** (nodes - 1 - i) for i, (fix, _) in
@@ -60,7 +60,7 @@ def _experiment(name: str, cells: StudyTable) -> list[Problem]:
         gathered.setdefault(key, []).append(choice_record(label, line[0], arm, float(code)))
     return [
         Problem(
-            f"{name}/{key[0]}", f"{name}, {told[key][0]} nodes", _spec(*told[key]), "exact",
+            f"{name}/{key[0]}", f"{name}, {setups[key][0]} nodes", _spec(*setups[key]), "exact",
             tuple(records),
         )
         for key, records in gathered.items()

@@ -132,8 +132,8 @@ def check_tail(segment: Segment) -> None:
     """Check that the newest segment ends in a torn record at most.
 
     segment: the newest.
-    Raises: UsageError if a whole record follows the damage: cutting there would lose what was
-        acknowledged.
+    Raises: UsageError if a whole record follows the damage: a cut there would lose acknowledged
+        lines.
     """
     following = segment.next_whole()
     if following is None:

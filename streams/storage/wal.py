@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from threading import Event as Flag
@@ -90,13 +90,11 @@ class WriteAheadLog:
     def check_place(self) -> None:
         """Check that the open file is still the one at its path.
 
-        Raises: UsageError if not: what is written to it would not be found again.
+        Raises: UsageError if not, since its records would be lost.
         """
-        try:
+        with self._storage_errors(), suppress(FileNotFoundError, NotADirectoryError):
             if os.path.samestat(os.stat(self._path), self._opened):
                 return
-        except FileNotFoundError:
-            pass
         raise UsageError(
             f"{self.folder}: was removed, moved or replaced during the run; put it back and go on "
             "with --resume"
@@ -189,7 +187,7 @@ class WriteAheadLog:
             try:
                 with self._using:
                     os.fdatasync(self._file)
-            except OSError as error:  # told by the next append: nobody listens here
+            except OSError as error:  # raised by the next append: this thread has no caller
                 self._failed = error
 
     @contextmanager

@@ -160,7 +160,7 @@ class LocalExecutor:
         self._shapes[number] = task.shape
 
     def describe(self) -> str:
-        """Return what the workers do now: each cell that is compiled or run."""
+        """Describe the cells that the workers compile or run now."""
         cells = dict.fromkeys(piece.cell for _, piece in self._running.values())
         fresh = any(number in self._compiling for number, _ in self._running.values())
         return ("compiling and running " if fresh else "running ") + ", ".join(

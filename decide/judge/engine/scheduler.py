@@ -1,4 +1,4 @@
-"""One queue of tasks for any executor: retries after lost workers, and what to leave out.
+"""One queue of tasks for any executor: retries after lost workers, and cells to leave out.
 
 Tasks are picked by the executor, so that it can prefer those whose programs a worker still holds.
 A task whose worker died is tried again, `TRIES` times in all.

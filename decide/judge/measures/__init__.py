@@ -1,1 +1,1 @@
-"""What is measured: gain, calibration, regret, latency, and the record that holds them."""
+"""Measures: gain, calibration, regret, latency, and the record that holds them."""

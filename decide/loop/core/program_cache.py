@@ -3,8 +3,8 @@
 Tracing a step takes seconds of Python, and JAX's own cache stores only compiled code. A program's
 file name is a hash of its name, argument shapes, this package's source and the versions of its
 dependencies. A program without a name (it contains a user's code or data) is traced every time. The
-folder may be deleted at any time: a missing, damaged or outdated file is rebuilt. It may be shared:
-nothing in it is run but programs of arrays.
+folder may be deleted at any time: a missing, damaged or outdated file is rebuilt. Files hold no
+pickles, but a program may name any custom call of jaxlib: only its owner may write to the folder.
 See also: skeletons.py for the structure of results.
 """
 
@@ -27,6 +27,7 @@ import jax
 from jax import export
 
 from ....posteriors.base import Model
+from ....streams.storage import private
 from .skeletons import Unstorable, decode_skeleton, encode_skeleton
 
 PACKAGES = ("jax", "jaxlib", "numpyro", "optax", "blackjax", "numpy")
@@ -198,13 +199,11 @@ def write_checked(path: Path, body: bytes) -> None:
     path: the file; its folder is created.
     body: bytes to store.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private.make_folder(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent)
-    try:
+    with contextlib.ExitStack() as failed:
+        failed.callback(Path(name).unlink, missing_ok=True)
         with os.fdopen(handle, "wb") as file:
             file.write(hashlib.sha256(body).digest() + body)
         os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
+        failed.pop_all()

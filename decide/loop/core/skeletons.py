@@ -1,7 +1,7 @@
 """Nested results as JSON: the structure of a program's result, with a whole number for each leaf.
 
-A cache folder may be shared, and a pickle in it could run anything. Here a named tuple is stored by
-its module and name, and found again only among the modules that are imported already.
+Reading a pickle can run any code, reading this runs none: a named tuple is stored by its module and
+name, and found again only among the modules that are imported already.
 See also: program_cache.py for the cache.
 """
 

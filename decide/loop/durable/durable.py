@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +81,10 @@ class DurableServer:
         root = Path(folder)
         self._checkpoints = Checkpoints(root / recovery.CHECKPOINTS, fsync != wal.NEVER)
         self._lock = recovery.lock_folder(root)
-        try:
+        with ExitStack() as failed:
+            failed.callback(os.close, self._lock)
             self._begin(root, resume)
-        except BaseException:
-            os.close(self._lock)
-            raise
+            failed.pop_all()
 
     def _begin(self, root: Path, resume: bool) -> None:
         point = recovery.newest_checkpoint(
@@ -169,11 +168,10 @@ class DurableServer:
 
     def close(self) -> None:
         """Take a last checkpoint and close the folder, at the end of the input."""
-        try:
+        with ExitStack() as last:
+            last.callback(os.close, self._lock)
+            last.callback(self._log.close)
             self.checkpoint()
-            self._log.close()
-        finally:
-            os.close(self._lock)
 
     def abandon(self) -> None:
         """Close the folder after an error, leaving the last checkpoint and the log as they are."""

@@ -25,7 +25,7 @@ def read_csv_rows(
 ) -> tuple[list[str], Iterator[Row]]:
     """Return the names of the header, and an iterator over the rows, each as long as the header.
 
-    Numbers have a decimal point, whatever the file has.
+    Decimal commas are read as points (dialect.py).
 
     source: opened input.
     on_error: receives wrong rows; a wrong header is raised in any case.
@@ -41,7 +41,7 @@ def read_csv_rows(
         finally:
             del error  # as in `stop`
 
-    dialect = detect_dialect(source)
+    dialect = detect_dialect(source.head)
     decimals = Decimals() if dialect.delimiter != "," else None
     lines = source.text_lines(wrong)
     reader = csv.reader(lines, delimiter=dialect.delimiter, strict=True)

@@ -27,36 +27,34 @@ class Dialect(NamedTuple):
 
     delimiter: one character.
     hinted: whether a line before the header names it.
-    names: of the columns, as the header has them; without quotes, for recognition alone.
     """
 
     delimiter: str
     hinted: bool
-    names: list[str]
-
-    @property
-    def separated(self) -> bool:
-        """Whether the header has more than one column."""
-        return len(self.names) > 1
 
 
-def detect_dialect(source: Source) -> Dialect:
+def detect_dialect(head: bytes) -> Dialect:
     """Detect how a file is written by its first line; one that names the delimiter is obeyed.
 
     Otherwise it is the commonest of `DELIMITERS` outside of quotes, a comma where none is.
 
+    head: the first line that is not blank.
+    """
+    text = head.decode("utf-8", "replace")
+    if hint := HINT.fullmatch(text):
+        return Dialect(hint[1], True)
+    return Dialect(max(DELIMITERS, key=QUOTED.sub("", text).count), False)
+
+
+def guess_names(source: Source) -> list[str]:
+    """Return the names of the columns without parsing quotes, to recognise a format by them.
+
     source: opened input; nothing of it is used up.
     """
-    head = source.head.decode("utf-8", "replace")
-    hint = HINT.fullmatch(head)
-    if hint:
-        delimiter = hint[1]
-        head = source.read_second_line().decode("utf-8", "replace")
-    else:
-        bare = QUOTED.sub("", head)
-        delimiter = max(DELIMITERS, key=bare.count)
-    names = [name.strip(' \r\n"') for name in head.strip("\r\n").split(delimiter)]
-    return Dialect(delimiter, hint is not None, names)
+    delimiter, hinted = detect_dialect(source.head)
+    header = source.read_ahead() if hinted else source.head
+    text = header.decode("utf-8", "replace").strip("\r\n")
+    return [name.strip(' \r\n"') for name in text.split(delimiter)]
 
 
 class Decimals:

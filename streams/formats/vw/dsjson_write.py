@@ -81,7 +81,7 @@ def _objects(example: Example, features: Features) -> dict[str, Any]:
         if not bar:
             namespace, key = DEFAULT if name in namespaces else "", name
         if key.startswith("_") or namespace.startswith("_"):
-            raise _wrong(example, name, "a name that starts with _ is left out by whoever reads it")
+            raise _wrong(example, name, "Vowpal Wabbit ignores names that start with _")
         target = made.setdefault(namespace, {}) if namespace else made
         target[key] = value
     return made

@@ -163,7 +163,8 @@ def test_status_and_metrics_count_streams(tmp_path: Path) -> None:
     server, decode = build_server(options, Spill(tmp_path)), build_decoder("user")
     for line in turns(40).encode().splitlines():
         server.answer(decode(line, Where("test", 1)))
-    watch = Watch(server, SimpleNamespace(), RejectedLines(), 1.0, print)  # type: ignore[arg-type]
+    source: Any = SimpleNamespace()
+    watch = Watch(server, source, RejectedLines(), 1.0, print)
     assert server.keyed is not None
     counts = server.keyed.counts
     assert f"3 of 9 streams in memory, {counts.spilled} times spilled" in watch.line(1.0)

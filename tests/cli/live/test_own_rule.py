@@ -61,7 +61,7 @@ class Options:
 
 def together(options, model, count, explore):
     def choose(key, belief, model, stats, candidates):
-        raise NotImplementedError
+        raise AssertionError("not called: the batch is only built")
 
     return choose
 

@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 import tracemalloc
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -367,7 +368,8 @@ def test_rubbish_harms_nobody(pieces, chance):
 )
 def test_lines_are_those_of_the_whole_however_it_is_cut(parts, places, longest):
     whole = b"\n".join(parts)
-    lines, found = LineSplitter(longest, "x", None), []  # type: ignore[arg-type]
+    no_sink: Any = None
+    lines, found = LineSplitter(longest, "x", no_sink), []
     cuts = sorted({min(place, len(whole)) for place in places} | {0, len(whole)})
 
     def drain():

@@ -189,7 +189,7 @@ def test_damage_before_later_segments_is_refused(tmp_path: Path) -> None:
     assert [entry.number for entry in read_entries(tmp_path, 1)] == [2, 3]
 
 
-@pytest.mark.parametrize("change", ["removed", "moved", "replaced", "folder moved"])
+@pytest.mark.parametrize("change", ["removed", "moved", "replaced", "folder moved", "no folder"])
 def test_a_log_that_is_gone_takes_nothing_in(tmp_path: Path, change: str) -> None:
     folder = tmp_path / "kept" / "log"
     log = WriteAheadLog(folder, wal.NEVER)
@@ -197,6 +197,9 @@ def test_a_log_that_is_gone_takes_nothing_in(tmp_path: Path, change: str) -> Non
     (file,) = segment_paths(folder)
     if change == "removed":
         shutil.rmtree(folder.parent)
+    elif change == "no folder":
+        shutil.rmtree(folder.parent)
+        folder.parent.write_text("a file where the folder was")
     elif change == "folder moved":
         folder.parent.rename(tmp_path / "elsewhere")
     else:

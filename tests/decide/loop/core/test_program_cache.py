@@ -1,5 +1,6 @@
 """Programs kept between processes: the same results, not traced again, never stale or torn."""
 
+import os
 import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -115,6 +116,16 @@ def test_nothing_in_a_file_is_run(folder: Path, tmp_path: Path) -> None:
         assert traced == [before[0] + 1]
     assert not (tmp_path / "run").exists()
     assert keeping.read_checked(file) == whole
+
+
+def test_others_cannot_read_or_write_what_is_stored(folder: Path) -> None:
+    before = os.umask(0)
+    try:
+        call([0])
+    finally:
+        os.umask(before)
+    (file,) = folder.iterdir()
+    assert (folder.stat().st_mode & 0o777, file.stat().st_mode & 0o777) == (0o700, 0o600)
 
 
 def test_other_text_or_settings_are_other_programs(
