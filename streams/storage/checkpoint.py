@@ -109,8 +109,7 @@ class Checkpoints:
         try:
             # What is left of an attempt that was cut short.
             remove_checkpoint(path)
-            private.make_folder(self.folder)
-            path.mkdir()
+            private.make_folder(path)
             transaction = ts.Transaction(atomic=True)
             keys = open_database(path, self.sync).with_transaction(transaction)
             for name, value in values.items():

@@ -44,8 +44,9 @@ def turns(count: int) -> str:
 def test_nothing_is_exposed(tmp_path: Path, there: bool) -> None:
     folder, refused = tmp_path / "kept", tmp_path / "refused.ndjson"
     if there:
-        # Somebody made the folder with rights of their own, which it keeps.
-        folder.mkdir()
+        # Folders that are there keep their rights; what is put into them is private all the same.
+        for name in ("log", "checkpoints"):
+            (folder / name).mkdir(parents=True)
     spilling = ("--key-by", "user", "--streams", 2, "--checkpoint", folder, "--every", 5)
     refusing = ("--on-error", "quarantine", "--quarantine", refused)
     result = call(*LINEAR, *spilling, *refusing, stdin=turns(20) + "no line\n")
