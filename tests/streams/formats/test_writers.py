@@ -139,7 +139,7 @@ def test_examples_keep_the_names_of_their_features(tmp_path):
     assert second == {"c": first["c"]}
     assert first == {
         "_label_cost": -1.5, "_label_probability": 0.5, "_label_Action": 2, "_labelIndex": 1,
-        "EventId": "e",
+        "EventId": "e", "a": [2, 1],
         "c": {"flag": 1.0, "User": {"name=Tom_B": 1.0, "age": 2.0}, "w": {"[0]": 1.0, "[1]": 2.0},
               "_multi": [{"_tag": "a", "i": {"k": 1.0}}, {"_tag": "b"}]},
     }  # fmt: skip
