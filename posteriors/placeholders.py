@@ -5,8 +5,9 @@ Made once per model and precision, outside any trace.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.core
@@ -15,11 +16,15 @@ import numpy as np
 
 from .base import Array, Distribution, Event, Model, Params, dist
 
+T = TypeVar("T")
+
 
 def example(model: Model) -> tuple[Params, Any, Array]:
     """Return placeholder arguments of `predict`, from which shapes are read.
 
     model: any model.
+
+    Returns: unknowns by name, statistics and an action, each leaf a `jax.ShapeDtypeStruct`.
     """
     return _example(model, jax.config.read("jax_enable_x64"))
 
@@ -27,18 +32,46 @@ def example(model: Model) -> tuple[Params, Any, Array]:
 @lru_cache(maxsize=64)
 def _example(model: Model, x64: bool) -> tuple[Params, Any, Array]:
     """Make the arguments, once per model and precision."""
-
-    def make_arguments() -> tuple[Params, Any, Array]:
-        prior = model.prior()
-        keys = jax.random.split(jax.random.key(0), len(prior))
-        named = zip(keys, prior.items(), strict=True)
-        params = {name: _placeholder(key, d) for key, (name, d) in named}
-        return params, model.init_stats(), jnp.zeros(model.actions.size)
-
-    # The first caller may be tracing; cached values must be numbers all the same. One program,
-    # because dozens of one operation each take longer to fetch than all of this to compute.
+    # The first caller may be tracing; what is cached must not belong to its trace.
     with jax.core.eval_context():
-        return jax.jit(make_arguments)()
+        return jax.eval_shape(lambda: _make_arguments(model))
+
+
+def example_values(model: Model) -> tuple[Params, Any, Array]:
+    """Return arguments of `predict` that are numbers: a prior draw and an action of zeros.
+
+    model: any model.
+    """
+    # One program: dozens of one operation each take longer to fetch than all of this to compute.
+    with jax.core.eval_context():
+        return jax.jit(lambda: _make_arguments(model))()
+
+
+def look_at_prediction(model: Model, look: Callable[[Distribution], T]) -> T:
+    """Read something off the predicted distribution other than numbers, which need a program.
+
+    model: any model.
+    look: a function of the distribution, whose parameters are traced.
+
+    Returns: what `look` returns, for the last time that JAX traced it.
+    """
+    seen: list[T] = []
+
+    def predict(*arguments: Any) -> Array:
+        seen.append(look(model.predict(*arguments)))
+        return jnp.zeros(())
+
+    jax.eval_shape(predict, *example(model))
+    return seen[-1]
+
+
+def _make_arguments(model: Model) -> tuple[Params, Any, Array]:
+    """Draw the unknowns, and make statistics and an action."""
+    prior = model.prior()
+    keys = jax.random.split(jax.random.key(0), len(prior))
+    named = zip(keys, prior.items(), strict=True)
+    params = {name: _placeholder(key, d) for key, (name, d) in named}
+    return params, model.init_stats(), jnp.zeros(model.actions.size)
 
 
 def _placeholder(key: Array, d: Distribution) -> Array:
@@ -60,12 +93,12 @@ def example_event(model: Model) -> Event:
 @lru_cache(maxsize=64)
 def _example_event(model: Model, x64: bool) -> Event:
     """Make the event, once per model and precision."""
-    given = example(model)
-    shape = jax.eval_shape(lambda given: jnp.zeros(model.predict(*given).event_shape), given).shape
+    shape = look_at_prediction(model, lambda d: d.event_shape)
     real = jnp.result_type(float)
     with jax.core.eval_context():  # arrays of the host, which need no program to be made
+        action = jnp.asarray(np.zeros(model.actions.size, real))
         zero, position = jnp.asarray(np.zeros((), real)), jnp.asarray(np.zeros((), np.int32))
-        return Event(given[2], jnp.asarray(np.zeros(shape, real)), zero, position, zero)
+        return Event(action, jnp.asarray(np.zeros(shape, real)), zero, position, zero)
 
 
-__all__ = ["example", "example_event"]
+__all__ = ["example", "example_event", "example_values", "look_at_prediction"]

@@ -19,6 +19,8 @@ os.environ.setdefault(
     + " --xla_cpu_use_fusion_emitters=false" * version("jaxlib").startswith("0.10."),
 )
 
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,12 +44,29 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers with a thread for each core would fight over them.
     use_one_thread()
 
+# Several tests compile the same program: the workers of a run share what one of them compiled.
+# The variable is our own, so that processes that tests start compile as users' do.
+CACHE = "UNCERTAIN_TESTS_CACHE"
+MADE_HERE = CACHE not in os.environ
+"""Whether this process is the one that starts the workers."""
+if MADE_HERE:
+    os.environ[CACHE] = tempfile.mkdtemp(prefix="uncertain-tests-")
+jax.config.update("jax_compilation_cache_dir", os.environ[CACHE])
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
 # A silent broadcast of [S] against [S, 1] is the commonest bug there is.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 UNTIL = float(os.environ.get("UNCERTAIN_TESTS_UNTIL", "inf"))
 """Seconds since 1970 after which no further test begins; .ci/run sets it."""
+
+
+def pytest_unconfigure() -> None:
+    """Remove the shared programs with the run that made them."""
+    if MADE_HERE:
+        shutil.rmtree(os.environ.pop(CACHE, ""), ignore_errors=True)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from uncertain.posteriors.base import Arms, Event, Model
+from uncertain.posteriors.base import Arms, Event, Model, Posterior
 from uncertain.posteriors.parts.unknowns import unknowns_of
 
 SMALL_MODELS = {"mlp": "mlp:hidden=(3,):arms=2", "testbed": "testbed:hidden=(3,)"}
@@ -47,9 +47,8 @@ def simulate(model: Model, n: int, seed: int = 0) -> Event:
     """A block of `n` events from one prior draw, one second apart (moving unknowns stand still)."""
     acts = actions(model, np.random.default_rng(seed), n)
     unknowns = unknowns_of(model)
-    params = unknowns.constrain(unknowns.sample(jax.random.key(seed), 1)[0])
 
-    def step(stats: Any, item: Any) -> Any:
+    def step(params: Any, stats: Any, item: Any) -> Any:
         key, action, index = item
         observation = model.predict(params, stats, action).sample(key)
         event = Event(
@@ -61,8 +60,13 @@ def simulate(model: Model, n: int, seed: int = 0) -> Event:
         )
         return model.update_stats(stats, event), event
 
-    items = jax.random.split(jax.random.key(seed + 1), n), acts, jnp.arange(n, dtype=jnp.int32)
-    return jax.jit(lambda: jax.lax.scan(step, model.init_stats(), items)[1])()
+    @jax.jit
+    def run(drawing: Any, answering: Any) -> Event:
+        params = unknowns.constrain(unknowns.sample(drawing, 1)[0])
+        items = jax.random.split(answering, n), acts, jnp.arange(n, dtype=jnp.int32)
+        return jax.lax.scan(partial(step, params), model.init_stats(), items)[1]
+
+    return run(jax.random.key(seed), jax.random.key(seed + 1))
 
 
 def block(events: Event, start: int, stop: int) -> Event:
@@ -87,6 +91,12 @@ def counted(function: Callable[..., Any]) -> tuple[Callable[..., Any], list[int]
         return function(*args)
 
     return jax.jit(body), traces
+
+
+@lru_cache(maxsize=64)
+def compiled(posterior: Posterior) -> Posterior:
+    """The same with each function jitted: run as it is, each operation is a program of its own."""
+    return Posterior(*(function and jax.jit(function) for function in posterior))
 
 
 def equal(one: Any, two: Any) -> bool:

@@ -80,7 +80,7 @@ class MLP(Model):
             width = self.head_scale if name.endswith("head") else self.weight_scale
             sd = np.full((rows, columns), width / np.sqrt(columns - 1))
             sd[:, -1] = self.bias
-            found[name] = dist.Normal(jnp.zeros((rows, columns)), jnp.asarray(sd)).to_event(2)
+            found[name] = dist.Normal(np.zeros((rows, columns)), sd).to_event(2)
         return found
 
     def _network(self, params: Params, prefix: str, x: Array) -> Array:

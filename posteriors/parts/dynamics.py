@@ -7,7 +7,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from ..base import Array, Model
+from ..base import Array, Model, Params
 from ..errors import UsageError
 from ..placeholders import example
 from .outcomes import is_normal
@@ -54,12 +54,17 @@ def gaussian_dynamics(
     """
     unknowns = unknowns_of(model)
     params, _, action = example(model)
-    for name, d in model.dynamics(params, action, jnp.ones(())).items():
-        if not is_normal(d):
-            raise UsageError(
-                f"posterior laplace needs normal dynamics; {name!r} of {type(model).__name__} "
-                f"moves by {type(d).__name__}: use smc"
-            )
+
+    def look(params: Params, action: Array) -> Array:
+        for name, d in model.dynamics(params, action, jnp.ones(())).items():
+            if not is_normal(d):
+                raise UsageError(
+                    f"posterior laplace needs normal dynamics; {name!r} of "
+                    f"{type(model).__name__} moves by {type(d).__name__}: use smc"
+                )
+        return jnp.zeros(())
+
+    jax.eval_shape(look, params, action)
 
     def step(u: Array, action: Array, elapsed: Array) -> tuple[Array, Array]:
         moved = model.dynamics(unknowns.constrain(u), action, elapsed)

@@ -9,11 +9,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.errors import ConcretizationTypeError, TracerArrayConversionError
 from numpyro.distributions import ExpandedDistribution, Independent, Normal
 
 from ..base import Distribution, Model, dist
 from ..errors import UsageError
-from ..placeholders import example
+from ..placeholders import example_values, look_at_prediction
 
 
 @dataclass(frozen=True)
@@ -65,20 +66,12 @@ def outcome_kind(model: Model) -> Kind:
 
     Raises: UsageError if `predict` has a batch shape.
     """
-    kinds: list[Kind] = []
-
-    def look(*given: Any) -> jax.Array:
-        d = model.predict(*given)
-        # The values of a finite support are numbers, which a trace of shapes does not have.
-        kinds[:] = [] if d.has_enumerate_support else [_kind(model, d)]
-        return jnp.zeros(())
-
-    given = example(model)
-    jax.eval_shape(look, *given)
-    if kinds:
-        return kinds[0]
-    with jax.ensure_compile_time_eval():
-        return _kind(model, model.predict(*given))
+    try:
+        return look_at_prediction(model, lambda d: _kind(model, d))
+    except (TracerArrayConversionError, ConcretizationTypeError):
+        # The number of outcomes is a parameter of the distribution: numbers are needed.
+        with jax.ensure_compile_time_eval():
+            return _kind(model, model.predict(*example_values(model)))
 
 
 def _kind(model: Model, d: Distribution) -> Kind:
@@ -91,7 +84,8 @@ def _kind(model: Model, d: Distribution) -> Kind:
     if d.event_shape:
         return Other(tuple(d.event_shape))
     if d.has_enumerate_support:
-        support = np.ravel(np.asarray(d.enumerate_support(expand=False)))
+        with jax.ensure_compile_time_eval():
+            support = np.ravel(np.asarray(d.enumerate_support(expand=False)))
         return Finite(tuple(float(v) for v in support))
     if d.support is not None and not is_discrete(d):
         return Scalar(type(d).__name__ == "Normal")
@@ -104,8 +98,7 @@ def is_count(model: Model) -> bool:
 
     model: any model.
     """
-    with jax.ensure_compile_time_eval():
-        return isinstance(model.predict(*example(model)), COUNTED)
+    return look_at_prediction(model, lambda d: isinstance(d, COUNTED))
 
 
 def is_discrete(d: Distribution) -> bool:

@@ -23,7 +23,6 @@ from ....posteriors.methods.smc import SMC
 from ....posteriors.methods.smc import build as build_smc
 from ....posteriors.parts.unknowns import log_likelihood, unknowns_of
 from ....posteriors.parts.vmap_last import vmap_last
-from ....posteriors.placeholders import example
 from ...loop.core.program_cache import cached_program, model_name
 from ...rules.information import expected_gain
 from .likelihood import unit_event
@@ -258,7 +257,7 @@ def _motion(model: Model):
     if not model.latent:
         return lambda mean, cov: (mean, cov)
     unknowns = unknowns_of(model)
-    _, _, action = example(model)
+    action = jnp.zeros(model.actions.size)
 
     def step(u: Array) -> tuple[Array, Array]:
         moved = model.dynamics(unknowns.constrain(u), action, jnp.ones(()))

@@ -27,7 +27,7 @@ from ....posteriors.parts.outcomes import (
 )
 from ....posteriors.parts.unknowns import log_likelihood, unknowns_of
 from ....posteriors.parts.vmap_last import vmap_last
-from ....posteriors.placeholders import example
+from ....posteriors.placeholders import example, look_at_prediction
 
 RANKS = 63
 """Draws of the prediction that an observation is ranked among: places come in 64 steps, within
@@ -99,7 +99,7 @@ def _pit_by_cdf(
 ) -> Array:
     """PIT by the outcome's distribution function; a jump is randomised by `chance`."""
     unknowns = unknowns_of(model)
-    jumps = is_discrete(model.predict(*example(model)))
+    jumps = look_at_prediction(model, is_discrete)
 
     def below(u: Array) -> Array:
         outcome = model.predict(unknowns.constrain(u), stats, event.action)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from contract_checks import Bound
-from support import block, simulate
+from support import block, compiled, simulate
 from uncertain.posteriors.base import Posterior, Summary
 from uncertain.posteriors.errors import UsageError
 from uncertain.posteriors.parts.policy_file import (
@@ -75,7 +75,7 @@ def seen(posterior: Posterior, events: Any) -> Any:
 @pytest.mark.parametrize("spec", MODELS[:2])
 def test_code_is_the_sum_over_events_in_any_order(spec: str, made: Any) -> None:
     model, path = build_model(spec), made(spec)
-    posterior = build_posterior(f"amortised:file={path}", model)
+    posterior = compiled(build_posterior(f"amortised:file={path}", model))
     events = jax.tree.map(np.asarray, simulate(model, 12))
     one = seen(posterior, events)
     artefact, policy = load_fitting_policy(path, model)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from fitting import events_of, fit
+from support import compiled
 from uncertain.decide.loop.core.step import arm_features
 from uncertain.decide.rules.base import Candidates
 from uncertain.decide.rules.registry import build_rule
@@ -35,7 +36,7 @@ def seen(correlated: bool):
 
 
 def belief_of(text: str, model, actions, outcomes) -> Gaussian:
-    posterior = build_posterior(text, model)
+    posterior = compiled(build_posterior(text, model))
     state = fit(posterior, events_of(actions, outcomes), SIZES, 500)
     belief = posterior.belief(jax.random.key(0), state, jnp.float32(0))
     assert isinstance(belief, Gaussian)
@@ -81,7 +82,7 @@ def test_counts_of_events_that_touch_a_coordinate() -> None:
 
 def test_information_of_a_yes_or_no_is_taken_at_the_guess() -> None:
     model = build_model("logistic:arms=0:features=2")
-    posterior = build_posterior("bonus:jitter=2", model)
+    posterior = compiled(build_posterior("bonus:jitter=2", model))
     state = posterior.init(jax.random.key(3))
     x = np.array([0.5, -2.0])
     odds = float(x @ np.asarray(state.estimate.params))

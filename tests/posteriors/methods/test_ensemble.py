@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import Z, block, seeded, simulate
+from support import Z, block, compiled, seeded, simulate
 from uncertain.posteriors.errors import UsageError
 from uncertain.posteriors.methods.ensemble import draw_exponential, draw_poisson
 from uncertain.posteriors.registry import build_model, build_posterior
@@ -119,7 +119,8 @@ def test_shares_have_mean_and_variance_one(draw: Any) -> None:
 
 def test_shares_and_noise_lie_beside_their_event() -> None:
     """Beyond its capacity, forgetting: every slot is drawn anew as its event is replaced."""
-    posterior = build_posterior("ensemble:particles=3:capacity=4:full=forget:perturb=true", MODEL)
+    text = "ensemble:particles=3:capacity=4:full=forget:perturb=true"
+    posterior = compiled(build_posterior(text, MODEL))
     absorb = jax.jit(posterior.absorb)
     state, before = posterior.init(jax.random.key(0)), None
     for i in range(7):
@@ -135,7 +136,7 @@ def test_shares_and_noise_lie_beside_their_event() -> None:
 
 def test_prior_functions_stay_at_their_draw() -> None:
     model = build_model("mlp:features=2:hidden=(3,):prior_function=1.0")
-    posterior = build_posterior("ensemble:particles=4:capacity=8", model)
+    posterior = compiled(build_posterior("ensemble:particles=4:capacity=8", model))
     first = posterior.init(jax.random.key(0))
     state = posterior.absorb(jax.random.key(1), first, simulate(model, 6))
     for i in range(2):
@@ -148,7 +149,7 @@ def test_prior_functions_stay_at_their_draw() -> None:
 
 
 def test_one_bad_member_spoils_no_other() -> None:
-    posterior = build_posterior("ensemble:particles=3:capacity=12", MODEL)
+    posterior = compiled(build_posterior("ensemble:particles=3:capacity=12", MODEL))
     state = posterior.absorb(jax.random.key(1), posterior.init(jax.random.key(0)), EVENTS)
     sick = state._replace(members=state.members.at[:, 1].set(jnp.nan))
     well, _ = posterior.refine(jax.random.key(2), state)

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 from fitting import events_of, fit, values_of
-from support import Z, simulate
+from support import Z, compiled, simulate
 from uncertain.posteriors.errors import UsageError
 from uncertain.posteriors.models.linear import Linear
 from uncertain.posteriors.registry import build_model, build_posterior
@@ -67,7 +67,7 @@ def test_with_perturbed_events_the_covariance_is_the_posterior() -> None:
 
 def test_before_any_event_the_draws_are_the_prior() -> None:
     width = 800
-    posterior = build_posterior(f"epinet:width={width}:particles=2000", LINEAR)
+    posterior = compiled(build_posterior(f"epinet:width={width}:particles=2000", LINEAR))
     values = values_of(posterior, posterior.init(jax.random.key(0)))
     ratio = values.var(0) / LINEAR.scale**2
     # Two sample variances one upon the other, of the directions and of the indices.

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
-from support import block, simulate
+from support import block, compiled, simulate
 from toys import Coin
 from uncertain.posteriors.base import Event
 from uncertain.posteriors.errors import UsageError
@@ -23,7 +23,7 @@ FLOAT32 = 2e-5
 
 def learned(text: str, model, events: Event):
     """The belief after a block of events."""
-    posterior = build_posterior(text, model)
+    posterior = compiled(build_posterior(text, model))
     key = jax.random.key(0)
     state = jax.jit(posterior.absorb)(key, posterior.init(key), events)
     return posterior.belief(key, state, jnp.zeros(()))
@@ -110,7 +110,7 @@ def test_causal_pair_is_brute_force(seed: int) -> None:
 def test_blocks_do_not_matter() -> None:
     model = build_model("causal-pair")
     events = simulate(model, 8, 3)
-    posterior = build_posterior("exact", model)
+    posterior = compiled(build_posterior("exact", model))
     key = jax.random.key(0)
     state = posterior.init(key)
     absorb = jax.jit(posterior.absorb)
@@ -135,7 +135,7 @@ def test_grid_agrees_with_laplace_and_smc_on_logistic() -> None:
     sd = np.sqrt(weights @ (values - mean) ** 2)
 
     def refined(text: str, steps: int):
-        posterior = build_posterior(text, model)
+        posterior = compiled(build_posterior(text, model))
         absorb, refine = jax.jit(posterior.absorb), jax.jit(posterior.refine)
         state = posterior.init(jax.random.key(1))
         for i in range(30):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import simulate
+from support import compiled, simulate
 from uncertain.posteriors import build_posterior
 from uncertain.posteriors.methods.hmc import LOST, PATIENCE, choose_donors
 from uncertain.posteriors.models.linear import Linear
@@ -34,7 +34,7 @@ def test_whose_place_a_chain_takes(density: list[float], expected: list[int]) ->
 
 def behind(quiet: int) -> tuple[np.ndarray, np.ndarray]:
     """Chains `[S, D]` before and after one transition, the last of which begins far out."""
-    posterior = build_posterior("hmc:particles=8", MODEL)
+    posterior = compiled(build_posterior("hmc:particles=8", MODEL))
     state = posterior.absorb(
         jax.random.key(1), posterior.init(jax.random.key(0)), simulate(MODEL, 64)
     )

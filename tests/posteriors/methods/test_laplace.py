@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import dense
+from support import compiled, dense
 from uncertain.posteriors.base import Event, Gaussian, Model
 from uncertain.posteriors.registry import build_model, build_posterior
 
@@ -117,7 +117,7 @@ def test_float32_stays_right_for_100_000_events(text: str) -> None:
 def test_weights_and_blocks_do_not_matter_to_the_answer() -> None:
     """Weight 2 is the same event twice; a block of 12 is 12 blocks of one."""
     model = build_model("linear:arms=0:features=3")
-    posterior = build_posterior("laplace", model)
+    posterior = compiled(build_posterior("laplace", model))
     actions, _, outcome = regression(model, 12, 3)
     once = Event(
         jnp.asarray(actions, float),
@@ -177,7 +177,7 @@ def test_drifting_equals_kalman_filter(structure: str) -> None:
 @pytest.mark.usefixtures("double")
 def test_belief_is_carried_forward_to_now() -> None:
     model = build_model("drifting:arms=2:features=1:memory=20.0")
-    posterior = build_posterior("laplace", model)
+    posterior = compiled(build_posterior("laplace", model))
     actions, _, outcome = regression(model, 5, 6)
     events = Event(
         jnp.asarray(actions, float),
@@ -210,7 +210,7 @@ def test_refined_logistic_is_the_mode_and_its_curvature() -> None:
             w = w + np.linalg.solve(hessian, x.T @ (y - p) - prior_precision * w)
         return w, np.linalg.inv(hessian)
 
-    posterior = build_posterior("laplace:capacity=64", model)
+    posterior = compiled(build_posterior("laplace:capacity=64", model))
     events = Event(
         jnp.asarray(x), jnp.asarray(y), jnp.zeros(40), jnp.zeros(40, jnp.int32), jnp.ones(40)
     )

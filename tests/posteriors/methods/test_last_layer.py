@@ -1,12 +1,12 @@
 """last-layer against exact regression in the same features, term by term as it is computed anew."""
 
-from functools import lru_cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import support
 from support import Z, block, simulate
 from uncertain.posteriors.base import Arms, Gaussian, Model, Posterior, dist
 from uncertain.posteriors.errors import UsageError
@@ -47,11 +47,9 @@ def exact(model: MLP, u: Any, events: Any) -> tuple[np.ndarray, np.ndarray]:
     return precision, np.stack([p.T @ t for p, t in zip(mine, told, strict=True)]) / model.noise**2
 
 
-@lru_cache(maxsize=8)
 def compiled(model: Model, text: str) -> Posterior:
-    """The four functions, compiled once for all tests."""
-    made = build_posterior(f"last-layer:batch=8:{text}", model)
-    return Posterior(*(function and jax.jit(function) for function in made))
+    """The four functions, compiled."""
+    return support.compiled(build_posterior(f"last-layer:batch=8:{text}", model))
 
 
 def run(model: Model, text: str, events: int, change: Any = None) -> Any:
@@ -157,8 +155,7 @@ def test_draws_of_the_head_are_the_exact_posterior(model: MLP) -> None:
 def test_classes_have_the_laplace_approximation_of_the_head() -> None:
     model = MLP(features=2, hidden=(), classes=3)
     count, text = DRAWS, f"rebuild=64:decay=0.0:step_size=0.02:particles={DRAWS}"
-    built = build_posterior(f"last-layer:batch=0:{text}", model)
-    made = Posterior(*(function and jax.jit(function) for function in built))
+    made = support.compiled(build_posterior(f"last-layer:batch=0:{text}", model))
     state = made.absorb(KEY, made.init(KEY), simulate(model, EVENTS, seed=3))
     for i in range(400):
         state, _ = made.refine(jax.random.key(i), state)

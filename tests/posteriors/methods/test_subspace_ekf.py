@@ -1,6 +1,5 @@
 """subspace-ekf against the Kalman recursion, in all directions and in a few; its warm-up."""
 
-from functools import lru_cache
 from typing import Any
 
 import contract_checks as checks
@@ -8,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import support
 from support import Z, block, simulate
 from uncertain.posteriors.base import Model, Posterior
 from uncertain.posteriors.errors import UsageError
@@ -23,9 +23,8 @@ DRAWS = 20_000
 KEY = jax.random.key(0)
 
 
-@lru_cache(maxsize=16)
 def compiled(model: Model, text: str) -> Posterior:
-    return Posterior(*map(jax.jit, build_posterior(f"subspace-ekf:{text}", model)))
+    return support.compiled(build_posterior(f"subspace-ekf:{text}", model))
 
 
 def run(model: Model, text: str, events: int, refines: int = 0) -> Any:

@@ -3,6 +3,8 @@
 The mean is a sum over outcomes, or Gauss-Hermite quadrature: no sampling error to allow for.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -59,6 +61,13 @@ def point(model: Model, seed: int):
     return u, jnp.asarray(actions(model, np.random.default_rng(seed), 1)[0])
 
 
+@partial(jax.jit, static_argnums=0)
+def drawn(model: Model, key, u, action):
+    """An outcome."""
+    params = unknowns_of(model).constrain(u)
+    return model.predict(params, model.init_stats(), action).sample(key)
+
+
 def event(action, y) -> Event:
     return Event(action, jnp.float32(y), jnp.zeros(()), jnp.int32(0), jnp.ones(()))
 
@@ -89,20 +98,21 @@ def test_score_is_the_gradient(name: str) -> None:
     model = MODELS[name]
     u, action = point(model, 4)
     y = outcomes(model, u, action)[0][0]
-    score, _ = curvature_of(model)(u, (), event(action, y))
-    gradient = jax.grad(lambda v: log_likelihood(model, v, (), action, jnp.float32(y)))(u)
+    score, _ = jax.jit(curvature_of(model))(u, (), event(action, y))
+    log_of = jax.jit(jax.grad(lambda v: log_likelihood(model, v, (), action, jnp.float32(y))))
+    gradient = log_of(u)
     np.testing.assert_allclose(score, gradient, rtol=1e-4, atol=1e-5)
 
 
 def test_unbounded_counts_use_the_score_itself() -> None:
     model = Counts()
     u, action = point(model, 5)
-    score, rows = curvature_of(model)(u, (), event(action, 2.0))
+    score, rows = jax.jit(curvature_of(model))(u, (), event(action, 2.0))
     np.testing.assert_array_equal(rows, score[None, :])
     # Negative control: a count of which more is known has information of its own.
     known = MODELS["poisson"]
     u, action = point(known, 5)
-    score, rows = curvature_of(known)(u, (), event(action, 7.0))
+    score, rows = jax.jit(curvature_of(known))(u, (), event(action, 7.0))
     assert np.abs(rows - score[None, :]).max() > QUADRATURE
 
 
@@ -110,7 +120,7 @@ def test_a_certain_count_has_finite_information() -> None:
     for name, value, y in (("binomial", 200.0, 10.0), ("poisson", -200.0, 0.0)):
         model = build_model(f"{name}:arms=1:features=0")
         u = jnp.full(1, value)
-        score, rows = curvature_of(model)(u, (), event(jnp.zeros(1), y))
+        score, rows = jax.jit(curvature_of(model))(u, (), event(jnp.zeros(1), y))
         assert np.isfinite(score).all()
         assert np.isfinite(rows).all()
         assert np.abs(rows).max() < QUADRATURE
@@ -120,11 +130,10 @@ def test_a_certain_count_has_finite_information() -> None:
 def test_a_part_of_the_coordinates_has_its_columns_of_the_whole(name) -> None:
     model = MODELS[name]
     u, action = point(model, 0)
-    d = model.predict(unknowns_of(model).constrain(u), model.init_stats(), action)
-    value = jnp.asarray(d.sample(jax.random.key(1)), jnp.result_type(float))
+    value = jnp.asarray(drawn(model, jax.random.key(1), u, action), jnp.result_type(float))
     event = Event(action, value, jnp.zeros(()), jnp.zeros((), jnp.int32), jnp.ones(()))
     part = slice(1, u.size)
-    whole = curvature_of(model)(u, model.init_stats(), event)
-    found = curvature_of(model, part)(u, model.init_stats(), event)
+    whole = jax.jit(curvature_of(model))(u, model.init_stats(), event)
+    found = jax.jit(curvature_of(model, part))(u, model.init_stats(), event)
     for one, two in zip(whole, found, strict=True):
         np.testing.assert_allclose(one[..., part], two, rtol=1e-5, atol=1e-6)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from contract_checks import SMALL, Bound, bind
-from support import block, dense, equal, simulate, small
+from support import block, compiled, dense, equal, simulate, small
 from toys import Coin
 from uncertain.posteriors import registry
 from uncertain.posteriors.base import Draws, Event, Info, Model, Posterior
@@ -38,9 +38,9 @@ RANDOM = {"ensemble", "epinet", "last-layer"}
 def made(posterior: str, half_life: Any = None, more: str = "") -> tuple[Posterior, Model]:
     model = build_model(small(OF.get(posterior, "linear:arms=0:features=3")))
     text = SMALL[posterior] + more
-    return build_posterior(text if half_life is None else f"{text}:half_life={half_life}", model), (
-        model
-    )
+    if half_life is not None:
+        text = f"{text}:half_life={half_life}"
+    return compiled(build_posterior(text, model)), model
 
 
 def weights(times: np.ndarray) -> np.ndarray:
@@ -86,7 +86,7 @@ EXACT, FAR = 1e-9, 1e-2
 @pytest.mark.parametrize("text", ["linear:arms=0:features=3", "linear:arms=2:features=1"])
 def test_gaussian_is_the_weighted_normal_equations(double: None, text: str) -> None:
     model = build_model(text)
-    posterior = build_posterior(f"laplace:half_life={H}", model)
+    posterior = compiled(build_posterior(f"laplace:half_life={H}", model))
     events = jax.tree.map(lambda x: np.asarray(x, np.float64), simulate(model, 50))
     rows = np.stack([np.asarray(model.linear(a)[0]) for a in events.action])
     w = weights(events.time) / 0.5**2
@@ -107,7 +107,7 @@ def test_gaussian_is_the_weighted_normal_equations(double: None, text: str) -> N
 
 def test_enumeration_is_the_weighted_sum_of_logs(double: None) -> None:
     model = build_model("finite")
-    posterior = build_posterior(f"exact:half_life={H}", model)
+    posterior = compiled(build_posterior(f"exact:half_life={H}", model))
     events = jax.tree.map(lambda x: np.asarray(x, np.float64), simulate(model, 50))
     table = np.asarray(model.table)
     arm, outcome = events.action[:, 0].astype(int), events.observation.astype(int)
@@ -125,7 +125,7 @@ def test_enumeration_is_the_weighted_sum_of_logs(double: None) -> None:
 def test_a_coin_has_the_beta_of_weighted_counts(double: None) -> None:
     """A grid is only so fine: 2e-3, against .1 for a coin that never forgets."""
     coin = Coin()
-    posterior = build_posterior(f"exact:grid=400:half_life={H}", coin)
+    posterior = compiled(build_posterior(f"exact:grid=400:half_life={H}", coin))
     time = np.arange(1.0, 51.0)
     heads = (time < 30).astype(float)  # it lands on one side only, then on the other
     events = Event(np.zeros((50, 1)), heads, time, np.arange(50, dtype=np.int32), np.ones(50))
@@ -202,7 +202,7 @@ def test_a_very_long_half_life_is_none(name: str) -> None:
 
     def seen(posterior: Posterior) -> Any:
         state = learnt(posterior, events, np.arange(24), refine=1)
-        return jax.jit(posterior.belief)(jax.random.key(2), state, jnp.float32(NOW))
+        return posterior.belief(jax.random.key(2), state, jnp.float32(NOW))
 
     without = seen(plain)
     very_long = seen(made(name, 1e30)[0])
@@ -259,7 +259,7 @@ def test_what_is_misheard_grows_as_it_fades() -> None:
     """An event that counts a quarter has a quarter of the precision: noise of twice the scale."""
     text = "ensemble:particles=4:capacity=8:perturb=true:bootstrap=none:half_life=5"
     model = build_model("linear:arms=0:features=3")
-    posterior = build_posterior(text, model)
+    posterior = compiled(build_posterior(text, model))
     events = block(simulate(model, 2), 0, 2)._replace(time=np.float32([0, 10]))
     first = learnt(posterior, block(events, 0, 1), np.array([0])).inner.noise[0]
     state = posterior.absorb(
@@ -303,7 +303,7 @@ def test_refusals_name_both(text: str, model: str, words: tuple[str, ...]) -> No
 def test_a_sample_of_all_the_past_gives_way_to_the_last_events() -> None:
     """`auto` is a wish for what is best, and here that is another policy."""
     model = build_model("linear:arms=0:features=3")
-    posterior = build_posterior("ensemble:particles=4:capacity=8:half_life=10", model)
+    posterior = compiled(build_posterior("ensemble:particles=4:capacity=8:half_life=10", model))
     forget = build_posterior("ensemble:particles=4:capacity=8:full=forget", model)
     sample = build_posterior("ensemble:particles=4:capacity=8", model)
     events = jax.tree.map(np.asarray, simulate(model, 64))
@@ -347,7 +347,7 @@ def test_a_posterior_of_ones_own_forgets_if_it_can_fade(monkeypatch: pytest.Monk
     for name, found in (("mine", build), ("stubborn", stubborn), ("wrong", wrong)):
         monkeypatch.setitem(registry.POSTERIORS, name, found)  # type: ignore[arg-type]
     model = build_model("linear:arms=0:features=2")
-    posterior = build_posterior("mine:half_life=5", model)
+    posterior = compiled(build_posterior("mine:half_life=5", model))
     events = block(simulate(model, 1), 0, 1)
     state = posterior.absorb(jax.random.key(1), posterior.init(jax.random.key(0)), events)
     whole = posterior.belief(jax.random.key(2), state, jnp.asarray(events.time[0]))

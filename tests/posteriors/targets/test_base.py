@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from numpyro.distributions import constraints
-from support import dense
+from support import compiled, dense
 from uncertain.posteriors import Data, Target, UsageError, build_posterior, dist
 from uncertain.posteriors.base import Event
 from uncertain.posteriors.parts.unknowns import unknowns_of
@@ -97,7 +97,7 @@ def test_a_flat_prior_starts_where_it_is_told() -> None:
 
 def test_one_event_with_a_quadratic_likelihood_makes_laplace_exact() -> None:
     target = Whole(Data({}))
-    posterior = build_posterior("laplace", target, {"full": "forget", "capacity": 1})
+    posterior = compiled(build_posterior("laplace", target, {"full": "forget", "capacity": 1}))
     state = posterior.init(jax.random.key(0))
     state = jax.jit(posterior.absorb)(jax.random.key(1), state, one_event(target))
     refine = jax.jit(posterior.refine)
@@ -112,7 +112,8 @@ def test_one_event_with_a_quadratic_likelihood_makes_laplace_exact() -> None:
 
 def test_parts_of_an_event_make_a_whole() -> None:
     target = Whole(Data({}))
-    posterior = build_posterior("svgd", target, {"full": "forget", "capacity": 2, "particles": 2})
+    options = {"full": "forget", "capacity": 2, "particles": 2}
+    posterior = compiled(build_posterior("svgd", target, options))
     whole = posterior.absorb(
         jax.random.key(0), posterior.init(jax.random.key(0)), one_event(target)
     )

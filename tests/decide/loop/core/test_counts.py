@@ -150,7 +150,8 @@ def test_a_gaussian_belief_foresees_counts(model: Any, y: float) -> None:
     belief = Gaussian(jnp.asarray(mean, jnp.float32), jnp.asarray(covariance, jnp.float32)[None])
     one = jnp.ones(())
     event = Event(jnp.asarray(action, jnp.float32), jnp.float32(y), one, jnp.int32(0), one)
-    got = predictive_score(KEY, model, belief, (), event)
+    score = jax.jit(lambda belief: predictive_score(KEY, model, belief, (), event))
+    got = score(belief)
 
     draws = np.random.default_rng(1).multivariate_normal(mean, covariance, 400_000) @ action
     if isinstance(model, Binomial):
@@ -166,4 +167,4 @@ def test_a_gaussian_belief_foresees_counts(model: Any, y: float) -> None:
     assert got.gain == pytest.approx(gain, abs=2 * Z * error + 5e-4)
     # Negative control: a belief known better foresees something else.
     sure = Draws(jnp.asarray(mean, jnp.float32)[None], jnp.zeros(1))
-    assert abs(predictive_score(KEY, model, sure, (), event).log_prob - log_prob) > 2e-2
+    assert abs(score(sure).log_prob - log_prob) > 2e-2
