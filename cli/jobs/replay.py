@@ -155,6 +155,12 @@ def _one(
             tick(judge.nll.n)
     seconds = time.perf_counter() - begin
     report = judge.report()
+    if not report.events and report.failures:
+        raise UsageError(
+            f"{path}: none of {report.failures} events could be learnt, because the belief under "
+            f"{spec} would not be finite: the model's density may be no number under a part of the "
+            "prior, or the numbers may be too large; correct the prior, or rescale the numbers"
+        )
     if not report.events:
         raise UsageError(f"{path}: no complete event (an action with its y) to learn from")
     latency: dict[str, float] | None = None

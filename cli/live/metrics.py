@@ -88,7 +88,7 @@ class Figures:
             ("unmatched", "Observations of an id that was not waiting", tally.unmatched),
             ("withdrawn", "Decisions withdrawn, nothing learnt from them", tally.withdrawn),
             ("dropped", "Decisions dropped unanswered, beyond --horizon", waiting.dropped),
-            ("unhealthy", "Updates not finite or rejected", tally.unhealthy),
+            ("unhealthy", "Updates rejected, or refused as not finite", tally.unhealthy),
             ("late", "Answers after their deadline", tally.late),
         ):
             yield CounterMetricFamily(f"uncertain_{name}", text, count)

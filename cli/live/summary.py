@@ -30,7 +30,7 @@ def format_counters(tally: Counters, waiting: PendingDecisions | PendingTotals) 
         (len(waiting), "decisions still without an observation"),
         (tally.late, "answers after their deadline"),
         (tally.cheaper, "decisions with fewer draws or candidates, to be in time"),
-        (tally.unhealthy, "updates not healthy (not finite or rejected)"),
+        (tally.unhealthy, "updates not healthy (rejected, or the belief would not be finite)"),
     ):
         if count:
             lines.append(f"{count} {text}")

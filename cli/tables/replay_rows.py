@@ -157,4 +157,7 @@ def list_replay_remarks(rows: list[dict[str, Any]]) -> Iterator[str]:
         for reason, count in row["left_out"].items():
             yield f"{name}: left out {count} {reason}"
         if row["failures"]:
-            yield f"{name}: {row['failures']} updates were not healthy (not finite or rejected)"
+            yield (
+                f"{name}: {row['failures']} updates were not healthy (rejected, or not learnt "
+                "because the belief would not be finite)"
+            )

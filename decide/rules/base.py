@@ -76,6 +76,18 @@ def as_draws(key: Array, belief: Belief, count: int) -> Draws:
     return uniform_draws(belief.mean[None, :] + offsets)
 
 
+def arm_features(count: int, context: Array) -> Array:
+    """Build the features of every arm: its index, then the context.
+
+    count: number of arms.
+    context: `[C]`.
+
+    Returns: `[count, 1 + C]`.
+    """
+    index = jnp.arange(count, dtype=context.dtype)[:, None]
+    return jnp.concatenate([index, jnp.broadcast_to(context, (count, context.size))], axis=1)
+
+
 def thin_draws(key: Array, draws: Draws, count: int) -> Draws:
     """Resample draws down to a number of equally weighted ones.
 

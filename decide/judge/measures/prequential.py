@@ -106,7 +106,7 @@ class Report(NamedTuple):
     work: float
     """Evaluations an event."""
     failures: int
-    """Events whose update was unhealthy."""
+    """Events whose update was unhealthy, or that were not learnt."""
     value: Evaluation | None
     """Of the judged rule; None without one."""
     doubt: Doubt | None
@@ -141,7 +141,8 @@ class Prequential:
 
         scored: scores of its events.
         """
-        weight = scored.weight
+        # What was not learnt would spoil sums as it would have spoilt the belief.
+        weight = np.where(scored.learnt, scored.weight, 0.0)
         self.nll.add(-scored.predictive.log_prob, weight)
         self.correct.add(scored.predictive.correct, weight)
         self.gain.add(scored.predictive.gain, weight)
@@ -150,7 +151,7 @@ class Prequential:
         self.reward.add(np.where(known, scored.reward, 0.0), np.where(known, weight, 0.0))
         self.joint.add(-scored.coming, scored.whole)
         self.dyadic.add(-scored.dyadic, scored.whole)
-        self.failures += int(np.sum((weight > 0) & ~scored.healthy))
+        self.failures += int(np.sum((scored.weight > 0) & ~scored.healthy))
         self._bet(scored.predictive.pit, weight)
         if self.evaluate:
             real = (weight > 0) & known

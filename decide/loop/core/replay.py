@@ -41,7 +41,7 @@ class Scored(NamedTuple):
     evaluated: the rule's probability of the logged action.
     prediction: predicted reward of the logged action.
     expected: predicted reward averaged over the rule's choice.
-    work, healthy: of learning.
+    work, healthy, learnt: of learning.
     weight: 0 for padding.
     propensity: logged.
     coming, dyadic: `[N / tau]` joint log probabilities, nats.
@@ -55,6 +55,7 @@ class Scored(NamedTuple):
     expected: Any
     work: Any
     healthy: Any
+    learnt: Any
     weight: Any
     propensity: Any
     coming: Any
@@ -128,6 +129,7 @@ class _Replay:
         state, learned = self.step.learn(state, event)
         scores = (
             predictive, reward, evaluated, prediction, expected, learned.work, learned.healthy,
+            learned.learnt,
         )  # fmt: skip
         return state, scores
 

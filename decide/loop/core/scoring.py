@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ....posteriors.base import Summary
+from ....posteriors.base import Draws, Summary
 from ....posteriors.placeholders import example_event
 from .batched_state import on_row
 from .compiled import build_learn
@@ -58,6 +58,19 @@ def build_score(agent: Agent, watched: bool = True) -> Any:
         call(learning.init(jax.random.key(0)), blank, initial_packed_e_process(watched))
     )
     return call
+
+
+def count_draws(agent: Agent) -> int | None:
+    """Count the draws of a belief that a decision looks at.
+
+    agent: the agent.
+
+    Returns: their number, of a Gaussian those that are drawn from it; None for a summary.
+    """
+    shape = belief_shape(agent)
+    if isinstance(shape, Summary):
+        return None
+    return len(shape.log_weights) if isinstance(shape, Draws) else agent.particles
 
 
 def _e_process_layout() -> Packing:

@@ -14,8 +14,9 @@ import numpy as np
 
 from ....posteriors.base import Arms, Array, Draws, Event, Gaussian, Model, Posterior, Summary
 from ....posteriors.errors import UsageError
-from ...rules.base import Candidates, Rule, as_draws, thin_draws
+from ...rules.base import Candidates, Rule, arm_features, as_draws, thin_draws
 from ...rules.proposers import Proposer
+from .finite import choose, keeps_whole
 from .sharding import shard_particles
 from .threefry import QUICK
 
@@ -108,12 +109,14 @@ class Learned(NamedTuple):
     """Report of a learning step.
 
     work: `[]` evaluations.
-    healthy: `[]` bool.
+    healthy: `[]` bool, whether the event was learnt and its refine steps were accepted.
+    learnt: `[]` bool; False where the event would have spoilt the belief, which is then as before.
     diagnostics: of the last refine step.
     """
 
     work: Array
     healthy: Array
+    learnt: Array
     diagnostics: dict[str, Array]
 
 
@@ -160,18 +163,6 @@ def step_key(state: State, purpose: int | Array) -> Array:
     """
     root = jax.random.wrap_key_data(state.key, impl=QUICK)
     return jax.random.fold_in(jax.random.fold_in(root, state.step), purpose)
-
-
-def arm_features(count: int, context: Array) -> Array:
-    """Build the features of every arm: its index, then the context.
-
-    count: number of arms.
-    context: `[C]`.
-
-    Returns: `[count, 1 + C]`.
-    """
-    index = jnp.arange(count, dtype=context.dtype)[:, None]
-    return jnp.concatenate([index, jnp.broadcast_to(context, (count, context.size))], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,19 +223,20 @@ class Step:
         return Decision(choice.index, action, choice.scores, choice.propensity, features)
 
     def learn(self, state: State, event: Event) -> tuple[State, Learned]:
-        """Learn one event.
+        """Learn one event, unless the belief would not be finite after it.
 
         state: the state before it.
         event: the event.
 
-        Returns: the state after it; the report.
+        Returns: the state after it, or before it where it is not learnt; the report.
         """
         absorb_key, refine_key = jax.random.split(step_key(state, LEARN))
         block = jax.tree.map(lambda x: x[None], event)
         inner = self.agent.posterior.absorb(absorb_key, state.posterior, block)
         inner, learned = self._refine(refine_key, inner, self.agent.refine)
         stats = self.agent.model.update_stats(state.stats, event)
-        return State(inner, stats, state.key, state.step + 1), learned
+        after = State(inner, stats, state.key, state.step + 1)
+        return self._unless_spoilt(state, after, learned, event.time)
 
     def think(self, state: State, number: Array) -> tuple[State, Learned]:
         """Run one slice of background refining.
@@ -256,7 +248,17 @@ class Step:
         """
         key = jax.random.fold_in(step_key(state, THINK), number)
         inner, learned = self._refine(key, state.posterior, self.agent.think)
-        return state._replace(posterior=inner), learned
+        return self._unless_spoilt(state, state._replace(posterior=inner), learned, jnp.zeros(()))
+
+    def _unless_spoilt(
+        self, before: State, after: State, learned: Learned, now: Array
+    ) -> tuple[State, Learned]:
+        """The state after a step, or the one before where its belief would not be finite."""
+        # The belief that the next event is scored under, by its key.
+        key = jax.random.split(step_key(after, JUDGE), 3)[0]
+        whole = keeps_whole(before, after, self.agent.posterior.belief(key, after.posterior, now))
+        report = learned._replace(healthy=learned.healthy & whole, learnt=whole)
+        return choose(whole, after, before), report
 
     def _sharded(self, inner: Any) -> Any:
         # One row of a batched state is small: only single beliefs are sharded.
@@ -269,8 +271,9 @@ class Step:
         return as_draws(key, belief, self.agent.particles if isinstance(belief, Gaussian) else 1)
 
     def _refine(self, key: Array, inner: Any, steps: int) -> tuple[Any, Learned]:
+        yes = jnp.ones((), bool)
         if not steps:
-            return self._sharded(inner), Learned(jnp.zeros(()), jnp.ones((), bool), {})
+            return self._sharded(inner), Learned(jnp.zeros(()), yes, yes, {})
 
         def once(inner: Any, key: Array) -> tuple[Any, Any]:
             inner, info = self.agent.posterior.refine(key, inner)
@@ -278,7 +281,7 @@ class Step:
 
         inner, infos = jax.lax.scan(once, inner, jax.random.split(key, steps))
         diagnostics = {name: values[-1] for name, values in infos.diagnostics.items()}
-        learned = Learned(jnp.sum(infos.work), jnp.all(infos.healthy), diagnostics)
+        learned = Learned(jnp.sum(infos.work), jnp.all(infos.healthy), yes, diagnostics)
         return self._sharded(inner), learned
 
 

@@ -20,7 +20,7 @@ class Counters:
     learnt: events learnt.
     unmatched: observations whose id was not pending.
     withdrawn: decisions taken back before any observation.
-    unhealthy: updates that were not finite or not accepted.
+    unhealthy: events not learnt because the belief would not be finite, and rejected updates.
     late: replies after their deadline.
     cheaper: decisions on a cheaper rung than the first.
     decide, learn: latencies, nanoseconds.
@@ -35,3 +35,13 @@ class Counters:
     cheaper: int = 0
     decide: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT_LATENCIES))
     learn: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT_LATENCIES))
+
+    def add_learnt(self, times: list[int], unhealthy: int) -> None:
+        """Count events that were learnt.
+
+        times: nanoseconds that each took.
+        unhealthy: how many of the updates were not healthy.
+        """
+        self.learnt += len(times)
+        self.unhealthy += unhealthy
+        self.learn.extend(times)

@@ -14,10 +14,10 @@ import numpy as np
 from ....posteriors.base import Arms
 from ....posteriors.errors import UsageError
 from ....streams.formats.encoding import Encoder
-from ....streams.formats.record import Candidate, Record
+from ....streams.formats.record import Candidate, LineError, Record
 from ..core.step import Agent, Decision, Request, blank_request
 
-TOO_LARGE = "too large"
+TOO_LARGE, SPOILS = "too large", "belief not finite"
 
 
 class ChosenActions(NamedTuple):
@@ -200,6 +200,36 @@ class Requests:
         return scores[: len(record.actions)].tolist()
 
 
+NUMBERS = ("t", "x", "action", "y", "weight", "cost")
+"""Fields of a record that hold numbers."""
+ORDINARY = 1e6
+"""Largest number that is not suspected of having spoilt a belief."""
+
+
+def spoilt_error(record: Record, leaves: str = "a belief that is not finite") -> LineError:
+    """Build the error for a record whose finite numbers lead to some that are not.
+
+    record: the record.
+    leaves: what it would lead to.
+
+    Returns: error that names the field with the largest number, or what else it may be.
+    """
+    sizes = {
+        name: np.abs(np.asarray(value, float)).max(initial=0.0)
+        for name in NUMBERS
+        if isinstance(value := getattr(record, name), float | int | list)
+    }
+    name = max(sizes, key=lambda name: sizes[name], default="y")
+    if sizes.get(name, 0.0) > ORDINARY:
+        return record.where.error(
+            name, f"{sizes[name]:.4g} would leave {leaves}", "rescale it", SPOILS
+        )
+    return record.where.error(
+        "", f"its numbers are ordinary and would still leave {leaves}: the model's density may "
+        "be no number under a part of the prior", "correct the prior or the density", SPOILS,
+    )  # fmt: skip
+
+
 def overflow_error(record: Record) -> UsageError:
     """Build the error for a record that overflows the model's floating-point numbers.
 
@@ -208,7 +238,7 @@ def overflow_error(record: Record) -> UsageError:
     Returns: error that names the field.
     """
     real = np.float32
-    for name in ("t", "x", "action", "y", "weight", "cost"):
+    for name in NUMBERS:
         value = getattr(record, name)
         if isinstance(value, float | list) and not np.isfinite(np.asarray(value, real)).all():
             return record.where.error(

@@ -14,14 +14,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from ....posteriors.base import Draws, Summary
 from ....posteriors.units import NS_PER_S
 from ....streams.formats.encoding import Encoder
 from ....streams.formats.record import DECISION, EVENT, REQUEST, WITHDRAWAL, LineError, Record
 from ...rules.base import Rule
 from ..core.compiled import build_live
 from ..core.host_arrays import host_event
-from ..core.scoring import belief_shape, build_score, evidence_fields, initial_packed_e_process
+from ..core.scoring import build_score, count_draws, evidence_fields, initial_packed_e_process
 from ..core.step import Agent
 from .background_refine import BackgroundRefine
 from .counters import Counters
@@ -29,7 +28,7 @@ from .deadline import DeadlineControl
 from .keyed_streams import KeyedStreams, PendingTotals
 from .pending import PendingDecision, PendingDecisions
 from .replies import observation_reply, stop_fields
-from .requests import Requests, chosen_actions, overflow_error
+from .requests import Requests, chosen_actions, overflow_error, spoilt_error
 from .stopping import Stopping
 from .stream_state import StreamState
 
@@ -88,12 +87,7 @@ class Server:
         self._packed = self._brought.init(jax.random.key(seed))
         self._e_process = initial_packed_e_process(watched)
         self.alarm: dict[str, Any] | None = None
-        shape = belief_shape(agent)
-        self.draws: int | None = agent.particles
-        if isinstance(shape, Draws):
-            self.draws = len(shape.log_weights)
-        elif isinstance(shape, Summary):
-            self.draws = None
+        self.draws = count_draws(agent)
         self.stream, self.keyed = StreamState(PendingDecisions(horizon)), keyed
         self.compile = time.perf_counter() - begin + (keyed.compile if keyed else 0.0)
 
@@ -141,11 +135,9 @@ class Server:
         self.stream.origin = self.encoder._origin
         if self.keyed is not None:
             self.keyed.commit()
-        return (
-            reply
-            if self.background is None
-            else reply | {"thought": self.background.take_unreported()}
-        )
+        if self.background is not None:
+            reply["thought"] = self.background.take_unreported()
+        return reply
 
     def with_key(self, record: Record, reply: dict[str, Any]) -> dict[str, Any]:
         """Add the key of the stream to a reply, where streams are keyed.
@@ -225,6 +217,8 @@ class Server:
         decision, taken, how = self._deadline.decide(live, self._packed, request, flat)
         # A cheaper decision scored only the first candidates.
         valid, cost = (x[: decision.scores.shape[-1]] for x in (valid, cost))
+        if np.isnan(decision.scores[..., valid]).any():
+            raise spoilt_error(record, "scores that are no numbers")
         rows = chosen_actions(decision, int(valid.sum()))
         gains = rows.scores * cost[None, :] if self.per_cost else rows.scores
         if self.informs:
@@ -235,22 +229,20 @@ class Server:
             self.counters.decided += 1
         expected = gains[np.arange(len(rows.index)), rows.index].sum()
         self.counters.decide.append(taken)
-        seconds = taken / NS_PER_S
         reply = {
             "id": record.id,
             **self._requests.reply_fields(record, rows, self.batch > 1),
             "gain": float(expected) if self.informs else None,
             "posterior": self.posterior,
             "draws": self.draws,
-            "latency": {"decide": seconds},
+            "latency": {"decide": taken / NS_PER_S},
             "seed": self.seed,
             "step": self.stream.step,
             "ahead": self.stream.ahead,
             "alarm": self.alarm,
         }
         reply |= how | self._lateness()
-        if how:
-            self.counters.cheaper += how["rung"]["number"] > 0
+        self.counters.cheaper += bool(how) and how["rung"]["number"] > 0
         self.stream.ahead += 1
         return reply if self.stopped is None else reply | stop_fields(self.stopped)
 
@@ -260,35 +252,40 @@ class Server:
         """Learn one event, or the events of a batch in order; the reply has the sums."""
         # Dynamics are not run backwards; without dynamics an event keeps its own time.
         when = max(now, self.stream.latest) if self._moves else now
-        flats = []
-        for number, (action, y) in enumerate(zip(actions, observed, strict=True)):
-            id = self.stream.step + number
-            event = host_event(action, np.asarray(y), when, id, record.weight)
-            flats.append(self._brought.write_event(event))
-            if not np.isfinite(flats[-1]).all():
-                raise overflow_error(record)
-        log_prob, gain, total = 0.0, 0.0, 0
-        how: dict[str, Any] = {}
+        numbers = range(self.stream.step, self.stream.step + len(actions))
+        flats = [
+            self._brought.write_event(host_event(action, np.asarray(y), when, id, record.weight))
+            for action, y, id in zip(actions, observed, numbers, strict=True)
+        ]
+        if not np.isfinite(flats).all():
+            raise overflow_error(record)
+        log_prob, gain, how = 0.0, 0.0, {}
+        process, alarm, unhealthy, times = self._e_process, self.alarm, 0, []
+        # Learning consumes the state, and a batch is learnt whole or not at all.
+        kept = jax.tree.map(np.array, self._packed) if len(flats) > 1 else None
         for flat in flats:
             if self._score is not None:
-                found, self._e_process = self._score(self._packed, flat, self._e_process)
+                found, process = self._score(self._packed, flat, process)
                 scores = np.asarray(found).tolist()
                 log_prob, gain = log_prob + scores[0], gain + scores[1]
-                self.alarm = evidence_fields(scores[2:]) if self._e_process else None
+                alarm = evidence_fields(scores[2:]) if process else None
             self._packed, learned, taken, how = self._deadline.learn(self._packed, flat)
             if self.keyed is not None:
                 self._packed = self.keyed.select_current(self._packed)
-            if not learned.healthy:
+            if not learned.learnt:
+                self._packed = kept or self._packed
                 self.counters.unhealthy += 1
-            self.counters.learnt += 1
-            self.stream.step += 1
-            self.counters.learn.append(taken)
-            total += taken
+                raise spoilt_error(record)
+            unhealthy += not learned.healthy
+            times.append(taken)
+        self._e_process, self.alarm = process, alarm
+        self.counters.add_learnt(times, unhealthy)
+        self.stream.step += len(flats)
         self.stream.latest, self.stream.ahead = max(now, self.stream.latest), 0
         if self.background is not None:
             self.background.restart()
         scored = (None, None) if self._score is None else (gain, -log_prob)
-        reply = observation_reply(record, *scored, total / NS_PER_S, self.alarm)
+        reply = observation_reply(record, *scored, sum(times) / NS_PER_S, self.alarm)
         return reply | how | self._lateness()
 
     def _lateness(self) -> dict[str, bool]:

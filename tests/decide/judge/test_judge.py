@@ -28,7 +28,7 @@ from uncertain.decide.judge.records.read_record import to_dict
 from uncertain.decide.judge.reference.likelihood import history_log_likelihood
 from uncertain.decide.judge.reference.online import Reference, compute_reference, reference_kind
 from uncertain.decide.loop.core.rollout import Trace, roll_out
-from uncertain.decide.loop.core.step import arm_features
+from uncertain.decide.rules.base import arm_features
 from uncertain.posteriors.base import Draws, Posterior
 from uncertain.posteriors.models.finite import Finite
 from uncertain.posteriors.models.linear import Linear

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 from scipy.special import xlogy
 from support import Z
-from uncertain.decide.loop.core.step import arm_features
 from uncertain.decide.rules import batches
-from uncertain.decide.rules.base import Candidates, Choice
+from uncertain.decide.rules.base import Candidates, Choice, arm_features
 from uncertain.decide.rules.registry import RULES, build_batch, build_rule
 from uncertain.posteriors.base import Draws, Gaussian
 from uncertain.posteriors.models.causal_pair import CausalPair

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from scipy.special import xlogy
-from uncertain.decide.loop.core.step import arm_features
-from uncertain.decide.rules.base import Candidates, Choice
+from uncertain.decide.rules.base import Candidates, Choice, arm_features
 from uncertain.decide.rules.ids_top_two import ids_propensity, runner_up_propensity
 from uncertain.decide.rules.registry import build_rule
 from uncertain.posteriors.base import Draws, Gaussian

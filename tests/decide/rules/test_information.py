@@ -14,8 +14,7 @@ import pytest
 from scipy import stats
 from scipy.special import logsumexp, xlogy
 from support import Z
-from uncertain.decide.loop.core.step import arm_features
-from uncertain.decide.rules.base import Candidates, as_draws
+from uncertain.decide.rules.base import Candidates, arm_features, as_draws
 from uncertain.decide.rules.information import expected_gain, linear_gain
 from uncertain.decide.rules.registry import build_rule
 from uncertain.posteriors.base import Arms, Draws, Gaussian, Model, Vector, dist

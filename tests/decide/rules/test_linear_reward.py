@@ -5,8 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from support import Z
-from uncertain.decide.loop.core.step import arm_features
-from uncertain.decide.rules.base import as_draws
+from uncertain.decide.rules.base import arm_features, as_draws
 from uncertain.decide.rules.rewards import expected_reward, linear_reward
 from uncertain.posteriors.base import Gaussian
 from uncertain.posteriors.models.linear import Linear

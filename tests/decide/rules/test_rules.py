@@ -11,8 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
-from uncertain.decide.loop.core.step import arm_features
-from uncertain.decide.rules.base import Candidates, choose_at_random, choose_best, with_exploration
+from uncertain.decide.rules.base import (
+    Candidates,
+    arm_features,
+    choose_at_random,
+    choose_best,
+    with_exploration,
+)
 from uncertain.decide.rules.registry import RULES, build_rule
 from uncertain.posteriors.base import Draws, Gaussian
 from uncertain.posteriors.errors import UsageError

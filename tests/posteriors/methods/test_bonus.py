@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from fitting import events_of, fit
 from support import compiled
-from uncertain.decide.loop.core.step import arm_features
-from uncertain.decide.rules.base import Candidates
+from uncertain.decide.rules.base import Candidates, arm_features
 from uncertain.decide.rules.registry import build_rule
 from uncertain.posteriors.base import Gaussian
 from uncertain.posteriors.errors import UsageError

@@ -1,0 +1,87 @@
+"""A line that would spoil the belief is refused by name, and the run goes on as if without it."""
+
+import json
+
+import pytest
+from console import call, lines
+
+RUN = ("run", "--model", "linear:arms=3:features=2", "--posterior", "laplace")
+POISON = {"id": "big", "x": [1e20, 0.2], "action": 1, "y": 1}
+GOOD = [
+    {"id": 1, "x": [1, 1]},
+    {"id": 1, "y": 0.5},
+    {"id": 2, "x": [0.5, -1], "action": 0, "y": 2},
+    {"id": 3, "x": [1, 2]},
+]
+BOUNDED = '''
+"""A rate that must stay above zero, without a constraint: below, the density is no number."""
+from dataclasses import dataclass
+import jax.numpy as jnp
+from uncertain.posteriors import Model, Vector, dist
+
+@dataclass(frozen=True)
+class Bounded(Model):
+    actions = Vector(1, 0.1, 10.0)
+    def prior(self):
+        return {"rate": dist.Normal(1.0, 1.0)}
+    def predict(self, params, stats, action):
+        return dist.Normal(jnp.log(params["rate"]) * action[0], 0.5)
+'''
+
+
+def plain(rows):
+    """Replies without what the clock decides."""
+    return [{k: v for k, v in row.items() if k != "latency"} for row in rows]
+
+
+@pytest.mark.parametrize("batch", [(), ("--batch", "2")], ids=["one", "batch"])
+def test_the_belief_is_as_without_the_line(batch) -> None:
+    told = [1.0, 0.5] if batch else 0.5
+    good = [line if line.get("y") != 0.5 else line | {"y": told} for line in GOOD]
+    # The second of a batch spoils it after the first was learnt: the whole batch is refused.
+    wrong = {"id": 1, "y": [0.5, 3e38]} if batch else POISON
+    mixed = [good[0], wrong, *good[1:]]
+    done = call(*RUN, *batch, "--on-error", "skip", stdin=lines(*mixed))
+    assert done.status == 0
+    assert "not finite" in done.rows[1]["error"]
+    without = call(*RUN, *batch, stdin=lines(*good))
+    assert plain(done.rows[:1] + done.rows[2:]) == plain(without.rows)
+    assert any("belief not finite" in line for line in done.errors)
+
+
+def test_the_run_ends_at_the_line_and_names_the_field() -> None:
+    done = call(*RUN, stdin=lines(POISON, *GOOD))
+    assert done.status == 2
+    assert not done.rows
+    assert done.errors[-1] == (
+        "uncertain: error: <stdin>:1: x: 1e+20 would leave a belief that is not finite; rescale it"
+    )
+
+
+def test_replay_scores_only_what_it_learnt(tmp_path) -> None:
+    events = [GOOD[2], GOOD[2] | {"id": 4, "y": 1}, GOOD[2] | {"id": 5, "y": -1}]
+    rows = []
+    for name, more in (("without", []), ("with", [POISON])):
+        path = tmp_path / f"{name}.ndjson"
+        path.write_text(lines(*events[:2], *more, events[2]))
+        done = call("replay", path, *RUN[1:])
+        assert done.status == 0
+        (row,) = done.rows
+        rows.append(row)
+    names = ("events", "nll", "gain", "reward")
+    assert [rows[0][name] for name in names] == [rows[1][name] for name in names]
+    assert [row["failures"] for row in rows] == [0, 1]
+
+
+def test_a_density_that_is_no_number_is_said_at_once(tmp_path) -> None:
+    (tmp_path / "bounded.py").write_text(BOUNDED)
+    model = ("--model", f"{tmp_path / 'bounded.py'}:Bounded", "--posterior", "smc:particles=64")
+    request = json.dumps({"id": 0}) + "\n"
+    live = call("run", *model, "--rule", "eig", "--candidates", "4", stdin=request)
+    assert live.status == 2
+    assert "the model's density may be no number" in live.errors[-1]
+    log = tmp_path / "log.ndjson"
+    log.write_text(lines(*({"id": i, "action": [2.0 + i], "y": -1.0} for i in range(3))))
+    replayed = call("replay", log, *model)
+    assert replayed.status == 2
+    assert "none of 3 events could be learnt" in replayed.errors[-1]
