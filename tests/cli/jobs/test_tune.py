@@ -3,8 +3,10 @@
 See also: tests/decide/judge/tuning/test_search.py for the search itself.
 """
 
+import itertools
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,11 @@ import numpy as np
 import pytest
 from console import call
 from uncertain.cli.commands.tune import GoalName
+from uncertain.cli.jobs import tune as tuning
 from uncertain.decide.judge.measures.experiment import Cell
 from uncertain.decide.judge.measures.experiment_toml import decode_experiment
 from uncertain.decide.judge.tuning import trials as judging
+from uncertain.decide.judge.tuning.search import Task
 from uncertain.decide.judge.tuning.trials import Goal, Trials
 
 WORLD = ("tune", "linear:arms=2:features=1", "--steps", "3", "--seeds", "2")
@@ -41,6 +45,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
 
     monkeypatch.setattr(judging, "quality", quality)
     return asked
+
+
+@pytest.fixture
+def tenths(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock on which a tenth of a second passes between two looks, however slow the machine."""
+    looks = itertools.count()
+    monkeypatch.setattr(tuning, "Task", partial(Task, clock=lambda: next(looks) / 10))
 
 
 def cells_of(text: str) -> list[tuple[str, int]]:
@@ -87,7 +98,7 @@ def test_a_budget_too_small_is_one_line(quick: list[Cell], tmp_path: Path) -> No
     assert {cell.posterior.split(":")[0] for cell in quick} == {"smc", "point"}
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("quick", "tenths")
 def test_rows_and_configuration_of_several(tmp_path: Path) -> None:
     file = tmp_path / "tuned.toml"
     args = (*WORLD, "--posterior", "point:step_size=0.1,laplace:jitter=0.1,exact", "--budget", "9s")
