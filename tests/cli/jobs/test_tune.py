@@ -3,7 +3,6 @@
 See also: tests/decide/judge/tuning/test_search.py for the search itself.
 """
 
-import itertools
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -48,10 +47,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
 
 
 @pytest.fixture
-def tenths(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clock on which a tenth of a second passes between two looks, however slow the machine."""
-    looks = itertools.count()
-    monkeypatch.setattr(tuning, "Task", partial(Task, clock=lambda: next(looks) / 10))
+def tenths(quick: list[Cell], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock on which judging takes a tenth of a second, however slow the machine."""
+    monkeypatch.setattr(tuning, "Task", partial(Task, clock=lambda: len(quick) / 10))
 
 
 def cells_of(text: str) -> list[tuple[str, int]]:
@@ -98,7 +96,7 @@ def test_a_budget_too_small_is_one_line(quick: list[Cell], tmp_path: Path) -> No
     assert {cell.posterior.split(":")[0] for cell in quick} == {"smc", "point"}
 
 
-@pytest.mark.usefixtures("quick", "tenths")
+@pytest.mark.usefixtures("tenths")
 def test_rows_and_configuration_of_several(tmp_path: Path) -> None:
     file = tmp_path / "tuned.toml"
     args = (*WORLD, "--posterior", "point:step_size=0.1,laplace:jitter=0.1,exact", "--budget", "9s")
