@@ -5,7 +5,7 @@ See also: tests/decide/judge/tuning/test_search.py for the search itself.
 
 import sys
 from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
 @pytest.fixture
 def tenths(quick: list[Cell], monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock on which judging takes a tenth of a second, however slow the machine."""
-    monkeypatch.setattr(tuning, "Task", partial(Task, clock=lambda: len(quick) / 10))
+
+    def task(*settings: Any) -> Task:
+        return replace(Task(*settings), clock=lambda: len(quick) / 10)
+
+    monkeypatch.setattr(tuning, "Task", task)
 
 
 def cells_of(text: str) -> list[tuple[str, int]]:
@@ -105,7 +109,7 @@ def test_rows_and_configuration_of_several(tmp_path: Path) -> None:
     assert "no options to tune" in result.err
     assert "-o tuned.toml" in result.err
     args = (*WORLD, "--posterior", "point:step_size=0.1,smc:move=walk:particles=4:ess=0.5")
-    result = call(*args, "--refine", "2", "--budget", "5s", "-o", file)
+    result = call(*args, "--refine", "2", "--budget", "1s", "-o", file)
     assert result.status == 0, result.err
     point, smc = result.rows
     assert point["spec"] == "point:refine=2:step_size=0.1"
