@@ -50,7 +50,7 @@ def direct(model: Model, events: Event, particles, stats=()):
 
 
 def draws(model: Model, n: int = 5):
-    return unknowns_of(model).sample(jax.random.key(7), n).T
+    return jax.jit(unknowns_of(model).sample, static_argnums=1)(jax.random.key(7), n).T
 
 
 LOGISTIC = build_model("logistic:arms=0:features=3")

@@ -76,11 +76,13 @@ class MLP(Model):
 
     def prior(self) -> dict[str, Distribution]:
         found: dict[str, Distribution] = {}
+        real = jnp.result_type(float)
         for name, (rows, columns) in self._shapes().items():
             width = self.head_scale if name.endswith("head") else self.weight_scale
-            sd = np.full((rows, columns), width / np.sqrt(columns - 1))
+            sd = np.full((rows, columns), width / np.sqrt(columns - 1), real)
             sd[:, -1] = self.bias
-            found[name] = dist.Normal(np.zeros((rows, columns)), sd).to_event(2)
+            # NumPy: JAX would compile a program for each operation on arrays of its own.
+            found[name] = dist.Normal(np.zeros((rows, columns), real), sd).to_event(2)
         return found
 
     def _network(self, params: Params, prefix: str, x: Array) -> Array:

@@ -14,6 +14,7 @@ from ....posteriors.base import Arms, Event
 from ....posteriors.placeholders import example_event
 from ....streams.formats.encoding import Encoder
 from ....streams.formats.record import Record, check_propensity
+from .host_arrays import LARGEST, is_usable
 from .step import Agent, Request
 
 BLOCKS = 100
@@ -103,7 +104,7 @@ class Chunker:
 
     def _check(self, records: list[Record], action: np.ndarray, observation: np.ndarray) -> None:
         for field, values in (("x" if self.arms else "action", action), ("y", observation)):
-            bad = ~np.isfinite(values.reshape(len(values), -1)).all(1)
-            if bad.any():
-                record = records[int(np.argmax(bad))]
-                raise record.where.error(field, f"too large for {values.dtype}", "rescale it")
+            if not is_usable(values):
+                record = next(r for r, v in zip(records, values, strict=False) if not is_usable(v))
+                problem = f"too large for float32 arithmetic, above {LARGEST:.0e}"
+                raise record.where.error(field, problem, "rescale it")

@@ -92,6 +92,19 @@ def _float() -> np.dtype:
     return np.dtype(jnp.result_type(float))
 
 
+LARGEST = 1e15
+"""Largest number that is taken in: float32 ends at 3e38, and its square must be summed over a log.
+A larger one would not spoil a belief at once, but leave it unable to learn anything more."""
+
+
+def is_usable(values: Any) -> bool:
+    """Test whether a model can compute with numbers: finite, and none beyond `LARGEST`.
+
+    values: any array.
+    """
+    return bool(np.all(np.abs(values) <= LARGEST))
+
+
 def host_zeros(shapes: Any) -> Any:
     """Build zeros on the host.
 

@@ -15,6 +15,7 @@ from ....posteriors.base import Arms
 from ....posteriors.errors import UsageError
 from ....streams.formats.encoding import Encoder
 from ....streams.formats.record import Candidate, LineError, Record
+from ..core.host_arrays import LARGEST, is_usable
 from ..core.step import Agent, Decision, Request, blank_request
 
 TOO_LARGE, SPOILS = "too large", "belief not finite"
@@ -231,19 +232,15 @@ def spoilt_error(record: Record, leaves: str = "a belief that is not finite") ->
 
 
 def overflow_error(record: Record) -> UsageError:
-    """Build the error for a record that overflows the model's floating-point numbers.
+    """Build the error for a record with a number that a model cannot compute with.
 
     record: the record.
 
     Returns: error that names the field.
     """
-    real = np.float32
+    problem = f"too large for float32 arithmetic, above {LARGEST:.0e}"
     for name in NUMBERS:
         value = getattr(record, name)
-        if isinstance(value, float | list) and not np.isfinite(np.asarray(value, real)).all():
-            return record.where.error(
-                name, f"too large for {real.__name__}", "rescale it", TOO_LARGE
-            )
-    return record.where.error(
-        "actions", f"too large for {real.__name__}", "rescale them", TOO_LARGE
-    )
+        if isinstance(value, float | list) and not is_usable(np.asarray(value, float)):
+            return record.where.error(name, problem, "rescale it", TOO_LARGE)
+    return record.where.error("actions", problem, "rescale them", TOO_LARGE)

@@ -19,7 +19,7 @@ from ....streams.formats.encoding import Encoder
 from ....streams.formats.record import DECISION, EVENT, REQUEST, WITHDRAWAL, LineError, Record
 from ...rules.base import Rule
 from ..core.compiled import build_live
-from ..core.host_arrays import host_event
+from ..core.host_arrays import host_event, is_usable
 from ..core.scoring import build_score, count_draws, evidence_fields, initial_packed_e_process
 from ..core.step import Agent
 from .background_refine import BackgroundRefine
@@ -212,7 +212,7 @@ class Server:
         live = self._made if record.actions is None else self._brought
         request = request._replace(valid=valid)
         flat = live.write_request(request)
-        if not np.isfinite(flat).all():
+        if not is_usable(flat):
             raise overflow_error(record)
         decision, taken, how = self._deadline.decide(live, self._packed, request, flat)
         # A cheaper decision scored only the first candidates.
@@ -257,7 +257,7 @@ class Server:
             self._brought.write_event(host_event(action, np.asarray(y), when, id, record.weight))
             for action, y, id in zip(actions, observed, numbers, strict=True)
         ]
-        if not np.isfinite(flats).all():
+        if not is_usable(flats):
             raise overflow_error(record)
         log_prob, gain, how = 0.0, 0.0, {}
         process, alarm, unhealthy, times = self._e_process, self.alarm, 0, []

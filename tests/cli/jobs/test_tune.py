@@ -5,6 +5,7 @@ See also: tests/decide/judge/tuning/test_search.py for the search itself.
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import numpy as np
 import pytest
 from console import call
 from uncertain.cli.commands.tune import GoalName
+from uncertain.cli.jobs import tune as tuning
 from uncertain.decide.judge.measures.experiment import Cell
 from uncertain.decide.judge.measures.experiment_toml import decode_experiment
 from uncertain.decide.judge.tuning import trials as judging
+from uncertain.decide.judge.tuning.search import Task
 from uncertain.decide.judge.tuning.trials import Goal, Trials
 
 WORLD = ("tune", "linear:arms=2:features=1", "--steps", "3", "--seeds", "2")
@@ -41,6 +44,16 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
 
     monkeypatch.setattr(judging, "quality", quality)
     return asked
+
+
+@pytest.fixture
+def tenths(quick: list[Cell], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock on which judging takes a tenth of a second, however slow the machine."""
+
+    def task(*settings: Any) -> Task:
+        return replace(Task(*settings), clock=lambda: len(quick) / 10)
+
+    monkeypatch.setattr(tuning, "Task", task)
 
 
 def cells_of(text: str) -> list[tuple[str, int]]:
@@ -87,7 +100,7 @@ def test_a_budget_too_small_is_one_line(quick: list[Cell], tmp_path: Path) -> No
     assert {cell.posterior.split(":")[0] for cell in quick} == {"smc", "point"}
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("tenths")
 def test_rows_and_configuration_of_several(tmp_path: Path) -> None:
     file = tmp_path / "tuned.toml"
     args = (*WORLD, "--posterior", "point:step_size=0.1,laplace:jitter=0.1,exact", "--budget", "9s")
@@ -96,7 +109,7 @@ def test_rows_and_configuration_of_several(tmp_path: Path) -> None:
     assert "no options to tune" in result.err
     assert "-o tuned.toml" in result.err
     args = (*WORLD, "--posterior", "point:step_size=0.1,smc:move=walk:particles=4:ess=0.5")
-    result = call(*args, "--refine", "2", "--budget", "5s", "-o", file)
+    result = call(*args, "--refine", "2", "--budget", "1s", "-o", file)
     assert result.status == 0, result.err
     point, smc = result.rows
     assert point["spec"] == "point:refine=2:step_size=0.1"

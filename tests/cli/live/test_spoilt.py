@@ -6,7 +6,9 @@ import pytest
 from console import call, lines
 
 RUN = ("run", "--model", "linear:arms=3:features=2", "--posterior", "laplace")
-POISON = {"id": "big", "x": [1e20, 0.2], "action": 1, "y": 1}
+LARGE = {"id": "big", "x": [1e20, 0.2], "action": 1, "y": 1}
+POISON = LARGE | {"x": [1e12, 0.2], "weight": 1e15}
+"""No number of it is too large, but what is summed is."""
 GOOD = [
     {"id": 1, "x": [1, 1]},
     {"id": 1, "y": 0.5},
@@ -39,7 +41,9 @@ def test_the_belief_is_as_without_the_line(batch) -> None:
     told = [1.0, 0.5] if batch else 0.5
     good = [line if line.get("y") != 0.5 else line | {"y": told} for line in GOOD]
     # The second of a batch spoils it after the first was learnt: the whole batch is refused.
-    wrong = {"id": 1, "y": [0.5, 3e38]} if batch else POISON
+    wrong = {"id": 1, "y": [0.5, 1e15], "weight": 1e12} if batch else POISON
+    if batch:
+        good[0] = {"id": 1, "x": [1, 1e12]}
     mixed = [good[0], wrong, *good[1:]]
     done = call(*RUN, *batch, "--on-error", "skip", stdin=lines(*mixed))
     assert done.status == 0
@@ -49,13 +53,18 @@ def test_the_belief_is_as_without_the_line(batch) -> None:
     assert any("belief not finite" in line for line in done.errors)
 
 
-def test_the_run_ends_at_the_line_and_names_the_field() -> None:
-    done = call(*RUN, stdin=lines(POISON, *GOOD))
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (LARGE, "x: too large for float32 arithmetic, above 1e+15; rescale it"),
+        (POISON, "weight: 1e+15 would leave a belief that is not finite; rescale it"),
+    ],
+)
+def test_the_run_ends_at_the_line_and_names_the_field(line, says) -> None:
+    done = call(*RUN, stdin=lines(line, *GOOD))
     assert done.status == 2
     assert not done.rows
-    assert done.errors[-1] == (
-        "uncertain: error: <stdin>:1: x: 1e+20 would leave a belief that is not finite; rescale it"
-    )
+    assert done.errors[-1] == f"uncertain: error: <stdin>:1: {says}"
 
 
 def test_replay_scores_only_what_it_learnt(tmp_path) -> None:

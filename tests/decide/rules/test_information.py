@@ -14,8 +14,8 @@ import pytest
 from scipy import stats
 from scipy.special import logsumexp, xlogy
 from support import Z
+from uncertain.decide.rules import information
 from uncertain.decide.rules.base import Candidates, arm_features, as_draws
-from uncertain.decide.rules.information import expected_gain, linear_gain
 from uncertain.decide.rules.registry import build_rule
 from uncertain.posteriors.base import Arms, Draws, Gaussian, Model, Vector, dist
 from uncertain.posteriors.models.finite import Finite
@@ -24,6 +24,8 @@ from uncertain.posteriors.models.location import Location
 from uncertain.posteriors.parts.unknowns import unknowns_of
 
 KEY = jax.random.key(0)
+expected_gain = jax.jit(information.expected_gain, static_argnums=1)
+linear_gain = jax.jit(information.linear_gain, static_argnums=0)
 ROUNDING = 1e-5
 """Nats that single precision may lose on sums of a few dozen terms."""
 
@@ -131,7 +133,8 @@ CONTINUOUS = {"normal": Location(), "not normal": Skewed(), "sampled": Pair()}
 def cloud(model: Model, count: int, seed: int = 0) -> Draws:
     """Draws of the prior with unequal weights."""
     weights = np.random.default_rng(seed).dirichlet(np.ones(count))
-    values = unknowns_of(model).sample(jax.random.key(seed), count)
+    sample = jax.jit(unknowns_of(model).sample, static_argnums=1)
+    values = sample(jax.random.key(seed), count)
     return Draws(values, jnp.log(jnp.asarray(weights, jnp.float32)))
 
 
@@ -210,7 +213,8 @@ def test_linear_gain_adds_up_over_blocks() -> None:
 def dense_gain(model: Model, draws: Draws, action: jax.Array, nodes: int, reach: float) -> float:
     """Mutual information by a very fine sum in double precision."""
     unknowns = unknowns_of(model)
-    ds = [model.predict(unknowns.constrain(u), (), action) for u in draws.values]
+    predict = jax.jit(lambda u: model.predict(unknowns.constrain(u), (), action))
+    ds = [predict(u) for u in draws.values]
     if isinstance(model, Skewed):
         laws = [stats.gumbel_r(float(d.loc), float(d.scale)) for d in ds]
     else:
@@ -307,9 +311,8 @@ def test_a_question_about_a_part_gains_no_more(model: Model) -> None:
 def scores(rule: str, model: Model, draws: Draws, features: jax.Array) -> np.ndarray:
     count = features.shape[0]
     offered = Candidates(features, jnp.ones(count, bool), jnp.ones(count))
-    return np.asarray(
-        build_rule(rule, model)(KEY, draws, model, model.init_stats(), offered).scores
-    )
+    chosen = jax.jit(build_rule(rule, model), static_argnums=2)
+    return np.asarray(chosen(KEY, draws, model, model.init_stats(), offered).scores)
 
 
 def test_the_rule_about_the_best_or_a_part_scores_no_more() -> None:

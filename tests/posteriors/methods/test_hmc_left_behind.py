@@ -29,7 +29,7 @@ MODEL = Linear(arms=0, features=3, noise=0.5)
     ],
 )
 def test_whose_place_a_chain_takes(density: list[float], expected: list[int]) -> None:
-    np.testing.assert_array_equal(choose_donors(jnp.array(density), 10.0), expected)
+    np.testing.assert_array_equal(jax.jit(choose_donors)(jnp.array(density), 10.0), expected)
 
 
 def behind(quiet: int) -> tuple[np.ndarray, np.ndarray]:

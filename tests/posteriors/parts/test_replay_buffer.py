@@ -36,17 +36,18 @@ def test_gradient_is_the_gradient(model: Model, full: str) -> None:
     particles = draws(model)
     store = ReplayBuffer(model, 20, full)
     buffer = fill(store, events, jnp.zeros(particles.shape[0]))
-    value, gradient = jax.jit(BufferLikelihood(store).value_and_grad)(buffer, particles)
+    value_and_grad = jax.jit(BufferLikelihood(store).value_and_grad)
+    value, gradient = value_and_grad(buffer, particles)
     expected = jax.jit(jax.jacfwd(lambda p: BufferLikelihood(store).log_density(buffer, p).sum()))(
         particles
     )
     scale = np.abs(expected).max()
     np.testing.assert_allclose(gradient, expected, rtol=ROUNDING, atol=ROUNDING * scale)
-    plain = BufferLikelihood(store).log_density(buffer, particles)
+    plain = jax.jit(BufferLikelihood(store).log_density)(buffer, particles)
     np.testing.assert_allclose(value, plain, rtol=ROUNDING, atol=ROUNDING * np.abs(plain).max())
     # Negative control: the gradient of one event fewer.
     fewer = fill(store, block(events, 0, 29), jnp.zeros(particles.shape[0]))
-    other = BufferLikelihood(store).value_and_grad(fewer, particles)[1]
+    other = value_and_grad(fewer, particles)[1]
     assert np.abs(other - expected).max() > ROUNDING * scale
 
 
@@ -77,7 +78,8 @@ def test_folding_is_exact_where_the_likelihood_is_normal() -> None:
     kept_only, _ = direct(model, block(events, 22, 30), particles)
     for guess in (jnp.zeros(3), jnp.ones(3)):
         buffer = fill(store, events, guess)
-        found = np.asarray(BufferLikelihood(store).log_density(buffer, particles), float)
+        density = jax.jit(BufferLikelihood(store).log_density)
+        found = np.asarray(density(buffer, particles), float)
         # Rounding is relative to the sum of thirty terms of order ten.
         np.testing.assert_allclose(found - found[0], whole - whole[0], atol=0.02)
     # Negative control: what is left without the folded part.

@@ -45,7 +45,7 @@ def hostile(model: Model, n: int, seed: int) -> Event:
     y, time, weight = y.astype(np.float32), np.arange(1.0, n + 1), np.ones(n)
     for i in range(1, n, 2):
         size = rng.choice([-1, 1]) * 10 ** rng.choice(
-            [rng.uniform(18, 38.5), rng.uniform(-45, -38)]
+            [rng.uniform(9, 15), rng.uniform(-45, -38)]
         )
         choice = rng.integers(5)
         first = 1 if given.shape[1] > 1 else 0  # the arm is checked where lines are read
@@ -54,9 +54,9 @@ def hostile(model: Model, n: int, seed: int) -> Event:
         elif choice == 1 and not isinstance(kind, Finite):
             y[i] = abs(size) if isinstance(kind, Other) else size
         elif choice == 2:
-            weight[i] = rng.choice([1e-30, 1e6, 1e30])
+            weight[i] = rng.choice([1e-30, 1e6, 1e15])
         elif choice == 3:
-            time[i] = rng.choice([0.0, time[i] / 2, 1e30])
+            time[i] = rng.choice([0.0, time[i] / 2, 1e15])
     columns = given, y, time.astype(np.float32), np.arange(n, dtype=np.int32), weight
     return Event(*columns[:4], columns[4].astype(np.float32))
 
