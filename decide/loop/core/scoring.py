@@ -77,7 +77,7 @@ def initial_packed_e_process(watched: bool = True) -> tuple[jax.Array, ...]:
 
 @lru_cache(maxsize=1)
 def _initial_process() -> Any:
-    """The program that makes an e-process, compiled once for all calls."""
+    """Compile the program that makes an e-process, once for all calls."""
     return jax.jit(lambda: _e_process_layout().pack(initial_e_process()))
 
 

@@ -114,8 +114,8 @@ def test_score_is_the_gradient(name: str) -> None:
     u, action = point(model, 4)
     y = outcomes(model, u, action)[0][0]
     score, _ = jax.jit(curvature_of(model))(u, (), event(action, y))
-    log_of = jax.jit(jax.grad(lambda v: log_likelihood(model, v, (), action, jnp.float32(y))))
-    gradient = log_of(u)
+    slope = jax.jit(jax.grad(lambda v: log_likelihood(model, v, (), action, jnp.float32(y))))
+    gradient = slope(u)
     np.testing.assert_allclose(score, gradient, rtol=1e-4, atol=1e-5)
 
 
