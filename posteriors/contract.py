@@ -1,6 +1,7 @@
 """Checks of a model or posterior against the contract, when it is loaded.
 
-Shapes are traced, not computed, so a check costs milliseconds.
+Shapes are traced, not computed, so a check costs milliseconds; the prediction of a user's model of
+finitely many outcomes is computed once.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import jax.numpy as jnp
 
 from .base import Arms, Draws, Gaussian, Info, Model, Posterior, Summary, Vector
 from .errors import UsageError
-from .parts.outcomes import outcome_kind
+from .parts.outcomes import Finite, outcome_kind
 from .parts.unknowns import unknowns_of
-from .placeholders import example_event
+from .placeholders import example_event, example_values
 from .specs import describe_error, own_line
 
 
@@ -65,7 +66,11 @@ def check_model(target: str, model: Any) -> None:
             f"model {target}: {unknowns.size} unknowns do not divide into "
             f"independent={model.independent} groups"
         )
-    _attempt("model", target, "predict()", outcome_kind, model)
+    kind = _attempt("model", target, "predict()", outcome_kind, model)
+    if isinstance(kind, Finite) and not type(model).__module__.startswith(f"{__package__}."):
+        # NumPyro refuses impossible parameters where they are numbers. Each operation on them
+        # takes a program, so that only models from outside are looked at.
+        _attempt("model", target, "predict()", lambda: model.predict(*example_values(model)))
     event = _attempt("model", target, "predict()", example_event, model)
     before = _shapes(model.init_stats())
     after = _attempt(

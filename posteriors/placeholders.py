@@ -48,18 +48,17 @@ def example_values(model: Model) -> tuple[Params, Any, Array]:
 
 
 def look_at_prediction(model: Model, look: Callable[[Distribution], T]) -> T:
-    """Read something off the predicted distribution other than numbers, which need a program.
+    """Read kinds and shapes off the predicted distribution, for which no program is compiled.
 
     model: any model.
     look: a function of the distribution, whose parameters are traced.
 
-    Returns: what `look` returns, for the last time that JAX traced it.
+    Returns: the result of `look`.
     """
     seen: list[T] = []
 
-    def predict(*arguments: Any) -> Array:
+    def predict(*arguments: Any) -> None:
         seen.append(look(model.predict(*arguments)))
-        return jnp.zeros(())
 
     jax.eval_shape(predict, *example(model))
     return seen[-1]

@@ -45,7 +45,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     use_one_thread()
 
 # Several tests compile the same program: the workers of a run share what one of them compiled.
-# The variable is our own, so that processes that tests start compile as users' do.
+# The variable is our own, so that commands in a process of their own compile as users' do.
 CACHE = "UNCERTAIN_TESTS_CACHE"
 MADE_HERE = CACHE not in os.environ
 """Whether this process is the one that starts the workers."""

@@ -29,7 +29,7 @@ SMALL = {
     "swag": "swag:capacity=20:particles=4:rank=3",
     "variational": "variational:capacity=20:samples=4",
 }
-"""Options that keep a check quick: a memory that 100 events fill, few particles."""
+"""Options that keep a check quick: a memory that 1 000 events fill, few particles."""
 WARM = 6
 """Events seen before a check that needs a state with some history."""
 ROUNDING = 1e-5
@@ -77,14 +77,13 @@ def keeps_signature(bound: Bound) -> None:
         assert signature(state) == given, "refine changed the state's signature"
 
 
-def never_retraces(bound: Bound, events: int = 100) -> None:
+def never_retraces(bound: Bound, events: int = 1000) -> None:
     """A stream of any length compiles absorb and refine once."""
     state = bound.init(jax.random.key(1))
     bound.absorb_traces[0] = bound.refine_traces[0] = 0
-    keys = jax.random.split(jax.random.key(3), events)
-    for i in range(events):
-        state = bound.absorb(keys[i], state, bound.event(i))
-        state, _ = bound.refine(keys[i], state)
+    for i, key in enumerate(jax.random.split(jax.random.key(3), events)):
+        state = bound.absorb(key, state, bound.event(i))
+        state, _ = bound.refine(key, state)
     assert bound.absorb_traces[0] <= 1, f"absorb traced {bound.absorb_traces[0]} times"
     assert bound.refine_traces[0] <= 1, f"refine traced {bound.refine_traces[0]} times"
 

@@ -55,16 +55,15 @@ def gaussian_dynamics(
     unknowns = unknowns_of(model)
     params, _, action = example(model)
 
-    def look(params: Params, action: Array) -> Array:
+    def check(params: Params, action: Array) -> None:
         for name, d in model.dynamics(params, action, jnp.ones(())).items():
             if not is_normal(d):
                 raise UsageError(
                     f"posterior laplace needs normal dynamics; {name!r} of "
                     f"{type(model).__name__} moves by {type(d).__name__}: use smc"
                 )
-        return jnp.zeros(())
 
-    jax.eval_shape(look, params, action)
+    jax.eval_shape(check, params, action)
 
     def step(u: Array, action: Array, elapsed: Array) -> tuple[Array, Array]:
         moved = model.dynamics(unknowns.constrain(u), action, elapsed)

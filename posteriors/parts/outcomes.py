@@ -9,7 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.errors import ConcretizationTypeError, TracerArrayConversionError
+from jax.errors import (
+    ConcretizationTypeError,
+    TracerArrayConversionError,
+    TracerIntegerConversionError,
+)
 from numpyro.distributions import ExpandedDistribution, Independent, Normal
 
 from ..base import Distribution, Model, dist
@@ -68,7 +72,11 @@ def outcome_kind(model: Model) -> Kind:
     """
     try:
         return look_at_prediction(model, lambda d: _kind(model, d))
-    except (TracerArrayConversionError, ConcretizationTypeError):
+    except (
+        ConcretizationTypeError,
+        TracerArrayConversionError,
+        TracerIntegerConversionError,
+    ):
         # The number of outcomes is a parameter of the distribution: numbers are needed.
         with jax.ensure_compile_time_eval():
             return _kind(model, model.predict(*example_values(model)))

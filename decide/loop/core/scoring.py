@@ -85,9 +85,13 @@ def initial_packed_e_process(watched: bool = True) -> tuple[jax.Array, ...]:
 
     Returns: packed state; `()` if not watched.
     """
-    if not watched:
-        return ()
-    return jax.jit(lambda: _e_process_layout().pack(initial_e_process()))()
+    return _initial_process()() if watched else ()
+
+
+@lru_cache(maxsize=1)
+def _initial_process() -> Any:
+    """Compile the program that makes an e-process, once for all calls."""
+    return jax.jit(lambda: _e_process_layout().pack(initial_e_process()))
 
 
 def evidence_fields(values: list[float]) -> dict[str, Any]:

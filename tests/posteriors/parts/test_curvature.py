@@ -39,22 +39,38 @@ MODELS = {
 
 def outcomes(model: Model, u, action) -> tuple[np.ndarray, np.ndarray]:
     """Values and probabilities whose weighted sums are means over the outcome."""
-    d = model.predict(unknowns_of(model).constrain(u), model.init_stats(), action)
     kind = outcome_kind(model)
     if isinstance(kind, Finite):
-        values = kind.array
-        return values, np.exp([float(d.log_prob(jnp.int32(v))) for v in values])
+        return kind.array, chances_of(model, u, action, kind.array)
+    mean, variance = map(float, moments(model, u, action))
     if is_count(model):
-        values = np.arange(int(d.mean + FARTHEST * np.sqrt(d.variance)) + FARTHEST)
-        return values, np.exp(np.asarray(d.log_prob(values), float))
+        values = np.arange(int(mean + FARTHEST * np.sqrt(variance)) + FARTHEST)
+        return values, chances_of(model, u, action, values)
     nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
-    scale = float(jnp.sqrt(d.variance))
-    return float(d.mean) + scale * nodes, weights / weights.sum()
+    return mean + np.sqrt(variance) * nodes, weights / weights.sum()
+
+
+def predicted(model: Model, u, action):
+    return model.predict(unknowns_of(model).constrain(u), model.init_stats(), action)
+
+
+@partial(jax.jit, static_argnums=0)
+def moments(model: Model, u, action):
+    """Mean and variance of the outcome."""
+    d = predicted(model, u, action)
+    return d.mean, d.variance
+
+
+def chances_of(model: Model, u, action, values) -> np.ndarray:
+    """Probabilities of outcomes that are whole numbers."""
+    logs = jax.jit(lambda u, values: jax.vmap(predicted(model, u, action).log_prob)(values))
+    return np.exp(np.asarray(logs(u, values.astype(np.int32)), float))
 
 
 def point(model: Model, seed: int):
     """Unknowns and an action at which to compare."""
-    u = 0.5 * unknowns_of(model).sample(jax.random.key(seed), 1)[0]
+    sample = jax.jit(unknowns_of(model).sample, static_argnums=1)
+    u = 0.5 * sample(jax.random.key(seed), 1)[0]
     if provides(model, "focus"):  # elsewhere an answer may be certain, and tell nothing
         params = unknowns_of(model).constrain(u)
         return u, jnp.asarray(model.focus(jax.random.key(seed), params))
@@ -64,8 +80,7 @@ def point(model: Model, seed: int):
 @partial(jax.jit, static_argnums=0)
 def drawn(model: Model, key, u, action):
     """An outcome."""
-    params = unknowns_of(model).constrain(u)
-    return model.predict(params, model.init_stats(), action).sample(key)
+    return predicted(model, u, action).sample(key)
 
 
 def event(action, y) -> Event:
@@ -99,8 +114,8 @@ def test_score_is_the_gradient(name: str) -> None:
     u, action = point(model, 4)
     y = outcomes(model, u, action)[0][0]
     score, _ = jax.jit(curvature_of(model))(u, (), event(action, y))
-    log_of = jax.jit(jax.grad(lambda v: log_likelihood(model, v, (), action, jnp.float32(y))))
-    gradient = log_of(u)
+    slope = jax.jit(jax.grad(lambda v: log_likelihood(model, v, (), action, jnp.float32(y))))
+    gradient = slope(u)
     np.testing.assert_allclose(score, gradient, rtol=1e-4, atol=1e-5)
 
 

@@ -44,7 +44,8 @@ class Sold(Poisson):
 def paid(model: Any) -> np.ndarray:
     """Expected reward of one arm under each of `LOG_RATES`."""
     draws = uniform_draws(jnp.asarray(LOG_RATES, jnp.float32)[:, None])
-    return np.asarray(expected_reward(KEY, model, draws, (), ARM), float)[0]
+    rewards = jax.jit(lambda draws: expected_reward(KEY, model, draws, (), ARM))
+    return np.asarray(rewards(draws), float)[0]
 
 
 def test_expected_count_is_the_rate() -> None:
@@ -131,10 +132,11 @@ def test_gain_about_a_group_of_rates() -> None:
 def test_counts_under_every_kind_of_key(kind: Any) -> None:
     """Live decisions and the judge have keys of their own, which JAX draws no Poisson from."""
     keys = jax.random.split(jax.random.key(1, impl=kind), 500)
-    counts = jax.vmap(lambda key: sample_outcome(key, dist.Poisson(jnp.float32(3.0))))(keys)
+    law = dist.Poisson(jnp.float32(3.0))
+    counts = jax.jit(jax.vmap(lambda key: sample_outcome(key, law)))(keys)
     assert abs(np.mean(np.asarray(counts)) - 3) < Z * np.sqrt(3 / 500)
     draws = uniform_draws(jnp.asarray([[-1.0], [0.5]]))
-    gain = expected_gain(keys[0], Counts(), draws, (), ARM)
+    gain = jax.jit(lambda key: expected_gain(key, Counts(), draws, (), ARM))(keys[0])
     assert 0 <= gain[0] < np.log(2)
 
 
