@@ -44,9 +44,7 @@ def hostile(model: Model, n: int, seed: int) -> Event:
         y = np.floor(rng.exponential(3.0, (n, *shape)))
     y, time, weight = y.astype(np.float32), np.arange(1.0, n + 1), np.ones(n)
     for i in range(1, n, 2):
-        size = rng.choice([-1, 1]) * 10 ** rng.choice(
-            [rng.uniform(9, 15), rng.uniform(-45, -38)]
-        )
+        size = rng.choice([-1, 1]) * 10 ** rng.choice([rng.uniform(9, 15), rng.uniform(-45, -38)])
         choice = rng.integers(5)
         first = 1 if given.shape[1] > 1 else 0  # the arm is checked where lines are read
         if choice == 0 and given.shape[1] > first:
