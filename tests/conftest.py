@@ -3,6 +3,8 @@
 See also: support.py for helpers.
 """
 
+import functools
+import gc
 import os
 from importlib.metadata import version
 
@@ -73,6 +75,27 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what a slow machine has no time for: a run that is cut off reports nothing."""
     if time.time() > UNTIL:
         pytest.skip("NOT TESTED: no time was left")
+
+
+MOST = 1 << 30
+"""Bytes that a worker may hold before it lets go of its programs."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def room() -> Iterator[None]:
+    """Let go of compiled programs after a file, once there are many.
+
+    Beside four gigabytes of others a program took three times as long to compile as beside none.
+    """
+    yield
+    status = Path("/proc/self/statm")
+    if status.exists() and int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") > MOST:
+        # What was built once holds programs, and counts on those of JAX: both go, or neither.
+        for cache in gc.get_objects():
+            if type(cache) is functools._lru_cache_wrapper and "uncertain." in cache.__module__:
+                cache.cache_clear()
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -93,6 +93,14 @@ def counted(function: Callable[..., Any]) -> tuple[Callable[..., Any], list[int]
     return jax.jit(body), traces
 
 
+def run_once(function: Callable[..., Any], *args: Any) -> Any:
+    """What a function returns, on the host: compiled whole, not an operation at a time.
+
+    Numbers on the host are indexed and summed without a program for each.
+    """
+    return jax.device_get(jax.jit(function)(*args))
+
+
 @lru_cache(maxsize=64)
 def compiled(posterior: Posterior) -> Posterior:
     """The same with each function jitted: run as it is, each operation is a program of its own."""

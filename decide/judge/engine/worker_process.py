@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -48,6 +49,8 @@ def configure_jax(cache: str | None, x64: bool) -> None:
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     jax.config.update("jax_enable_x64", x64)
     if cache:
+        # As in the command's own process: what another one is just writing is compiled instead.
+        warnings.filterwarnings("ignore", message="Error (reading|writing) persistent")
         set_cache_folder(Path(cache).with_name("programs"))
         jax.config.update("jax_compilation_cache_dir", cache)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

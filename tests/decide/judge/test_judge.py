@@ -291,22 +291,22 @@ def test_running_likelihoods_end_in_that_of_the_history(name: str) -> None:
     """Of scalar and finite outcomes, and of those that depend on what came before."""
     model = build_model(name)
     keys = jax.random.split(KEY, 3)
-    anchors = jax.jit(anchor_actions, static_argnums=1)(keys[0], model)
+    anchors = np.asarray(jax.jit(anchor_actions, static_argnums=1)(keys[0], model))
     pick = np.asarray([0, 1, 1, 0, 1])
     if name == "causal-pair":  # arm 0 observes, the others forbid some outcomes
-        anchors = jnp.zeros_like(anchors)
+        anchors = np.zeros_like(anchors)
     particles = jax.jit(unknowns_of(model).sample, static_argnums=1)(keys[1], 4).T
-    ys = jnp.asarray([0.0, 1.0, 0.0, 1.0, 1.0])
+    ys = np.asarray([0.0, 1.0, 0.0, 1.0, 1.0], np.float32)
     stats = model.init_stats()
     running = jax.jit(running_log_likelihood, static_argnums=0)
     history = jax.jit(history_log_likelihood, static_argnums=0)
-    found = running(model, particles, anchors, pick, ys, stats)
+    found = np.asarray(running(model, particles, anchors, pick, ys, stats))
     for t in range(1, 6):
         rows = anchors[pick[:t]]
         expected = history(model, particles, rows, ys[:t], stats)
         assert np.allclose(found[t - 1], expected, rtol=1e-4, atol=1e-5)
     # Negative control: other answers.
-    other = history(model, particles, anchors[pick], jnp.zeros(5), stats)
+    other = history(model, particles, anchors[pick], np.zeros(5, np.float32), stats)
     assert not np.allclose(found[-1], other, rtol=1e-2)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import special
 from scipy import stats as scipy_stats
-from support import actions, signature, simulate
+from support import actions, run_once, signature, simulate
 from uncertain.posteriors.base import Event, provides
 from uncertain.posteriors.errors import UsageError
 from uncertain.posteriors.models.death_process import SHARPEST
@@ -25,20 +25,25 @@ def test_events_have_the_shapes_of_the_model(name: str) -> None:
     assert events.action.shape == (5, model.actions.size)
     assert np.all(np.isfinite(events.observation))
     stats = model.init_stats()
-    event = jax.tree.map(lambda x: x[0], events)
-    assert signature(model.update_stats(stats, event)) == signature(stats)
+    event = jax.tree.map(lambda x: np.asarray(x)[0], events)
+    assert signature(jax.jit(model.update_stats)(stats, event)) == signature(stats)
 
 
 @pytest.mark.parametrize("text", ["linear", "linear:arms=0:features=3", "drifting"])
 def test_linear_agrees_with_predict(text: str) -> None:
     model = build_model(text)
     unknowns = unknowns_of(model)
-    u = unknowns.sample(jax.random.key(1), 1)[0]
+    u = run_once(lambda key: unknowns.sample(key, 1)[0], jax.random.key(1))
+
+    @jax.jit
+    def answers(action: jax.Array) -> tuple[jax.Array, ...]:
+        d = model.predict(unknowns.constrain(u), (), action)
+        return d.mean, d.scale, *model.linear(action)
+
     for action in actions(model, np.random.default_rng(0), 5):
-        x, scale = model.linear(jnp.asarray(action))
-        d = model.predict(unknowns.constrain(u), (), jnp.asarray(action))
-        np.testing.assert_allclose(d.mean, x @ u, rtol=1e-5, atol=1e-6)
-        assert d.scale == scale
+        mean, spread, x, scale = answers(action)
+        np.testing.assert_allclose(mean, np.asarray(x) @ u, rtol=1e-5, atol=1e-6)
+        assert spread == scale
 
 
 def test_arms_are_disjoint() -> None:
@@ -312,7 +317,14 @@ NETWORKS = [
 def test_network_agrees_with_numpy(text: str) -> None:
     model = build_model(text + ":scale=1.5")
     unknowns = unknowns_of(model)
-    params = unknowns.constrain(unknowns.sample(jax.random.key(1), 1)[0])
+    key = jax.random.key(1)
+    params = run_once(lambda key: unknowns.constrain(unknowns.sample(key, 1)[0]), key)
+
+    @jax.jit
+    def predicted(action: jax.Array) -> jax.Array:
+        d = model.predict(params, (), action)
+        return d.probs if model.classes else d.mean
+
     for action in actions(model, np.random.default_rng(0), 4):
         x = np.asarray(action[1:] if model.arms else action, float)
         outputs = forward(model, params, "", x)
@@ -320,12 +332,11 @@ def test_network_agrees_with_numpy(text: str) -> None:
             outputs = outputs + 0.7 * forward(model, params, "prior_", x)
         outputs = 1.5 * outputs.reshape(max(model.arms, 1), -1)
         outputs = outputs[int(action[0]) if model.arms else 0]
-        d = model.predict(params, (), jnp.asarray(action))
+        found = predicted(action)
         if model.classes:
-            expected = special.softmax(outputs)
-            np.testing.assert_allclose(d.probs, expected, rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(found, special.softmax(outputs), rtol=1e-4, atol=1e-6)
         else:
-            np.testing.assert_allclose(d.mean, outputs[0], rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(found, outputs[0], rtol=1e-4, atol=1e-5)
 
 
 def test_a_silent_unit_is_a_smaller_network() -> None:

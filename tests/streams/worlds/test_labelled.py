@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from console import call
 from support import Z
+from uncertain.decide.rules.base import arm_features
 from uncertain.posteriors.base import Arms
 from uncertain.posteriors.errors import UsageError
 from uncertain.streams.worlds.base import World
@@ -32,14 +33,20 @@ def played(world: World, arms: list[int], seed: int = 0) -> tuple[np.ndarray, ..
     assert world.pays is not None
     assert isinstance(world.actions, Arms)
     state = world.init(jax.random.key(seed))
+    pays_of, count = world.pays, world.actions.count
+
+    @jax.jit
+    def play(state: Any, key: Any, answering: Any, arm: Any) -> Any:
+        x = world.context(key, state)
+        offered = arm_features(count, x)
+        pays = pays_of(state, offered)
+        state, paid = world.answer(answering, state, offered[arm], jnp.zeros(()))
+        return state, (x, pays, paid)
+
     seen = []
     for step, arm in enumerate(arms):
-        x = world.context(jax.random.key(step), state)
-        every = jnp.arange(world.actions.count, dtype=x.dtype)[:, None]
-        offered = jnp.concatenate([every, jnp.broadcast_to(x, (len(every), x.size))], axis=1)
-        pays = world.pays(state, offered)
-        state, paid = world.answer(jax.random.key(100 + step), state, offered[arm], jnp.zeros(()))
-        seen.append((x, pays, paid))
+        state, found = play(state, jax.random.key(step), jax.random.key(100 + step), arm)
+        seen.append(found)
     return tuple(np.asarray(part) for part in zip(*seen, strict=True))
 
 

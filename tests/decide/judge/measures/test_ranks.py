@@ -94,7 +94,8 @@ def test_equal_draws_are_taken_once_each() -> None:
 def test_weighed_draws_are_taken_by_weight() -> None:
     weights = jnp.asarray([0.7, 0.2, 0.1, 0.0])
     draws = Draws(jnp.arange(4.0)[:, None], jnp.log(weights))
-    many = jax.vmap(lambda k: take_draws(k, draws, 3, True))(jax.random.split(KEY, 2000))
+    take = jax.jit(jax.vmap(lambda k: take_draws(k, draws, 3, True)))
+    many = take(jax.random.split(KEY, 2000))
     found = np.bincount(np.asarray(many, int).ravel(), minlength=4) / 6000
     error = np.sqrt(np.asarray(weights) * (1 - np.asarray(weights)) / 6000)
     assert np.all(np.abs(found - weights) <= Z * error)
