@@ -85,7 +85,7 @@ MOST = 1 << 30
 def room() -> Iterator[None]:
     """Let go of compiled programs after a file, once there are many.
 
-    Beside four gigabytes of others a program took three times as long to compile as beside none.
+    The more of them a process holds, the longer the next one takes to compile.
     """
     yield
     status = Path("/proc/self/statm")
