@@ -23,6 +23,7 @@ MEASURE = "Measurement"
         "uncertain replay table.csv --label y --export-json rows.ndjson",
         "uncertain replay log.ndjson --posterior laplace,point --half-life inf,10m",
         "uncertain replay log.ndjson --posterior laplace,smc,point --orders 8",
+        "uncertain replay log.ndjson --rule thompson --export-scores scores.ndjson",
     ),
 )
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,9 @@ class ReplayOptions:
     )
     seed: int = shared.seed()
     export_json: str | None = shared.export_json("Write the rows as NDJSON.")
+    export_scores: str | None = option(
+        None, help="Write the scores of each event as NDJSON.", metavar="FILE", group=shared.OUTPUT
+    )
     half_life: tuple[HalfLife, ...] = shared.half_lives()
     orders: int = option(
         0, help="Also learn the first 10 000 events in K random orders and compare the beliefs.",

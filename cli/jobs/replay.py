@@ -31,6 +31,7 @@ from ...streams.formats.registry import open_log
 from ..commands.replay import ReplayOptions
 from ..environment import Environment, ExitStatus, standard_environment
 from ..parameter import split_commas
+from ..tables.event_scores import event_scores
 from ..tables.progress import show_event_count
 from ..tables.replay_rows import (
     latency_percentiles,
@@ -54,20 +55,27 @@ def replay(options: ReplayOptions, environment: Environment | None = None) -> in
     _check(options)
     check_readable(list(options.files))
     environment = environment or standard_environment()
-    console = None if options.export_json == STANDARD else environment.console()
+    taken = STANDARD in (options.export_json, options.export_scores)
+    console = None if taken else environment.console()
     rows: list[dict[str, Any]] = []
     with ExitStack() as stack:
         writers = []
+        scores_of_events = None
+        if options.export_scores:
+            file = open_output(options.export_scores, environment.data)
+            if options.export_scores != STANDARD:
+                stack.enter_context(file)
+            scores_of_events = LineWriter(file)
         if options.export_json:
             # Opened before any work, so that an unwritable path costs nothing.
             file = open_output(options.export_json, environment.data)
             if options.export_json != STANDARD:
                 stack.enter_context(file)
             writers.append(LineWriter(file, live=True))
-        if console is None and options.export_json != STANDARD:
+        if console is None and not taken:
             writers.append(LineWriter(environment.data, live=True))
         try:
-            for row in _measure(options, environment):
+            for row in _measure(options, environment, scores_of_events):
                 rows.append(row)
                 for writer in writers:
                     writer.write(row)
@@ -91,12 +99,18 @@ def _check(options: ReplayOptions) -> None:
         value = getattr(options, name)
         if value is not None and value < least:
             raise UsageError(f"--{name} {value}: must be at least {least}")
+    if options.export_scores and options.export_scores == options.export_json:
+        raise UsageError(
+            f"--export-scores {options.export_scores}: --export-json writes there; name another"
+        )
     if not 0 <= options.explore <= 1:
         raise UsageError(f"--explore {options.explore}: must lie between 0 and 1")
 
 
-def _measure(options: ReplayOptions, environment: Environment) -> Iterator[dict[str, Any]]:
-    """Return one row for each log and posterior."""
+def _measure(
+    options: ReplayOptions, environment: Environment, writer: LineWriter | None
+) -> Iterator[dict[str, Any]]:
+    """Return one row for each log and posterior; the scores of its events go to the writer."""
     posteriors = split_commas([options.posterior])
     if not posteriors:
         raise UsageError("--posterior is empty: name at least one")
@@ -104,7 +118,7 @@ def _measure(options: ReplayOptions, environment: Environment) -> Iterator[dict[
     for path in options.files:
         opener = _reopener(path, options, environment)
         for text in dict.fromkeys(texts):
-            yield _one(path, text, opener, options, environment)
+            yield _one(path, text, opener, options, environment, writer)
 
 
 def _reopener(path: str, options: ReplayOptions, environment: Environment) -> Callable[[], Log]:
@@ -126,6 +140,7 @@ def _one(
     opener: Callable[[], Log],
     options: ReplayOptions,
     environment: Environment,
+    writer: LineWriter | None,
 ) -> dict[str, Any]:
     """Replay one log under one posterior."""
     log = opener()
@@ -151,6 +166,9 @@ def _one(
     begin = time.perf_counter()
     with show_event_count(f"{path} {spec}", environment) as tick:
         for scored in scores(agent, encoder(), log.records, key, evaluate):
+            if writer is not None:
+                for fields in event_scores(scored, judge, path, spec):
+                    writer.write(fields)
             judge.add(scored)
             tick(judge.nll.n)
     seconds = time.perf_counter() - begin

@@ -67,6 +67,11 @@ class WriteAheadLog:
             self._flusher = Thread(target=self._flush_now_and_then, daemon=True)
             self._flusher.start()
 
+    @property
+    def segment(self) -> str:
+        """Name of the segment that records go to."""
+        return os.path.basename(self._path)
+
     def append(self, kind: int, number: int, body: bytes) -> None:
         """Write a record, all of it or nothing.
 
@@ -121,9 +126,17 @@ class WriteAheadLog:
         if self.fsync != NEVER:
             self.sync()
         with self._storage_errors(), self._using:
-            before = self._file
-            self._create(first)
-            os.close(before)
+            before = self._file, self._path, self._opened, self.size
+            try:
+                self._create(first)
+            except OSError:
+                # A new segment that cannot be begun is none: the log goes on in this one.
+                if self._file != before[0]:
+                    os.close(self._file)
+                    os.unlink(self._path)
+                self._file, self._path, self._opened, self.size = before
+                raise
+            os.close(before[0])
 
     def prune(self, oldest: int) -> None:
         """Remove segments that hold only lines up to `oldest`.

@@ -226,16 +226,18 @@ class DurableServer:
     def _commit(self) -> bool:
         """Commit a checkpoint, and report whether anything was new."""
         new = self.number != self._whole
+        # The checkpoint names the segment behind it, so that its loss is noticed.
+        self._log.rotate(self.number + 1)
         if new:
             if self._replies.output is not None and self._fsync != wal.NEVER:
                 os.fsync(self._replies.output)
             arrays, facts = take_snapshot(self.server)
             arrays["known"] = self._seen.array()
             said = {"written": time.time(), "input": list(self.position()), "server": facts}
+            said["log"] = self._log.segment
             self._checkpoints.commit(self.number, self.identity, said, arrays)
             self._whole = self.number
             self.server.retain_checkpoints(self._checkpoints.numbers())
-        self._log.rotate(self.number + 1)
         self._log.prune(self._checkpoints.numbers()[0])
         return new
 

@@ -127,6 +127,16 @@ def replay_notes(replayed: int, differing: int) -> list[str]:
     return found
 
 
+def _check_segment(log: Path, point: Checkpoint) -> None:
+    """Refuse a log without the segment behind a checkpoint: its lines would be lost in silence."""
+    name = point.facts.get("log")  # none in a checkpoint that is older than this check
+    if name is not None and not (log / name).exists():
+        raise UsageError(
+            f"{log / name}: missing; it holds the lines accepted after line {point.number}. "
+            f"Restore it, or make an empty one (touch {log / name}) to go on without them"
+        )
+
+
 def _plain(value: Any) -> Any:
     """The value after a round trip through JSON."""
     return _values.decode(encode_line(value))
@@ -171,8 +181,8 @@ def newest_checkpoint(
     tell: prints a line for the user.
 
     Returns: the newest whole checkpoint; None for a new folder.
-    Raises: UsageError if the folder is in use without `resume`, has no whole checkpoint, or belongs
-        to another identity.
+    Raises: UsageError if the folder is in use without `resume`, has no whole checkpoint, belongs to
+        another identity, or lacks the newest segment of its log.
     """
     numbers, files = checkpoints.numbers(), segment_paths(Path(folder) / LOG)
     if not resume and (numbers or files):
@@ -195,4 +205,6 @@ def newest_checkpoint(
             f"{folder}: its checkpoint is of another run: {unlike}; resume it as it was, "
             "or name another folder"
         )
+    if point is not None:
+        _check_segment(Path(folder) / LOG, point)
     return point

@@ -2,7 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
+from console import call
 from uncertain.cli.commands.replay import ReplayOptions
 from uncertain.cli.jobs.replay import replay
 from uncertain.cli.tables.replay_rows import list_replay_remarks, replay_table
@@ -102,3 +104,39 @@ def test_wrong_use_is_one_line(tmp_path, change, words):
         replay(options)
     assert words in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_estimates_follow_from_the_scores_of_events(tmp_path):
+    """IPS, SNIPS and DR by their formulas over the exported columns."""
+    lines = [
+        {"id": i, "x": [1.0, i % 2], "action": i % 3, "propensity": 0.2 + 0.1 * (i % 3),
+         "y": float(i % 3 == 1), "weight": 1 + i % 2}
+        for i in range(60)
+    ]  # fmt: skip
+    path, scores = tmp_path / "log.ndjson", tmp_path / "scores.ndjson"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    options = ("--model", "linear", "--posterior", "laplace,point", "--rule", "thompson")
+    done = call("replay", path, *options, "--latency", 0, "--export-scores", scores)
+    assert done.status == 0
+    events = [json.loads(line) for line in scores.read_text().splitlines()]
+    assert [e["event"] for e in events] == [*range(1, 61)] * 2
+    for row in done.rows:
+        mine = [e for e in events if e["posterior"] == row["posterior"]]
+        names = ("weight", "reward", "propensity", "probability", "prediction", "expected", "nll")
+        c, r, mu, pi, q, v, nll = (np.asarray([e[name] for e in mine]) for name in names)
+        assert np.array_equal(mu, [line["propensity"] for line in lines])
+        w = pi / mu
+        ips, dr = (np.average(x, weights=c) for x in (w * r, v + w * (r - q)))
+        snips = c @ (w * r) / (c @ w)
+        found = [row["value"][name]["value"] for name in ("ips", "snips", "dr")]
+        assert found == pytest.approx([ips, snips, dr], rel=1e-9)
+        assert row["nll"]["mean"] == pytest.approx(np.average(nll, weights=c), rel=1e-6)
+        # Negative control: without the weights of events the estimate is another.
+        assert abs((w * r).mean() - ips) > 1e-3
+
+
+def test_scores_and_rows_go_to_files_of_their_own(tmp_path):
+    same = ("--export-json", "both.ndjson", "--export-scores", "both.ndjson")
+    done = call("replay", log(tmp_path), *same)
+    assert done.status == 2
+    assert "--export-json writes there" in done.errors[-1]

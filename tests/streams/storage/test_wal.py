@@ -263,3 +263,25 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     file.write_text("")
     with pytest.raises(UsageError, match="the log cannot be written"):
         WriteAheadLog(file / "log")
+
+
+@pytest.mark.parametrize("fails", ["open", "write"])
+def test_a_segment_that_cannot_be_begun_leaves_the_log_as_it_was(
+    tmp_path: Path, monkeypatch, fails: str
+) -> None:
+    log = WriteAheadLog(tmp_path, wal.NEVER)
+    log.append(LINE, 1, b"before")
+
+    def full(*arguments: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, fails, full)
+    with pytest.raises(UsageError, match="No space left"):
+        log.rotate(2)
+    monkeypatch.undo()
+    log.append(REPLY, 1, b"after")
+    assert [file.name for file in segment_paths(tmp_path)] == [log.segment]
+    log.rotate(2)
+    log.append(LINE, 2, b"next")
+    log.close()
+    assert [entry.body for entry in read_entries(tmp_path)] == [b"before", b"after", b"next"]

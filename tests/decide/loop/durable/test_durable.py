@@ -305,9 +305,38 @@ def test_lines_that_are_gone_are_noticed(tmp_path: Path) -> None:
     other = [name for name in log.iterdir() if name != file]
     for name in other:
         name.unlink()
+    (log / f"{newest + 1:016}.log").touch()
     # The reply without its line is nothing; the next line has the wrong number.
     with pytest.raises(UsageError, match=rf"line {newest + 1} is missing"):
         play(tmp_path, Steps())
+
+
+def test_a_newest_segment_that_is_gone_is_noticed(tmp_path: Path, undisturbed) -> None:
+    with pytest.raises(Killed):
+        play(tmp_path, Steps(100))
+    newest = Checkpoints(tmp_path / "kept" / "checkpoints").numbers()[-1]
+    segment = tmp_path / "kept" / "log" / f"{newest + 1:016}.log"
+    content = segment.read_bytes()
+    segment.unlink()
+    with pytest.raises(UsageError, match=f"{segment}: missing; .* after line {newest}") as caught:
+        play(tmp_path, Steps())
+    # What the message says to do goes on without them; restored, nothing is lost.
+    assert f"touch {segment}" in str(caught.value)
+    segment.write_bytes(content)
+    assert known_of(play(tmp_path, Steps())) == undisturbed[0]
+
+
+def test_without_the_newest_segment_it_goes_on_from_the_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        play(tmp_path, Steps(100))
+    newest = Checkpoints(tmp_path / "kept" / "checkpoints").numbers()[-1]
+    (tmp_path / "kept" / "log" / f"{newest + 1:016}.log").write_bytes(b"")
+    server = build_server(OPTIONS)
+    kept = DurableServer(
+        server, str(tmp_path / "kept"), {"of": "test"}, CheckpointInterval(), NEVER, True
+    )
+    assert (kept.number, kept.replayed) == (newest, 0)
+    kept.abandon()
 
 
 def test_a_checkpoint_that_cannot_be_written_is_told_once(tmp_path, monkeypatch) -> None:
