@@ -55,7 +55,8 @@ def replay(options: ReplayOptions, environment: Environment | None = None) -> in
     _check(options)
     check_readable(list(options.files))
     environment = environment or standard_environment()
-    console = None if options.export_json == STANDARD else environment.console()
+    taken = STANDARD in (options.export_json, options.export_scores)
+    console = None if taken else environment.console()
     rows: list[dict[str, Any]] = []
     with ExitStack() as stack:
         writers = []
@@ -71,7 +72,7 @@ def replay(options: ReplayOptions, environment: Environment | None = None) -> in
             if options.export_json != STANDARD:
                 stack.enter_context(file)
             writers.append(LineWriter(file, live=True))
-        if console is None and options.export_json != STANDARD:
+        if console is None and not taken:
             writers.append(LineWriter(environment.data, live=True))
         try:
             for row in _measure(options, environment, scores_of_events):

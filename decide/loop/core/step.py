@@ -14,9 +14,9 @@ import numpy as np
 
 from ....posteriors.base import Arms, Array, Draws, Event, Gaussian, Model, Posterior, Summary
 from ....posteriors.errors import UsageError
+from ....posteriors.parts.finite import choose, keeps_whole
 from ...rules.base import Candidates, Rule, arm_features, as_draws, thin_draws
 from ...rules.proposers import Proposer
-from .finite import choose, keeps_whole
 from .sharding import shard_particles
 from .threefry import QUICK
 

@@ -417,5 +417,5 @@ def test_two_workers_through_the_command_line(tmp_path, schema) -> None:
         lambda rows: None,
         lambda text, share: None,
     )[0]
-    assert row["gain"]["exact"] == pytest.approx(alone["gain"]["exact"], abs=1e-5)
+    assert row["gain"]["exact"] == pytest.approx(to_dict(alone)["gain"]["exact"], abs=1e-5)
     assert alone["decide"] is None

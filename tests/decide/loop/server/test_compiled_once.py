@@ -1,6 +1,6 @@
 """A server that is made or restored compiles nothing more, counted by JAX's own events.
 
-See also: tests/posteriors/contract_checks.py for what is traced.
+See also: tests/contract_checks.py for what is traced.
 """
 
 from pathlib import Path

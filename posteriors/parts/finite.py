@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ....posteriors.base import Array, Draws, Gaussian, Summary
+from ..base import Array, Draws, Gaussian, Summary
 
 
 def keeps_whole(before: Any, after: Any, belief: Draws | Gaussian | Summary) -> Array:

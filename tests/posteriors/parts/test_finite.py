@@ -15,9 +15,9 @@ from contract_checks import SMALL
 from support import actions, equal, small
 from uncertain.decide.loop.core.agent import build_agent
 from uncertain.decide.loop.core.compiled import build_learn
-from uncertain.decide.loop.core.finite import is_whole, keeps_whole
 from uncertain.posteriors.base import Draws, Event, Gaussian, Model
 from uncertain.posteriors.errors import UsageError
+from uncertain.posteriors.parts.finite import is_whole, keeps_whole
 from uncertain.posteriors.parts.outcomes import Finite, Other, outcome_kind
 from uncertain.posteriors.registry import MODELS, POSTERIORS, build_model, build_posterior
 
