@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 import os
 import sys
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,7 +53,7 @@ def prepare(environment: Environment, cache: bool = True) -> None:
     with import_uncollected():
         import jax
 
-        from ..decide.loop.core.program_cache import set_cache_folder
+        from ..decide.loop.core.program_cache import set_cache_folder, store_programs
 
     set_cache_folder(None)
     # The same call takes 11 or 67 microseconds when dispatched asynchronously, at random.
@@ -62,14 +61,8 @@ def prepare(environment: Environment, cache: bool = True) -> None:
     if not cache or environment.variables.get("UNCERTAIN_NO_CACHE"):
         return
     folder = _cache_folder(environment.variables)
-    if folder is None:
-        return
-    # A full or broken cache costs time, not correctness, so no warning is shown.
-    warnings.filterwarnings("ignore", message="Error (reading|writing) persistent")
-    set_cache_folder(folder.with_name("programs"))
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    if folder is not None:
+        store_programs(folder)
 
 
 def hurry(deadline: float | None) -> None:

@@ -22,10 +22,12 @@ os.environ.setdefault(
 )
 
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import pytest
@@ -77,6 +79,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("NOT TESTED: no time was left")
 
 
+def caches_of(package: str) -> set[Any]:
+    """The caches of functions and methods in the modules of a package.
+
+    By name: the garbage collector does not list what is frozen, as while latencies are measured.
+    """
+    modules = [module for name, module in list(sys.modules.items()) if name.startswith(package)]
+    values = [value for module in modules for value in vars(module).values()]
+    members = [x for value in values if isinstance(value, type) for x in vars(value).values()]
+    return {x for x in [*values, *members] if type(x) is functools._lru_cache_wrapper}
+
+
 MOST = 1 << 30
 """Bytes that a worker may hold before it lets go of its programs."""
 
@@ -91,9 +104,8 @@ def room() -> Iterator[None]:
     status = Path("/proc/self/statm")
     if status.exists() and int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") > MOST:
         # What was built once holds programs, and counts on those of JAX: both go, or neither.
-        for cache in gc.get_objects():
-            if type(cache) is functools._lru_cache_wrapper and "uncertain." in cache.__module__:
-                cache.cache_clear()
+        for cache in caches_of("uncertain."):
+            cache.cache_clear()
         jax.clear_caches()
         gc.collect()
 

@@ -94,9 +94,9 @@ def counted(function: Callable[..., Any]) -> tuple[Callable[..., Any], list[int]
 
 
 def run_once(function: Callable[..., Any], *args: Any) -> Any:
-    """What a function returns, on the host: compiled whole, not an operation at a time.
+    """Run a function as one compiled program, and return its result as host arrays.
 
-    Numbers on the host are indexed and summed without a program for each.
+    Indexing and summing host arrays compiles nothing.
     """
     return jax.device_get(jax.jit(function)(*args))
 

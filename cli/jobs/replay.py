@@ -59,26 +59,23 @@ def replay(options: ReplayOptions, environment: Environment | None = None) -> in
     console = None if taken else environment.console()
     rows: list[dict[str, Any]] = []
     with ExitStack() as stack:
-        writers = []
-        scores_of_events = None
-        if options.export_scores:
-            file = open_output(options.export_scores, environment.data)
-            if options.export_scores != STANDARD:
-                stack.enter_context(file)
-            scores_of_events = LineWriter(file)
-        if options.export_json:
+
+        def writer(path: str, live: bool) -> LineWriter:
             # Opened before any work, so that an unwritable path costs nothing.
-            file = open_output(options.export_json, environment.data)
-            if options.export_json != STANDARD:
+            file = open_output(path, environment.data)
+            if path != STANDARD:
                 stack.enter_context(file)
-            writers.append(LineWriter(file, live=True))
+            return LineWriter(file, live=live)
+
+        events = writer(options.export_scores, live=False) if options.export_scores else None
+        writers = [writer(options.export_json, live=True)] if options.export_json else []
         if console is None and not taken:
             writers.append(LineWriter(environment.data, live=True))
         try:
-            for row in _measure(options, environment, scores_of_events):
+            for row in _measure(options, environment, events):
                 rows.append(row)
-                for writer in writers:
-                    writer.write(row)
+                for one in writers:
+                    one.write(row)
         finally:
             # Finished rows are shown even if the rest is interrupted or refused.
             if console is not None and rows:

@@ -131,10 +131,11 @@ class WriteAheadLog:
                 self._create(first)
             except OSError:
                 # A new segment that cannot be begun is none: the log goes on in this one.
-                if self._file != before[0]:
-                    os.close(self._file)
-                    os.unlink(self._path)
+                begun, path = self._file, self._path
                 self._file, self._path, self._opened, self.size = before
+                if begun != self._file:
+                    os.close(begun)
+                    os.unlink(path)
                 raise
             os.close(before[0])
 

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import threading
 import time
-import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -17,7 +16,7 @@ from typing import Any
 import jax
 
 from ...loop.core.cores import use_one_thread
-from ...loop.core.program_cache import set_cache_folder
+from ...loop.core.program_cache import store_programs
 
 ONE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "OPENBLAS_NUM_THREADS": "1"}
 """Environment of a worker: with more threads, workers would compete for the same cores."""
@@ -49,12 +48,7 @@ def configure_jax(cache: str | None, x64: bool) -> None:
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     jax.config.update("jax_enable_x64", x64)
     if cache:
-        # As in the command's own process: what another one is just writing is compiled instead.
-        warnings.filterwarnings("ignore", message="Error (reading|writing) persistent")
-        set_cache_folder(Path(cache).with_name("programs"))
-        jax.config.update("jax_compilation_cache_dir", cache)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+        store_programs(Path(cache))
 
 
 def jax_setting(name: str) -> Any:

@@ -43,6 +43,8 @@ def _describe_written(part: dict[str, Any]) -> None:
     part["additionalProperties"] = False
     for one in part["properties"].values():
         one.pop("default", None)
+        # Versions of msgspec list null in other places.
+        one.get("anyOf", []).sort(key=lambda choice: choice.get("type") == "null")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import hashlib
 import os
 import struct
 import tempfile
+import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
@@ -52,6 +53,20 @@ def set_cache_folder(folder: Path | None) -> None:
     """
     global _folder
     _folder = folder
+
+
+def store_programs(folder: Path) -> None:
+    """Store compiled programs in JAX's own cache, and traced ones beside it.
+
+    folder: of JAX's cache.
+    """
+    # A full or broken cache, or a program that another process is just writing, costs time, not
+    # correctness: no warning is shown.
+    warnings.filterwarnings("ignore", message="Error (reading|writing) persistent")
+    set_cache_folder(folder.with_name("programs"))
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def cache_folder() -> Path | None:

@@ -107,11 +107,11 @@ def test_wrong_use_is_one_line(tmp_path, change, words):
 
 
 def test_estimates_follow_from_the_scores_of_events(tmp_path):
-    """IPS, SNIPS and DR by their formulas over the exported columns."""
+    """IPS, SNIPS and DR by their formulas over the exported columns, in two chunks."""
     lines = [
         {"id": i, "x": [1.0, i % 2], "action": i % 3, "propensity": 0.2 + 0.1 * (i % 3),
-         "y": float(i % 3 == 1), "weight": 1 + i % 2}
-        for i in range(60)
+         "y": float(i % 3 == 1), "weight": 1 + (i + 1) % 3}
+        for i in range(1_060)
     ]  # fmt: skip
     path, scores = tmp_path / "log.ndjson", tmp_path / "scores.ndjson"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -119,7 +119,7 @@ def test_estimates_follow_from_the_scores_of_events(tmp_path):
     done = call("replay", path, *options, "--latency", 0, "--export-scores", scores)
     assert done.status == 0
     events = [json.loads(line) for line in scores.read_text().splitlines()]
-    assert [e["event"] for e in events] == [*range(1, 61)] * 2
+    assert [e["event"] for e in events] == [*range(1, 1_061)] * 2
     for row in done.rows:
         mine = [e for e in events if e["posterior"] == row["posterior"]]
         names = ("weight", "reward", "propensity", "probability", "prediction", "expected", "nll")
@@ -140,3 +140,8 @@ def test_scores_and_rows_go_to_files_of_their_own(tmp_path):
     done = call("replay", log(tmp_path), *same)
     assert done.status == 2
     assert "--export-json writes there" in done.errors[-1]
+    done = call("replay", log(tmp_path), "--latency", 0, "--export-scores", "-")
+    assert done.status == 0
+    # The scores alone, without what only a judged rule has; the request of the log is no event.
+    assert [row["event"] for row in done.rows] == [*range(1, 41)]
+    assert "probability" not in done.rows[0]

@@ -49,7 +49,7 @@ def offered(valid: Any = (True, True, True), cost: Any = (1.0, 1.0, 1.0)) -> Can
 
 
 def chosen(rule: Any, candidates: Candidates, belief: Any = None, model: Any = None) -> Choice:
-    """What a rule chooses by the first key."""
+    """Return the choice of a rule under the first key."""
     belief, model = belief or DRAWS, model or MODEL
 
     def once(belief: Any, candidates: Candidates) -> Choice:

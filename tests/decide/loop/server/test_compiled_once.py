@@ -46,13 +46,10 @@ def made(name: str, folder: Path) -> Server:
 
 def lines(name: str, start: int, stop: int) -> list[Record]:
     """Requests and their observations, of three streams where they are keyed."""
-    key, x = None, None
+    x = [0.5] if RUNS[name]["model"] == ARMS["model"] else None
     found = []
     for i in range(start, stop):
-        if name == "keyed":
-            key = f"user{i % 3}"
-        if "model=linear" in f"model={RUNS[name]['model']}":
-            x = [0.5]
+        key = f"user{i % 3}" if name == "keyed" else None
         found += [Record(i, Where("s", i), x=x, key=key), Record(i, Where("s", i), y=1.0, key=key)]
     return found
 
