@@ -92,9 +92,10 @@ def _float() -> np.dtype:
     return np.dtype(jnp.result_type(float))
 
 
-LARGEST = 1e15
-"""Largest number that is taken in: float32 ends at 3e38, and its square must be summed over a log.
-A larger one would not spoil a belief at once, but leave it unable to learn anything more."""
+LARGEST = 1e10
+"""Largest number that is taken in: a term of a sum over events has up to three factors (weight,
+feature, outcome or feature again), and float32 ends at 3e38. A larger one may not spoil a belief at
+once, but leave it unable to learn anything more: a kept event's term is computed anew later."""
 
 
 def is_usable(values: Any) -> bool:

@@ -201,8 +201,8 @@ class Requests:
         return scores[: len(record.actions)].tolist()
 
 
-NUMBERS = ("t", "x", "action", "y", "weight", "cost")
-"""Fields of a record that hold numbers."""
+NUMBERS = ("x", "action", "y", "weight", "cost", "t")
+"""Fields of a record that hold numbers; the time counts from the first, so it comes last."""
 ORDINARY = 1e6
 """Largest number that is not suspected of having spoilt a belief."""
 
