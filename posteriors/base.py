@@ -50,10 +50,13 @@ class Gaussian(NamedTuple):
 
     mean: `[D]`.
     covariance: `[B, b, b]` with `B b = D`; one block is a full covariance, D blocks a diagonal.
+    root: `[B, b, b]`, lower triangles with `covariance = root @ root'`, from a method that keeps
+        them: variances along large features are right by them, and lost in a covariance's digits.
     """
 
     mean: Array
     covariance: Array
+    root: Array | None = None
 
 
 class Summary(NamedTuple):

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from ...posteriors.base import Array, Belief, Draws, Gaussian, Model
 from ...posteriors.errors import UsageError
+from ...posteriors.parts.block_gaussian import gaussian_root
 from ...posteriors.parts.draws import resample_systematic, uniform_draws
 
 
@@ -68,9 +69,7 @@ def as_draws(key: Array, belief: Belief, count: int) -> Draws:
             "rule can read it"
         )
     groups, width = belief.covariance.shape[:2]
-    diagonal = jnp.einsum("bii->bi", belief.covariance)
-    ridge = jax.vmap(jnp.diag)(JITTER * diagonal + jnp.finfo(diagonal.dtype).tiny)
-    root = jnp.linalg.cholesky(belief.covariance + ridge)
+    root = gaussian_root(belief, JITTER)
     noise = jax.random.normal(key, (count, groups, width), belief.mean.dtype)
     offsets = jnp.einsum("bij,sbj->sbi", root, noise).reshape(count, -1)
     return uniform_draws(belief.mean[None, :] + offsets)

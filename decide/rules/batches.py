@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from ...posteriors.base import Array, Belief, Draws, Event, Gaussian, Model
-from ...posteriors.parts.block_gaussian import condition_covariance
+from ...posteriors.parts.block_gaussian import condition_gaussian
 from ...posteriors.parts.draws import normalise
 from ...posteriors.parts.outcomes import Finite, log_probs, outcome_kind, sample_outcome
 from ...posteriors.parts.unknowns import log_likelihood, unknowns_of
@@ -105,7 +105,7 @@ def _narrowed(belief: Belief, model: Model, action: Array) -> Gaussian:
     """A Gaussian after a linear observation, whose value moves only the mean (not the gain)."""
     assert isinstance(belief, Gaussian)
     x, scale = model.linear(action)
-    return belief._replace(covariance=condition_covariance(belief.covariance, (x / scale)[None, :]))
+    return condition_gaussian(belief, x / scale)
 
 
 class Fantasies(NamedTuple):

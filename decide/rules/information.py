@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jax.scipy.special import xlogy
 
 from ...posteriors.base import Array, Belief, Distribution, Draws, Gaussian, Model, provides
+from ...posteriors.parts.block_gaussian import variance_along
 from ...posteriors.parts.outcomes import (
     Finite,
     Scalar,
@@ -245,15 +246,3 @@ def linear_gain(model: Model, belief: Gaussian, features: Array) -> Array:
         return 0.5 * jnp.log1p(variance_along(belief, x) / jnp.square(scale))
 
     return jax.vmap(one)(features)
-
-
-def variance_along(belief: Gaussian, x: Array) -> Array:
-    """Compute the variance of a linear function of the unknowns.
-
-    belief: Gaussian over u.
-    x: `[D]`, the function's coefficients.
-
-    Returns: the variance `[]` of `x @ u`.
-    """
-    blocks = x.reshape(belief.covariance.shape[:2])
-    return jnp.einsum("bi,bij,bj->", blocks, belief.covariance, blocks)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...posteriors.base import Array, Distribution, Draws, Gaussian, Model
+from ...posteriors.parts.block_gaussian import covariance_along
 from ...posteriors.parts.outcomes import (
     Finite,
     Scalar,
@@ -71,9 +72,7 @@ def linear_reward(key: Array, model: Model, belief: Gaussian, features: Array, c
     Returns: rewards `[A, S]`.
     """
     x, scale = jax.vmap(model.linear)(features)
-    blocks = x.reshape(-1, *belief.covariance.shape[:2])
-    pushed = jnp.einsum("bij,abj->abi", belief.covariance, blocks)
-    shared = pushed.reshape(x.shape) @ x.T
+    shared = covariance_along(belief, x)
     diagonal = jnp.diag(shared)
     root = jnp.linalg.cholesky(shared + jnp.diag(JITTER * diagonal + jnp.finfo(x.dtype).tiny))
     noise = jax.random.normal(key, (x.shape[0], count), x.dtype)

@@ -31,6 +31,7 @@ from ..parts.block_gaussian import (
 from ..parts.buffer_likelihood import BufferLikelihood
 from ..parts.curvature import curvature_of, positive_root
 from ..parts.dynamics import gaussian_dynamics
+from ..parts.ldl import condition_factor, factor_of, root_of
 from ..parts.no_refine import no_refine
 from ..parts.replay_buffer import WIDEST, Buffer, ReplayBuffer, event_count
 from ..parts.tempering import RESERVOIR, fade_buffer, temper
@@ -70,7 +71,7 @@ class State(NamedTuple):
     mean: `[D]`.
     lost: `[D]`, rounding errors of `mean`, given back at the next step (Kahan 1965); after 10^5
         events a step is far below the mean's last digit. None where nothing accumulates.
-    covariance: `[B, b, b]`.
+    covariance: `[B, b, b]`; its factor (../parts/ldl.py) where the recursion is exact.
     stats: the model's running statistics.
     time: `[]`, seconds, of the last event.
     buffer: the events, None without `refine`.
@@ -111,7 +112,7 @@ def build(model: Model, config: Laplace) -> Posterior:
     store = None
     if not linear and moving is None:
         store = ReplayBuffer(model, config.capacity, config.full)
-    compensated = linear and moving is None
+    exact = linear and moving is None and not coarse
     curvature = curvature_of(model)
     center, spread = unknowns.gaussian()
 
@@ -120,23 +121,31 @@ def build(model: Model, config: Laplace) -> Posterior:
         if not linear:
             mean = mean + config.jitter * sd * jax.random.normal(key, mean.shape)
         variance = jnp.square(sd).reshape(groups, width)
+        # A diagonal is its own factor.
         covariance = jax.vmap(jnp.diag)(variance)
         buffer = store.empty() if store else None
-        lost = jnp.zeros_like(mean) if compensated else None
+        lost = jnp.zeros_like(mean) if linear and moving is None else None
         return State(mean, lost, covariance, model.init_stats(), jnp.zeros(()), buffer)
+
+    def conditioned(mean: Array, before: Array, stats: Any, event: Event) -> tuple[Array, Array]:
+        """The mean's step, and the covariance after an event."""
+        root = jnp.sqrt(event.weight)
+        if exact:
+            x, scale = model.linear(event.action)
+            after, gain = condition_factor(before, root * x / scale)
+            return gain * root * (event.observation - x @ mean) / scale, after
+        score, rows = curvature(mean, stats, event)
+        score, rows = event.weight * score, root * rows
+        after = condition_covariance(before, rows)
+        step = joint_step(before, rows, score) if coarse else block_matvec(after, score)
+        return step if linear else clip_step(step, score), after
 
     def absorb_one(state: State, item: tuple[Array, Event]) -> tuple[State, None]:
         key, event = item
         mean, covariance = state.mean, state.covariance
         if moving is not None:
             mean, covariance = moving(mean, covariance, event.action, event.time - state.time)
-        score, rows = curvature(mean, state.stats, event)
-        root = jnp.sqrt(event.weight)
-        shared = joint_step(covariance, root * rows, event.weight * score) if coarse else None
-        covariance = condition_covariance(covariance, root * rows)
-        step = block_matvec(covariance, event.weight * score) if shared is None else shared
-        if not linear:
-            step = clip_step(step, event.weight * score)
+        step, covariance = conditioned(mean, covariance, state.stats, event)
         real = event.weight > 0
         lost = state.lost
         if lost is not None:
@@ -156,12 +165,19 @@ def build(model: Model, config: Laplace) -> Posterior:
         keys = jax.random.split(key, events.weight.shape[0])
         return jax.lax.scan(absorb_one, state, (keys, events))[0]
 
+    def whole(covariance: Array) -> Array:
+        if not exact:
+            return covariance
+        root = root_of(covariance)
+        return root @ jnp.swapaxes(root, 1, 2)
+
     def belief(key: Array, state: State, now: Array) -> Belief:
         mean, covariance = state.mean, state.covariance
         if moving is not None:
             still = jnp.zeros(model.actions.size)
             mean, covariance = moving(mean, covariance, still, now - state.time)
-        return Gaussian(mean, covariance)
+        root = root_of(covariance) if exact else None
+        return Gaussian(mean, whole(covariance), root)
 
     def fade(key: Array, state: State, factor: Array) -> State:
         sd = jnp.asarray(spread, unknowns.dtype)
@@ -169,15 +185,20 @@ def build(model: Model, config: Laplace) -> Posterior:
         unit = blocks[:, :, None] * blocks[:, None, :]
         lost = 0.0 if state.lost is None else state.lost
         away = (state.mean - jnp.asarray(center, unknowns.dtype) + lost) / sd
-        scaled = state.covariance / unit
+        before = whole(state.covariance)
+        scaled = before / unit
         nearer, wider = temper(away, scaled, factor)
         step = sd * (nearer - away) + lost
         mean = state.mean + step
+        # By differences, so that a factor of 1 changes no digit.
+        covariance = before + unit * (wider - scaled)
+        if exact:
+            tempered = factor_of(jnp.linalg.cholesky(covariance))
+            covariance = jnp.where(factor < 1, tempered, state.covariance)
         return state._replace(
             mean=mean,
             lost=None if state.lost is None else step - (mean - state.mean),
-            # By differences, so that a factor of 1 changes no digit.
-            covariance=state.covariance + unit * (wider - scaled),
+            covariance=covariance,
             buffer=None if state.buffer is None else fade_buffer(state.buffer, factor),
         )
 

@@ -1,6 +1,6 @@
 """Block-diagonal matrices `[B, b, b]`: products, and the steps of a Kalman filter.
 
-See also: curvature.py for the rows and scores that the steps take.
+See also: curvature.py for the rows and scores of the steps, ldl.py for a factored covariance.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from ..base import Array
+from ..base import Array, Gaussian
+from .ldl import condition_factor, factor_of, root_of
 
 TRUST = 3.0
 """Longest linearised step, in posterior standard deviations."""
@@ -41,7 +42,8 @@ def block_matmul(matrix: Array, particles: Array) -> Array:
 def condition_covariance(covariance: Array, rows: Array) -> Array:
     """Update a covariance by information `rows.T @ rows`, one rank-one step a row.
 
-    Each step subtracts an exactly symmetric outer product, so symmetry never drifts.
+    Each step subtracts an exactly symmetric outer product, so symmetry never drifts; single
+    variances are divided, since a difference would lose a small one.
 
     covariance: `[B, b, b]`, before the event.
     rows: `[R, D]`.
@@ -53,10 +55,82 @@ def condition_covariance(covariance: Array, rows: Array) -> Array:
         blocks = row.reshape(covariance.shape[:2])
         pushed = jnp.einsum("bij,bj->bi", covariance, blocks)
         gain = 1 / (1 + jnp.sum(pushed * blocks, axis=1))
+        if covariance.shape[-1] == 1:
+            return covariance * gain[:, None, None], None
         outer = pushed[:, :, None] * pushed[:, None, :]
         return covariance - gain[:, None, None] * outer, None
 
     return jax.lax.scan(step, covariance, rows, unroll=min(rows.shape[0], 4))[0]
+
+
+def gaussian_root(belief: Gaussian, jitter: float = 0.0) -> Array:
+    """Return the lower triangles `[B, b, b]` of a belief's covariance.
+
+    belief: a Gaussian.
+    jitter: added to the diagonal, relative to it, where the belief has no root of its own.
+    """
+    if belief.root is not None:
+        return belief.root
+    diagonal = jnp.einsum("bii->bi", belief.covariance)
+    ridge = jax.vmap(jnp.diag)(jitter * diagonal + jnp.finfo(diagonal.dtype).tiny)
+    return jnp.linalg.cholesky(belief.covariance + ridge)
+
+
+def gaussian_push(belief: Gaussian, vectors: Array) -> Array:
+    """Multiply a belief's covariance by vectors.
+
+    belief: a Gaussian.
+    vectors: `[..., D]`.
+
+    Returns: `[..., D]`.
+    """
+    if belief.root is None:
+        matrix = belief.covariance
+        blocks = vectors.reshape(*vectors.shape[:-1], *matrix.shape[:2])
+    else:
+        matrix, blocks = belief.root, _pull(belief.root, vectors)
+    return jnp.einsum("bij,...bj->...bi", matrix, blocks).reshape(vectors.shape)
+
+
+def covariance_along(belief: Gaussian, x: Array) -> Array:
+    """Return the covariance `[A, A]` of linear functions `x @ u` of the unknowns u.
+
+    belief: a Gaussian over u.
+    x: `[A, D]`, the functions' coefficients.
+    """
+    if belief.root is None:
+        return gaussian_push(belief, x) @ x.T
+    pulled = _pull(belief.root, x).reshape(x.shape)
+    return pulled @ pulled.T
+
+
+def variance_along(belief: Gaussian, x: Array) -> Array:
+    """Return the variance `[]` of a linear function `x @ u` of the unknowns u.
+
+    belief: a Gaussian over u.
+    x: `[D]`, the function's coefficients.
+    """
+    if belief.root is None:
+        return x @ gaussian_push(belief, x)
+    return jnp.sum(jnp.square(_pull(belief.root, x)))
+
+
+def _pull(root: Array, vectors: Array) -> Array:
+    """`root' @ vectors`, `[..., B, b]`."""
+    blocks = vectors.reshape(*vectors.shape[:-1], *root.shape[:2])
+    return jnp.einsum("bij,...bi->...bj", root, blocks)
+
+
+def condition_gaussian(belief: Gaussian, row: Array) -> Gaussian:
+    """Update a belief's covariance, not its mean, by information `row row'`.
+
+    belief: a Gaussian.
+    row: `[D]`.
+    """
+    if belief.root is None:
+        return belief._replace(covariance=condition_covariance(belief.covariance, row[None, :]))
+    root = root_of(condition_factor(factor_of(belief.root), row)[0])
+    return belief._replace(covariance=root @ jnp.swapaxes(root, 1, 2), root=root)
 
 
 def joint_step(covariance: Array, rows: Array, score: Array) -> Array:

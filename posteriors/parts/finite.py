@@ -36,8 +36,9 @@ def is_whole(belief: Draws | Gaussian | Summary) -> Array:
     Returns: `[]` bool.
     """
     if isinstance(belief, Gaussian):
-        variances = jnp.diagonal(belief.covariance, axis1=-2, axis2=-1)
-        return _all_finite((belief.mean, belief.covariance)) & jnp.all(variances > 0)
+        spread = belief.covariance if belief.root is None else belief.root
+        widths = jnp.diagonal(spread, axis1=-2, axis2=-1)
+        return _all_finite((belief.mean, spread)) & jnp.all(widths > 0)
     if isinstance(belief, Draws):
         # Infinite where no draw has any weight, and no number where a weight is none.
         total = jax.scipy.special.logsumexp(belief.log_weights)

@@ -21,6 +21,7 @@ import numpy as np
 
 from ....posteriors.base import Array, Draws, Event, Gaussian, Posterior
 from ....posteriors.errors import UsageError
+from ....posteriors.parts.block_gaussian import gaussian_root
 from ....posteriors.parts.unknowns import unknowns_of
 from ....posteriors.registry import build_posterior, options_class, takes_option
 from ....posteriors.targets.base import Target, target_events
@@ -237,6 +238,7 @@ def _gaussian_draws(key: Array, belief: Gaussian) -> Array:
     """`[S, D]` draws of a block-diagonal normal, in pairs mirrored at its mean."""
     groups, width = belief.covariance.shape[:2]
     half = jax.random.normal(key, (GAUSSIAN_DRAWS // 2, groups, width), belief.mean.dtype)
-    root = jnp.linalg.cholesky(belief.covariance)
-    offsets = jnp.einsum("bij,sbj->sbi", root, half).reshape(GAUSSIAN_DRAWS // 2, -1)
+    offsets = jnp.einsum("bij,sbj->sbi", gaussian_root(belief), half).reshape(
+        GAUSSIAN_DRAWS // 2, -1
+    )
     return belief.mean[None, :] + jnp.concatenate([offsets, -offsets])

@@ -16,13 +16,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from ....posteriors.base import Array, Belief, Draws, Event, Gaussian, Model, provides
+from ....posteriors.parts.block_gaussian import (
+    covariance_along,
+    gaussian_push,
+    variance_along,
+)
 from ....posteriors.parts.curvature import curvature_of
 from ....posteriors.parts.draws import uniform_draws
 from ....posteriors.parts.outcomes import Finite, is_count, log_probs, outcome_kind
 from ....posteriors.parts.unknowns import log_likelihood, unknowns_of
 from ....posteriors.parts.vmap_last import vmap_last
 from ...rules.base import JITTER, as_draws
-from ...rules.information import variance_along
 from ...rules.rewards import expected_reward
 from .pit import pit_of_draws, pit_of_normal
 
@@ -137,18 +141,12 @@ def _nodes(key: Array, model: Model, belief: Belief, stats: Any, event: Event) -
     row = _direction(model, belief.mean, stats, event)[0]
     # Only the direction counts; scaled so that its square does not underflow.
     row = row / jnp.maximum(jnp.max(jnp.abs(row)), jnp.finfo(row.dtype).tiny)
-    pushed = _push(belief, row)
+    pushed = gaussian_push(belief, row)
     length = jnp.sqrt(jnp.maximum(row @ pushed, jnp.finfo(row.dtype).tiny))
     abscissae, weights = np.polynomial.hermite_e.hermegauss(NODES)
     z = jnp.asarray(abscissae, row.dtype)
     log_weights = jnp.asarray(np.log(weights / weights.sum()), row.dtype)
     return Draws(belief.mean[None, :] + z[:, None] * (pushed / length)[None, :], log_weights)
-
-
-def _push(belief: Gaussian, vector: Array) -> Array:
-    """`covariance @ vector`, `[D]`."""
-    blocks = vector.reshape(belief.covariance.shape[:2])
-    return jnp.einsum("bij,bj->bi", belief.covariance, blocks).reshape(-1)
 
 
 class JointScore(NamedTuple):
@@ -185,7 +183,7 @@ def joint_predictive_score(
     if _linear(model, belief):
         assert isinstance(belief, Gaussian)
         x, scale = jax.vmap(model.linear)(events.action)
-        shared = x @ jax.vmap(lambda row: _push(belief, row))(x).T
+        shared = covariance_along(belief, x)
         error = events.observation - x @ belief.mean
 
         def joint(rows: Array) -> Array:
@@ -220,7 +218,7 @@ def _block_draws(key: Array, model: Model, belief: Belief, before: Any, events: 
     rows = jax.vmap(lambda s, e: _direction(model, belief.mean, s, e)[0])(before, events)
     largest = jnp.max(jnp.abs(rows), axis=1, keepdims=True)
     rows = rows / jnp.maximum(largest, jnp.finfo(rows.dtype).tiny)
-    pushed = jax.vmap(lambda row: _push(belief, row))(rows)  # [B, D]
+    pushed = gaussian_push(belief, rows)  # [B, D]
     values, vectors = jnp.linalg.eigh(rows @ pushed.T)
     # Repeated events span fewer directions than there are events.
     kept = values > JITTER * jnp.max(values)

@@ -11,16 +11,20 @@ import numpy as np
 import pytest
 from support import compiled, dense
 from uncertain.posteriors.base import Event, Gaussian, Model
+from uncertain.posteriors.parts.block_gaussian import condition_covariance, variance_along
+from uncertain.posteriors.parts.ldl import condition_factor, root_of
 from uncertain.posteriors.registry import build_model, build_posterior
 
 DIGITS = 1e-2
 """Allowed error after 10^5 float32 events, in posterior standard deviations and relative norm."""
 
 
-def regression(model: Model, n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def regression(
+    model: Model, n: int, seed: int, scale: float = 1.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Actions `[n, A]`, design matrix `[n, D]`, outcomes `[n]`, all exact in float32."""
     rng = np.random.default_rng(seed)
-    raw = rng.normal(size=(n, model.actions.size)).astype(np.float32)
+    raw = (scale * rng.normal(size=(n, model.actions.size))).astype(np.float32)
     arms, features = model.arms, model.features
     design = raw.astype(float)
     if arms:
@@ -29,7 +33,9 @@ def regression(model: Model, n: int, seed: int) -> tuple[np.ndarray, np.ndarray,
         design[np.arange(n), raw[:, 0].astype(int), 0] = 1
         design[np.arange(n), raw[:, 0].astype(int), 1:] = raw[:, 1:]
         design = design.reshape(n, -1)
-    weights = model.scale * rng.normal(size=design.shape[1])
+    # Outcomes of size 1, however large the features are.
+    lengths = np.maximum(np.sqrt(np.mean(design**2, axis=0)), 1.0)
+    weights = model.scale * rng.normal(size=design.shape[1]) / lengths
     outcome = design @ weights + model.noise * rng.normal(size=n)
     return raw, design, outcome.astype(np.float32)
 
@@ -38,7 +44,9 @@ def batch(model: Model, design: np.ndarray, outcome: np.ndarray) -> tuple[np.nda
     """Posterior mean and covariance in one step."""
     noise = float(np.float32(model.noise))
     precision = design.T @ design / noise**2 + np.eye(design.shape[1]) / model.scale**2
-    covariance = np.linalg.inv(precision)
+    # Rows and columns of like size first: else float64 would lose digits, too.
+    sizes = np.sqrt(np.diag(precision))
+    covariance = np.linalg.inv(precision / np.outer(sizes, sizes)) / np.outer(sizes, sizes)
     return covariance @ (design.T @ outcome.astype(float)) / noise**2, covariance
 
 
@@ -111,6 +119,31 @@ def test_float32_stays_right_for_100_000_events(text: str) -> None:
     assert max(errors(belief, mean, covariance)) < DIGITS
     assert max(errors(halved(belief), mean, covariance)) > DIGITS
     assert max(errors(shifted(belief), mean, covariance)) > DIGITS
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e3, 1.7e9])
+def test_features_of_any_scale_are_learnt(scale: float) -> None:
+    """An arm's intercept beside features of the scale of a time since 1970."""
+    model = build_model("linear:arms=3:features=2")
+    actions, design, outcome = regression(model, 100_000, 3, scale)
+    mean, covariance = batch(model, design, outcome)
+    belief = learn("laplace", model, actions, outcome, size=1000)
+    assert errors(belief, mean, covariance)[0] < 1e-3
+    along = [float(variance_along(belief, jnp.float32(row))) for row in design[:5]]
+    exact = np.einsum("ri,ij,rj->r", design[:5], covariance, design[:5])
+    np.testing.assert_allclose(along, exact, rtol=1e-3)
+    assert errors(shifted(belief), mean, covariance)[0] > 1e-3
+
+
+def test_a_covariance_that_is_not_factored_loses_large_features() -> None:
+    rows = jnp.float32([[1.0, 1.7e9], [1.0, -1.6e9], [1.0, 1.5e9]])
+    plain, factor = jnp.eye(2)[None], jnp.eye(2)[None]
+    for row in rows:
+        plain, (factor, _) = condition_covariance(plain, row[None]), condition_factor(factor, row)
+    root = root_of(factor)[0]
+    exact = np.linalg.inv(np.eye(2) + np.asarray(rows, float).T @ np.asarray(rows, float))
+    np.testing.assert_allclose(root @ root.T, exact, rtol=1e-5)
+    assert abs(plain[0, 1, 1] / exact[1, 1] - 1) > 1
 
 
 @pytest.mark.usefixtures("double")
