@@ -3,7 +3,8 @@
 `absorb` is one Kalman step (linearised where needed), so the exact recursion and the online
 generalised Gauss-Newton are the same lines. `refine` is one damped Newton step on the buffered
 events; where the recursion is exact it is the identity. Moving unknowns are carried forward by
-their (linearised) dynamics.
+their (linearised) dynamics. Where the recursion is exact and nothing moves the covariance is kept
+factored, so that features of any scale from 1e-6 to 1e9 are learnt rightly in float32.
 
 Cost: absorbing an event costs the square of a block's width; a refine step also inverts each block.
 Take it when: the posterior has one mode and blocks are at most a few hundred wide.
