@@ -50,8 +50,7 @@ class Gaussian(NamedTuple):
 
     mean: `[D]`.
     covariance: `[B, b, b]` with `B b = D`; one block is a full covariance, D blocks a diagonal.
-    root: `[B, b, b]`, lower triangles with `covariance = root @ root'`, from a method that keeps
-        them: variances along large features are right by them, and lost in a covariance's digits.
+    root: `[B, b, b]`, lower triangles, `covariance = root @ root'`; keeps what its digits lose.
     """
 
     mean: Array

@@ -27,12 +27,14 @@ from ..parts.block_gaussian import (
     block_matvec,
     clip_step,
     condition_covariance,
+    condition_factor,
+    factor_of,
     joint_step,
+    root_of,
 )
 from ..parts.buffer_likelihood import BufferLikelihood
 from ..parts.curvature import curvature_of, positive_root
 from ..parts.dynamics import gaussian_dynamics
-from ..parts.ldl import condition_factor, factor_of, root_of
 from ..parts.no_refine import no_refine
 from ..parts.replay_buffer import WIDEST, Buffer, ReplayBuffer, event_count
 from ..parts.tempering import RESERVOIR, fade_buffer, temper
@@ -72,7 +74,7 @@ class State(NamedTuple):
     mean: `[D]`.
     lost: `[D]`, rounding errors of `mean`, given back at the next step (Kahan 1965); after 10^5
         events a step is far below the mean's last digit. None where nothing accumulates.
-    covariance: `[B, b, b]`; its factor (../parts/ldl.py) where the recursion is exact.
+    covariance: `[B, b, b]`; its factor (../parts/block_gaussian.py) where the recursion is exact.
     stats: the model's running statistics.
     time: `[]`, seconds, of the last event.
     buffer: the events, None without `refine`.

@@ -1,6 +1,13 @@
 """Block-diagonal matrices `[B, b, b]`: products, and the steps of a Kalman filter.
 
-See also: curvature.py for the rows and scores of the steps, ldl.py for a factored covariance.
+A covariance may be kept as L D L': subtracting from a covariance loses a variance that is 1e-7 of
+what it was; there variances are only ever multiplied, and a feature's scale is a factor of its
+column.
+
+Source: Kalman (1960); Bierman (1977), Factorization Methods for Discrete Sequential Estimation, for
+the factored step, his U D U' from the other end, with recursions over coordinates as cumulative
+sums.
+See also: curvature.py for the rows and scores of the steps.
 """
 
 from __future__ import annotations
@@ -9,7 +16,6 @@ import jax
 import jax.numpy as jnp
 
 from ..base import Array, Gaussian
-from .ldl import condition_factor, factor_of, root_of
 
 TRUST = 3.0
 """Longest linearised step, in posterior standard deviations."""
@@ -61,6 +67,58 @@ def condition_covariance(covariance: Array, rows: Array) -> Array:
         return covariance - gain[:, None, None] * outer, None
 
     return jax.lax.scan(step, covariance, rows, unroll=min(rows.shape[0], 4))[0]
+
+
+def factor_of(root: Array) -> Array:
+    """Return the factor of the covariance `root @ root'`.
+
+    root: `[B, b, b]`, lower triangles.
+
+    Returns: `[B, b, b]`, L below the diagonal (1 on its own), D on it.
+    """
+    pivots = jnp.einsum("bii->bi", root)
+    return _packed(root / pivots[:, None, :], jnp.square(pivots))
+
+
+def root_of(factor: Array) -> Array:
+    """Return the Cholesky factor `[B, b, b]` of the covariance.
+
+    factor: `[B, b, b]`.
+    """
+    lower, variances = _parts(factor)
+    return lower * jnp.sqrt(variances)[:, None, :]
+
+
+def condition_factor(factor: Array, row: Array) -> tuple[Array, Array]:
+    """Update a factored covariance by information `row row'`.
+
+    factor: `[B, b, b]`, before the event.
+    row: `[D]`, D = B b, of which all but one block are 0.
+
+    Returns: the factor after it; the gain `[D]`, by which the mean moves for each unit of surprise
+        in the row's own direction.
+    """
+    lower, variances = _parts(factor)
+    seen = jnp.einsum("bij,bi->bj", lower, row.reshape(variances.shape))
+    pushed = variances * seen
+    # From the last coordinate on, without its own term.
+    total = 1 + jax.lax.cumsum(pushed * seen, axis=1, reverse=True)
+    before = jnp.concatenate([total[:, 1:], jnp.ones_like(total[:, :1])], axis=1)
+    moved = jax.lax.cumsum(lower * pushed[:, None, :], axis=2, reverse=True)
+    gain = moved[:, :, 0] / total[:, :1]
+    others = jnp.concatenate([moved[:, :, 1:], jnp.zeros_like(moved[:, :, :1])], axis=2)
+    lower = lower - others * (seen / before)[:, None, :]
+    return _packed(lower, variances * (before / total)), gain.reshape(row.shape)
+
+
+def _parts(factor: Array) -> tuple[Array, Array]:
+    """L, with its 1s, and D `[B, b]`."""
+    unit = jnp.eye(factor.shape[-1], dtype=factor.dtype)
+    return jnp.tril(factor, -1) + unit[None], jnp.einsum("bii->bi", factor)
+
+
+def _packed(lower: Array, variances: Array) -> Array:
+    return jnp.tril(lower, -1) + jax.vmap(jnp.diag)(variances)
 
 
 def gaussian_root(belief: Gaussian, jitter: float = 0.0) -> Array:

@@ -11,8 +11,12 @@ import numpy as np
 import pytest
 from support import compiled, dense
 from uncertain.posteriors.base import Event, Gaussian, Model
-from uncertain.posteriors.parts.block_gaussian import condition_covariance, variance_along
-from uncertain.posteriors.parts.ldl import condition_factor, root_of
+from uncertain.posteriors.parts.block_gaussian import (
+    condition_covariance,
+    condition_factor,
+    root_of,
+    variance_along,
+)
 from uncertain.posteriors.registry import build_model, build_posterior
 
 DIGITS = 1e-2
