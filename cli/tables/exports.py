@@ -13,6 +13,8 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from ...decide.judge.records.read_record import to_dict
+from ...decide.judge.records.record import Record
 from ...streams.formats.files import open_output
 from ..commands.bench import BenchOptions
 from ..commands.parity import ParityOptions
@@ -89,11 +91,13 @@ def encode_ndjson(rows: Rows) -> bytes:
 def flatten_record(row: Any, prefix: str = "") -> dict[str, Any]:
     """Return nested fields under dotted names, list items under their positions.
 
-    row: record or nested dict.
+    row: record or nested dict. In a record of a bench, NaN becomes None.
     prefix: text in front of every name.
     """
-    if isinstance(row, msgspec.Struct):
-        row = msgspec.json.decode(msgspec.json.encode(row))
+    if isinstance(row, Record):
+        row = to_dict(row)
+    elif isinstance(row, msgspec.Struct):
+        row = msgspec.to_builtins(row)
     found: dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, list):
