@@ -16,6 +16,7 @@ from ...decide.judge.people.bandit_choices import value_problems
 from ...decide.judge.people.clicks import RULES, value_trials
 from ...decide.judge.people.published_entropies import compare_entropies
 from ...decide.judge.people.summaries import clicks_as_choices, summary_rows
+from ...decide.judge.records.machine import replay_versions
 from ...decide.judge.records.people_record import ObserverRecord, PeopleRow, StudyRun
 from ...posteriors.errors import UsageError
 from ...posteriors.specs import nearest
@@ -28,7 +29,6 @@ from ..report.people_picture import render_people_picture
 from ..tables.exports import encode_ndjson
 from ..tables.people_table import list_people_remarks, people_table, render_people_markdown
 from ..tables.progress import show_event_count
-from ..tables.replay_rows import replay_versions
 
 PICTURES = (".svg", ".png")
 CLICKS = "clicks"

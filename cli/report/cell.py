@@ -5,7 +5,6 @@ See also: labels.py for how names are chosen, data.py for sections.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from ...decide.judge.records.record import Record, is_baseline
@@ -15,6 +14,7 @@ from ..tables.format_values import (
     format_gain,
     format_mean,
     format_refine,
+    text_or_dash,
 )
 from ..tables.results import Result
 
@@ -74,15 +74,3 @@ def _spent(row: Record) -> str:
     """Return the latency of a decision with its update."""
     found = row.total
     return f"p50 {format_duration(found.p50)}, p99 {format_duration(found.p99)}" if found else "–"
-
-
-def text_or_dash(write: Callable[[], str]) -> str:
-    """Return a text, or a dash if a number in it is missing or NaN.
-
-    write: makes the text; it raises TypeError if a number is missing.
-    """
-    try:
-        text = write()
-    except TypeError:
-        return "–"
-    return "–" if "nan" in text else text

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from functools import partial
 from html import escape
 from importlib.resources import files
 from typing import Any
 
 from ...decide.judge.records.record import Record
 from ..tables.columns import page_columns
-from .cell import text_or_dash
 from .data import Section
 from .parts import Chart
 from .reproduce import Recipe
@@ -114,10 +112,9 @@ def _table(rows: list[Record]) -> Iterator[str]:
         yield '<tr class="frontier">' if row.frontier else "<tr>"
         for column in shown:
             key = column.key_of(row)
-            text = "–" if key is None else text_or_dash(partial(column.show, row))
             by = "" if key is None else f' data-by="{escape(str(key))}"'
             word = ' class="word"' if column.names else ""
-            yield f"<td{by}{word}>{escape(text)}</td>"
+            yield f"<td{by}{word}>{escape(column.text(row))}</td>"
         yield "</tr>"
     yield "</tbody></table></div>"
     yield (

@@ -31,6 +31,7 @@ from .format_values import (  # fmt: skip
     format_spce,
     format_total,
     joint_predictions,
+    text_or_dash,
 )
 
 ROOMY = 116
@@ -63,6 +64,13 @@ class Column:
     def title(self) -> str:
         """Heading in one line."""
         return self.heading.replace("\n", " ")
+
+    def text(self, row: Record) -> str:
+        """Return the text of a record on a page, a dash without a sort key.
+
+        row: the record.
+        """
+        return "–" if self.key_of(row) is None else text_or_dash(lambda: self.show(row))
 
     def key_of(self, row: Record) -> Key:
         """Return the sort key of a record; None is last.

@@ -7,6 +7,7 @@ See also: columns.py for the columns of tables.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ...decide.judge.measures.experiment import Cell
@@ -34,6 +35,18 @@ def field_of(row: Any, name: str) -> Any:
     for part in name.split("."):
         row = None if row is None else getattr(row, part)
     return row
+
+
+def text_or_dash(write: Callable[[], str]) -> str:
+    """Return a text, or a dash if a number in it is missing or NaN.
+
+    write: makes the text; it raises TypeError if a number is missing.
+    """
+    try:
+        text = write()
+    except TypeError:
+        return "–"
+    return "–" if "nan" in text else text
 
 
 def format_duration(seconds: float | None) -> str:

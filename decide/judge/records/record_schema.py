@@ -17,11 +17,15 @@ from .calibration_record import CalibrationRecord
 from .parity_record import ParityRecord
 from .people_record import PeopleRow
 from .record import Record
+from .replay_record import ReplayRecord
+from .tuning_record import TuningRecord
 
 SCHEMAS: dict[str, tuple[Any, str]] = {
     "record": (Record, "A result record of `uncertain bench`"),
     "calibration": (CalibrationRecord, "A record of `uncertain calibrate`"),
     "parity": (ParityRecord, "A record of `uncertain parity`"),
+    "replay": (ReplayRecord, "A record of `uncertain replay`"),
+    "tuning": (TuningRecord, "A record of `uncertain tune`"),
     "people": (PeopleRow, "A record of `uncertain people`"),
 }
 """Type of a record, or union of types, and title, by the name of the schema's file."""
