@@ -21,6 +21,7 @@ from uncertain.decide.judge.engine.worker_process import start_processes
 from uncertain.decide.judge.measures.experiment import Cell, Experiment, Row
 from uncertain.decide.judge.measures.rank_calibration import calibrate_cell
 from uncertain.decide.judge.measures.rank_runs import RankSettings
+from uncertain.decide.judge.records.read_record import to_dict
 from uncertain.decide.loop.core.cores import count_cores
 
 RUNS, STEPS, DRAWS, BINS, LEVEL = 1024, 10, 15, 16, 1e-4
@@ -77,7 +78,7 @@ def one_cell(cell: Cell, asked: RankSettings) -> dict[str, Any]:
     """In a worker, which keeps no programs of a cell that is done. Of single unknowns there are up
     to 26 a cell: only the worst, which the row names, is kept."""
     try:
-        row = calibrate_cell(cell, asked)
+        row = to_dict(calibrate_cell(cell, asked))
         return {name: part for name, part in row.items() if name != "quantities"}
     finally:
         forget_programs()

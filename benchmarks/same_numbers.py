@@ -176,7 +176,11 @@ def installed(revision: str | None, folder: Path) -> None:
 
 
 def output(words: list[str], environment: dict[str, str] | None = None) -> str:
-    done = subprocess.run(words, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    """Return what a command prints, run where no checkout of the package is."""
+    with tempfile.TemporaryDirectory() as place:
+        done = subprocess.run(
+            words, cwd=place, env=environment, check=True, stdout=subprocess.PIPE, text=True
+        )
     return done.stdout.strip()
 
 

@@ -59,7 +59,7 @@ class Gaussian(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """Content `value` of an amortised belief, which only the method's own rule reads."""
+    """An amortised belief, of which only the method's own rule reads the content `value`."""
 
     value: Any
 

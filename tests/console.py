@@ -3,8 +3,10 @@
 import io
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import jsonschema
 from uncertain.cli.environment import Environment
 from uncertain.cli.main import execute
 
@@ -40,6 +42,19 @@ def call(*arguments: object, stdin: str | bytes = b"", terminal: bool = False) -
         stream.seek(0)
         texts.append(stream.read())
     return Result(status, *texts)
+
+
+def stored_schema(name: str) -> jsonschema.Draft202012Validator:
+    """The schema in `docs/` of the rows that a command writes."""
+    text = (Path(__file__).parents[1] / "docs" / f"{name}.schema.json").read_text()
+    return jsonschema.Draft202012Validator(json.loads(text))
+
+
+def validate_rows(name: str, rows: list[dict[str, Any]]) -> None:
+    """Check rows against the stored schema of that name."""
+    assert rows
+    for row in rows:
+        stored_schema(name).validate(row)
 
 
 def lines(*objects: Any) -> str:

@@ -110,16 +110,16 @@ def _gates(options: BenchOptions, records: Records, environment: Environment) ->
     for row in records:
         if is_baseline(row):
             continue
-        name = f"{row['posterior']} S={row['particles']} k={format_refine(row)}"
+        name = f"{row.posterior} S={row.particles} k={format_refine(row)}"
         if options.max_p99 is not None:
-            spent = row["total"]["p99"] if row["total"] else float("inf")
+            spent = row.total.p99 if row.total else float("inf")
             if spent > options.max_p99:
                 environment.say(
                     f"{name}: p99 {spent * MS_PER_S:.3g} ms > {options.max_p99 * MS_PER_S:.3g} ms"
                 )
                 status = ExitStatus.GATE_FAILED
         if options.min_gain is not None:
-            gain = row["gain"]["lower"]["mean"] if row["gain"] else float("-inf")
+            gain = row.gain.lower.mean if row.gain else float("-inf")
             if gain < options.min_gain:
                 environment.say(f"{name}: gain {gain:.2f} < {options.min_gain:g} nats")
                 status = ExitStatus.GATE_FAILED

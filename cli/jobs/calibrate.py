@@ -5,13 +5,12 @@ See also: decide/judge/measures/rank_runs.py for the ranks.
 
 from __future__ import annotations
 
-from typing import Any
-
 from ...decide.judge.engine.bench import resolve_cells
 from ...decide.judge.engine.program_memory import forget_programs
 from ...decide.judge.measures.experiment import Cell, Experiment, Row, check_experiment
 from ...decide.judge.measures.rank_calibration import calibrate_cell
 from ...decide.judge.measures.rank_runs import RankSettings, check_rank_settings, prepare_ranking
+from ...decide.judge.records.calibration_record import CalibrationRecord
 from ...decide.rules.registry import rule_entry
 from ...streams.formats.files import open_output
 from ..commands.calibrate import CalibrateOptions
@@ -45,7 +44,7 @@ def calibrate(options: CalibrateOptions, environment: Environment) -> ExitStatus
     for cell in cells:
         prepare_ranking(cell)
     console = environment.console()
-    rows: list[dict[str, Any]] = []
+    rows: list[CalibrationRecord] = []
     try:
         with show_progress(environment) as report:
             for done, cell in enumerate(cells):
@@ -88,20 +87,19 @@ def _cells_of(options: CalibrateOptions) -> list[Cell]:
     return resolve_cells(check_experiment(experiment, "calibrate"))
 
 
-def _draw(path: str, ending: str, rows: list[dict[str, Any]]) -> None:
+def _draw(path: str, ending: str, rows: list[CalibrationRecord]) -> None:
     """Draw the ranks of every row."""
     with open_output(path) as file:
         file.write(render_calibration_picture(rows, ending))
 
 
-def _gate(rows: list[dict[str, Any]], environment: Environment) -> ExitStatus:
+def _gate(rows: list[CalibrationRecord], environment: Environment) -> ExitStatus:
     """Return GATE_FAILED if a belief is not calibrated."""
-    wrong = [row for row in rows if not row["calibrated"]]
+    wrong = [row for row in rows if not row.calibrated]
     for row in wrong:
-        least = min(row["quantities"], key=lambda one: one["p"])
+        least = min(row.quantities, key=lambda one: one.p)
         environment.say(
-            f"{row['posterior']}: not calibrated, p = {format_p_value(row['p'])} < "
-            f"{row['level']:g} by the ranks of {least['name']}"
-            + (f": {row['shape']}" if row["shape"] else "")
+            f"{row.posterior}: not calibrated, p = {format_p_value(row.p)} < "
+            f"{row.level:g} by the ranks of {least.name}" + (f": {row.shape}" if row.shape else "")
         )
     return ExitStatus.GATE_FAILED if wrong else ExitStatus.DONE

@@ -56,7 +56,7 @@ def _matched(options: CompareOptions, environment: Environment) -> list[tuple[Re
     both = [key for key in before if key in after]
     if not both:
         first, second = (next(iter(found.values())).record for found in (before, after))
-        names = [n for n, v in first["config"].items() if second["config"].get(n) != v]
+        names = [n for n, v in first.config.items() if second.config.get(n) != v]
         raise UsageError(
             f"{options.before} and {options.after} have no cell in common; their first ones "
             f"differ in {', '.join(names) or 'how they were judged'}"
@@ -73,7 +73,7 @@ def _keyed(place: str, environment: Environment) -> dict[str, Result]:
     results = load_results(place, environment)
     for result in results:
         # Earlier records have no field `think`; 0 means the same.
-        config = {n: v for n, v in result.record["config"].items() if n != "think" or v}
+        config = {n: v for n, v in result.record.config.items() if n != "think" or v}
         found[json.dumps(config, sort_keys=True)] = result
     if repeated := len(results) - len(found):
         environment.say(
@@ -88,17 +88,17 @@ def _changed(before: Result, after: Result) -> dict[str, Change]:
     found: dict[str, Change] = {}
     a, b = before.record, after.record
     raw = before.arrays(), after.arrays()
-    if a["gain"] and b["gain"]:
+    if a.gain and b.gain:
         if all("lower" in arrays for arrays in raw):
             found[GAIN] = paired_change(raw[0]["lower"], raw[1]["lower"])
         else:
-            found[GAIN] = unpaired_change(a["gain"]["lower"], b["gain"]["lower"])
-    if a["total"] and b["total"]:
+            found[GAIN] = unpaired_change(a.gain.lower, b.gain.lower)
+    if a.total and b.total:
         timed = all("decide" in arrays for arrays in raw)
         for name, share in QUANTILES.items():
             # One run of one event: its ratio is right, its interval unknown.
             first, second = (
-                arrays["decide"] + arrays["learn"] if timed else [[record["total"][name]]]
+                arrays["decide"] + arrays["learn"] if timed else [[getattr(record.total, name)]]
                 for record, arrays in zip((a, b), raw, strict=True)
             )  # fmt: skip
             found[name] = quantile_ratio(first, second, share)
@@ -108,7 +108,7 @@ def _changed(before: Result, after: Result) -> dict[str, Change]:
 def _row(record: Record, changes: dict[str, Change]) -> dict[str, Any]:
     """Return the changes of a cell as data: differences of gain, ratios of latency."""
     return {
-        "config": record["config"],
+        "config": record.config,
         **{name: asdict(changes[name]) if name in changes else None for name in MEASURES},
     }
 
@@ -116,7 +116,7 @@ def _row(record: Record, changes: dict[str, Change]) -> dict[str, Any]:
 def _table(changes: list[tuple[Record, dict[str, Change]]]) -> Table:
     """Return the changes as a table for a terminal, without settings that all cells share."""
     grid = Table(box=None, pad_edge=False, header_style="bold")
-    configs = [record["config"] for record, _ in changes]
+    configs = [record.config for record, _ in changes]
     names = [n for n in configs[0] if len({str(c.get(n)) for c in configs}) > 1] or ["posterior"]
     for name in names:
         grid.add_column(name, overflow="fold")
@@ -183,10 +183,10 @@ def _cell_name(record: Record) -> str:
 
 def _words(record: Record) -> Iterator[str]:
     """Yield the words of the name of a cell."""
-    yield from (record["world"], record["posterior"])
-    if record["particles"]:
-        yield f"S={record['particles']}"
-    yield from (f"k={format_refine(record)}", record["rule"])
+    yield from (record.world, record.posterior)
+    if record.particles:
+        yield f"S={record.particles}"
+    yield from (f"k={format_refine(record)}", record.rule)
 
 
 def _loss_text(by: float, limit: Limit) -> str:

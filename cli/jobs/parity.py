@@ -5,6 +5,7 @@ See also: decide/judge/parity/estimate.py for the comparison.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ...decide.judge.parity.problems import (
     load_target,
 )
 from ...decide.judge.parity.stein import Z
+from ...decide.judge.records.parity_record import ParityRecord
 from ...decide.judge.reference.reference_draws import target_draws
 from ...posteriors.errors import UsageError
 from ...posteriors.registry import POSTERIORS, option_default, options_class, takes_option
@@ -26,7 +28,6 @@ from ...streams.formats.posteriordb import find_posteriors, select_posteriors
 from ..commands.parity import ParityOptions
 from ..environment import Environment, ExitStatus
 from ..tables.exports import encode_ndjson, finish_exports, open_exports, write_exports
-from ..tables.format_values import Records
 from ..tables.parity_table import list_parity_remarks, parity_table, render_parity_markdown
 from ..tables.progress_bar import show_progress
 
@@ -48,7 +49,7 @@ def parity(options: ParityOptions, environment: Environment) -> ExitStatus:
     _check(options)
     exports = open_exports(options, environment, render_parity_markdown)
     console = environment.console()
-    rows: Records = []
+    rows: list[ParityRecord] = []
     try:
         # A reference is met to more digits than a decision needs.
         with jax.enable_x64(True), show_progress(environment) as report:
@@ -88,7 +89,9 @@ def _folder_of(options: ParityOptions, environment: Environment) -> Path:
     )
 
 
-def _measured(options: ParityOptions, environment: Environment, report: Any):
+def _measured(
+    options: ParityOptions, environment: Environment, report: Any
+) -> Iterator[ParityRecord]:
     """Return records one after another; say which are left out and why."""
     picked = select_posteriors(find_posteriors(_folder_of(options, environment)), options.target)
     if options.model is not None and len(picked) != 1:
@@ -151,14 +154,14 @@ def _efforts(options: ParityOptions, text: str) -> list[Effort]:
     ]
 
 
-def _gate(options: ParityOptions, rows: Records, environment: Environment) -> ExitStatus:
+def _gate(options: ParityOptions, rows: list[ParityRecord], environment: Environment) -> ExitStatus:
     """Check every row against the bound asked for."""
     status = ExitStatus.DONE
     for row in rows:
-        if options.max_off is not None and not (row["worst"] or 0.0) <= options.max_off:
+        if options.max_off is not None and not (row.worst or 0.0) <= options.max_off:
             environment.say(
-                f"{row['target']}, {row['posterior']}: mean of {row['worst_of']} is "
-                f"{row['worst']:.3g} sd off > {options.max_off:g}"
+                f"{row.target}, {row.posterior}: mean of {row.worst_of} is {row.worst:.3g} sd off "
+                f"> {options.max_off:g}"
             )
             status = ExitStatus.GATE_FAILED
     return status

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
@@ -16,30 +16,24 @@ from ...decide.judge.people.bandit_choices import value_problems
 from ...decide.judge.people.clicks import RULES, value_trials
 from ...decide.judge.people.published_entropies import compare_entropies
 from ...decide.judge.people.summaries import clicks_as_choices, summary_rows
+from ...decide.judge.records.machine import replay_versions
+from ...decide.judge.records.people_record import ObserverRecord, PeopleRow, StudyRun
 from ...posteriors.errors import UsageError
 from ...posteriors.specs import nearest
 from ...streams.formats.files import open_output
-from ...streams.formats.ndjson import LineWriter
 from ...streams.people.clicks import read_clicks
 from ...streams.people.registry import STUDIES, read_study
 from ..commands.people import PeopleOptions
 from ..environment import Environment, ExitStatus, standard_environment
 from ..report.people_picture import render_people_picture
-from ..tables.people_table import (
-    list_people_remarks,
-    people_cells,
-    people_table,
-    render_people_markdown,
-)
+from ..tables.exports import encode_ndjson
+from ..tables.people_table import list_people_remarks, people_table, render_people_markdown
 from ..tables.progress import show_event_count
-from ..tables.replay_rows import replay_versions
 
-SCHEMA = 1
 PICTURES = (".svg", ".png")
 CLICKS = "clicks"
 WITHIN = 0.01
 """Bits that the published observer may be off and still count as met."""
-Row = dict[str, Any]
 
 
 def people(options: PeopleOptions, environment: Environment | None = None) -> int:
@@ -65,36 +59,26 @@ def people(options: PeopleOptions, environment: Environment | None = None) -> in
             opened, (options.export_json, options.export_markdown, options.picture)
         )
         with show_event_count(f"replaying {options.study}", environment):
-            rows, unit, notes = _measure(options)
+            rows, unit, notes = (_clicks if options.study == CLICKS else _arms)(options)
         for note in notes:
             environment.say(note)
         standard_taken = environment.data in (rows_file, table_file, drawing)
         console = environment.console()
         if console is not None and not standard_taken:
-            console.print(people_table(people_cells(rows, unit)))
+            console.print(people_table(rows, unit))
             for line in list_people_remarks(rows):
                 console.print(line, highlight=False)
         for file in (rows_file, None if console or standard_taken else environment.data):
             if file is not None:
-                _write_rows(rows, file)
+                file.write(encode_ndjson(rows))
+                file.flush()
         if table_file is not None:
-            table_file.write(
-                render_people_markdown(
-                    people_cells(rows, unit), list(list_people_remarks(rows))
-                ).encode()
-            )
+            table_file.write(render_people_markdown(rows, unit).encode())
         if drawing is not None and options.picture is not None:
             drawing.write(
                 render_people_picture(options.study, rows, unit, options.picture[-4:].lower())
             )
     return ExitStatus.DONE
-
-
-def _write_rows(rows: Sequence[Row], file: BinaryIO) -> None:
-    """Write one JSON object a line."""
-    writer = LineWriter(file, live=True)
-    for row in rows:
-        writer.write(row)
 
 
 def _check(options: PeopleOptions) -> None:
@@ -111,18 +95,17 @@ def _check(options: PeopleOptions) -> None:
         raise UsageError(f"--picture {options.picture}: name a file .svg or .png")
 
 
-def _measure(options: PeopleOptions) -> tuple[list[Row], tuple[float, str], list[str]]:
-    """Return the rows of one study, its unit of information and notes."""
-    if options.study == CLICKS:
-        found, unit, notes = _clicks(options)
-    else:
-        found, unit, notes = _arms(options)
+def _run_of(options: PeopleOptions, unit: tuple[float, str]) -> StudyRun:
+    """Return the fields that all rows share."""
     config = {**asdict(options), "unit": unit[1]}
     for name in ("export_json", "export_markdown", "picture", "folder"):
         del config[name]
-    head = {"schema": SCHEMA, "study": options.study}
-    tail = {"config": config, "seed": options.seed, "versions": replay_versions()}
-    return [{**head, **row, **tail} for row in found], unit, notes
+    return {
+        "study": options.study,
+        "config": config,
+        "seed": options.seed,
+        "versions": replay_versions(),
+    }
 
 
 def space_evenly(people: Sequence[str], most: int) -> set[str]:
@@ -144,7 +127,7 @@ def _fewer(options: PeopleOptions, people: Sequence[str], usual: int) -> tuple[s
     return taken, [f"{len(taken)} of {len(everyone)} people; --full takes all"] if left else []
 
 
-def _arms(options: PeopleOptions) -> tuple[list[Row], tuple[float, str], list[str]]:
+def _arms(options: PeopleOptions) -> tuple[list[PeopleRow], tuple[float, str], list[str]]:
     """Compare studies with a choice of arms."""
     study = read_study(options.study, options.folder)
     if not study.problems:
@@ -154,40 +137,43 @@ def _arms(options: PeopleOptions) -> tuple[list[Row], tuple[float, str], list[st
     problems = [p for p in study.problems if p.person in taken]
     worth = value_problems(problems, rules, options.seed)
     people, groups = [p.person for p in problems], [p.group for p in problems]
-    found = summary_rows(people, groups, worth, rules, study.rewarded)
+    run = _run_of(options, study.unit)
+    found = summary_rows(run, people, groups, worth, rules, study.rewarded)
     models: dict[str, list[str]] = {}
     for problem in problems:
         some = models.setdefault(problem.group, [])
         if problem.model not in some:
             some.append(problem.model)
-    return (
-        [{**row, "models": models[row["group"]]} for row in found],
-        study.unit,
-        [*study.notes, *notes],
-    )
+    for row in found:
+        row.models = models[row.group]
+    return [*found], study.unit, [*study.notes, *notes]
 
 
-def _clicks(options: PeopleOptions) -> tuple[list[Row], tuple[float, str], list[str]]:
+def _clicks(options: PeopleOptions) -> tuple[list[PeopleRow], tuple[float, str], list[str]]:
     """Compare clicks in continuous time, with the published observer beside."""
     study = read_clicks(options.folder)
     trials = [trial for trial in study.trials if trial.clicks]
     if not trials:
         raise UsageError(f"{options.folder}: the files hold no clicks; is it a whole copy?")
-    found = summary_rows(
-        [trial.person for trial in trials],
-        [trial.group for trial in trials],
-        [clicks_as_choices(one) for one in value_trials(trials, options.seed)],
-        (*RULES, "waiting"),
-        False,
-    )
+    run = _run_of(options, study.unit)
+    found: list[PeopleRow] = [
+        *summary_rows(
+            run,
+            [trial.person for trial in trials],
+            [trial.group for trial in trials],
+            [clicks_as_choices(one) for one in value_trials(trials, options.seed)],
+            (*RULES, "waiting"),
+            False,
+        )
+    ]
     for delays in dict.fromkeys(trial.delays for trial in study.trials):
         against = compare_entropies([trial for trial in study.trials if trial.delays == delays])
         apart = np.array([one.apart for one in against if one.apart is not None])
         if len(apart):
-            found.append({
-                "group": f"{delays}, 20 events or fewer", "who": "published observer",
-                "trials": len(apart), "crowded": len(against) - len(apart),
-                "within": int((apart <= WITHIN).sum()), "worst": float(apart.max()),
-                "median": float(np.median(apart)),
-            })  # fmt: skip
+            found.append(ObserverRecord(
+                **run, group=f"{delays}, 20 events or fewer", who="published observer",
+                trials=len(apart), crowded=len(against) - len(apart),
+                within=int((apart <= WITHIN).sum()), worst=float(apart.max()),
+                median=float(np.median(apart)),
+            ))  # fmt: skip
     return found, study.unit, list(study.notes)

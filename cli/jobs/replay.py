@@ -10,12 +10,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from itertools import islice
-from typing import Any
 
 import jax
+import numpy as np
 
+from ...decide.judge.measures.build_record import quantiles
 from ...decide.judge.measures.order_sensitivity import order_disagreement
-from ...decide.judge.measures.prequential import Prequential
+from ...decide.judge.measures.prequential import Prequential, build_replay_record
+from ...decide.judge.records.machine import replay_versions
+from ...decide.judge.records.record import Quantiles
+from ...decide.judge.records.replay_record import ReplayRecord
 from ...decide.loop.core.agent import build_agent, check_draws, half_life_of, with_half_life
 from ...decide.loop.core.replay import compile_replay, learn_latency
 from ...decide.loop.core.replay import replay_records as scores
@@ -33,15 +37,7 @@ from ..environment import Environment, ExitStatus, standard_environment
 from ..parameter import split_commas
 from ..tables.event_scores import event_scores
 from ..tables.progress import show_event_count
-from ..tables.replay_rows import (
-    latency_percentiles,
-    list_replay_remarks,
-    replay_table,
-    replay_versions,
-    report_fields,
-)
-
-SCHEMA = 1
+from ..tables.replay_rows import list_replay_remarks, replay_table
 
 
 def replay(options: ReplayOptions, environment: Environment | None = None) -> int:
@@ -57,7 +53,7 @@ def replay(options: ReplayOptions, environment: Environment | None = None) -> in
     environment = environment or standard_environment()
     taken = STANDARD in (options.export_json, options.export_scores)
     console = None if taken else environment.console()
-    rows: list[dict[str, Any]] = []
+    rows: list[ReplayRecord] = []
     with ExitStack() as stack:
 
         def writer(path: str, live: bool) -> LineWriter:
@@ -106,7 +102,7 @@ def _check(options: ReplayOptions) -> None:
 
 def _measure(
     options: ReplayOptions, environment: Environment, writer: LineWriter | None
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[ReplayRecord]:
     """Return one row for each log and posterior; the scores of its events go to the writer."""
     posteriors = split_commas([options.posterior])
     if not posteriors:
@@ -138,7 +134,7 @@ def _one(
     options: ReplayOptions,
     environment: Environment,
     writer: LineWriter | None,
-) -> dict[str, Any]:
+) -> ReplayRecord:
     """Replay one log under one posterior."""
     log = opener()
     resolved = fit_model_spec(options.model, log.actions)
@@ -178,36 +174,35 @@ def _one(
         )
     if not report.events:
         raise UsageError(f"{path}: no complete event (an action with its y) to learn from")
-    latency: dict[str, float] | None = None
+    latency: Quantiles | None = None
     if options.latency:
         again = opener()
         taken, seconds_live = learn_latency(
             agent, encoder(), islice(again.records, options.latency), key
         )
-        latency, compiled = latency_percentiles(taken), compiled + seconds_live
+        latency, compiled = quantiles(np.asarray(taken)), compiled + seconds_live
     order = None
     if options.orders:
         with show_event_count(f"{path} {spec} in other orders", environment):
             order = order_disagreement(agent, encoder(), opener().records, key, options.orders)
-    return {
-        "schema": SCHEMA,
-        "log": path,
-        "model": resolved,
-        "posterior": spec,
-        "rule": options.rule,
-        "refine": agent.refine,
-        "half_life": half_life_of(spec),
-        **report_fields(report),
-        "order": None if order is None else asdict(order),
-        "learn": latency,
-        "compile": compiled,
-        "seconds": seconds,
-        "left_out": dict(log.left_out),
-        "config": asdict(options),
-        "versions": replay_versions(),
-        "device": str(jax.devices()[0]),
-        "seed": options.seed,
-    }
+    return build_replay_record(
+        report,
+        order,
+        log=path,
+        model=resolved,
+        posterior=spec,
+        rule=options.rule,
+        refine=agent.refine,
+        half_life=half_life_of(spec),
+        learn=latency,
+        compile=compiled,
+        seconds=seconds,
+        left_out=dict(log.left_out),
+        config=asdict(options),
+        versions=replay_versions(),
+        device=str(jax.devices()[0]),
+        seed=options.seed,
+    )
 
 
 __all__ = ["replay"]

@@ -12,14 +12,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ...decide.judge.records.record import mark_frontier
+from ...decide.judge.records.record import Record, mark_frontier
 from ...posteriors.errors import UsageError
 from ...streams.formats.files import STANDARD, open_output
 from ..commands.show import ShowOptions
 from ..environment import Environment, ExitStatus
 from ..tables.bench_table import bench_table, list_bench_remarks, render_bench_markdown
 from ..tables.exports import encode_csv, encode_ndjson, flatten_record
-from ..tables.results import Row, filter_rows, list_columns, load_results, match_column, sort_rows
+from ..tables.results import filter_rows, list_columns, load_results, match_column, sort_rows
 
 WIDTH = 200
 """Characters of a line of a table in a file."""
@@ -51,7 +51,7 @@ def show(options: ShowOptions, environment: Environment) -> ExitStatus:
     if kind == "table" and console is not None and not to_file:
         console.print(_table(rows, names, console.width))
         # The remarks take the setting of all rows from the first.
-        alike = len({(row["world"], row["steps"], row["seeds"]) for row in rows}) == 1
+        alike = len({(row.world, row.steps, row.seeds) for row in rows}) == 1
         for line in list_bench_remarks(rows) if alike and not names else ():
             environment.messages().print(line, style="dim", highlight=False)
         return ExitStatus.DONE
@@ -74,14 +74,14 @@ def _format_of(options: ShowOptions, usual: str) -> str:
     return ENDINGS.get(ending, usual)
 
 
-def _cut(rows: list[Row], names: list[str]) -> list[Row]:
+def _cut(rows: list[Record], names: list[str]) -> list[dict[str, Any]]:
     """Return flat rows with the columns named, or all."""
     names = names or list_columns(rows)
     flattened = [flatten_record(row) for row in rows]
     return [{name: row.get(name) for name in names} for row in flattened]
 
 
-def _table(rows: list[Row], names: list[str], width: int) -> Table:
+def _table(rows: list[Record], names: list[str], width: int) -> Table:
     """Return the table of a bench, or one of the columns named."""
     if not names:
         return bench_table(rows, width)
@@ -102,14 +102,14 @@ def _text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _plain_table(rows: list[Row], names: list[str]) -> bytes:
+def _plain_table(rows: list[Record], names: list[str]) -> bytes:
     """Return the table as text."""
     out = io.StringIO()
     Console(file=out, width=WIDTH, no_color=True).print(_table(rows, names, WIDTH))
     return out.getvalue().encode()
 
 
-def _markdown(rows: list[Row], names: list[str]) -> bytes:
+def _markdown(rows: list[Record], names: list[str]) -> bytes:
     """Return the rows as Markdown."""
     if not names:
         return render_bench_markdown(rows).encode()
@@ -118,7 +118,7 @@ def _markdown(rows: list[Row], names: list[str]) -> bytes:
     return "".join("| " + " | ".join(line) + " |\n" for line in lines).encode()
 
 
-def _parquet(rows: list[Row], names: list[str]) -> bytes:
+def _parquet(rows: list[Record], names: list[str]) -> bytes:
     """Encode Parquet with dotted columns and zstd; needs pyarrow."""
     try:
         import pyarrow as pa
@@ -132,7 +132,7 @@ def _parquet(rows: list[Row], names: list[str]) -> bytes:
     return out.getvalue().to_pybytes()
 
 
-WRITERS: dict[str, Callable[[list[Row], list[str]], bytes]] = {
+WRITERS: dict[str, Callable[[list[Record], list[str]], bytes]] = {
     "table": _plain_table,
     "csv": lambda rows, names: encode_csv(_cut(rows, names)),
     "parquet": _parquet,

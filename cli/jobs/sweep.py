@@ -97,9 +97,9 @@ def _outcome_text(one: Finished | Failure) -> str:
     """Describe a cell that has ended in a few words."""
     if isinstance(one, Failure):
         return f"{one.cell.world} {describe_cell(one.cell)} failed: {one.error}"
-    gain, total = one.record["gain"], one.record["total"]
-    found = [f"gain {gain['lower']['mean']:.1f} nats"] if gain else []
-    found += [f"p99 {format_duration(total['p99'])}"] if total else []
+    gain, total = one.record.gain, one.record.total
+    found = [f"gain {gain.lower.mean:.1f} nats"] if gain else []
+    found += [f"p99 {format_duration(total.p99)}"] if total else []
     return f"{one.cell.world} {describe_cell(one.cell)}: {', '.join(found) or 'finished'}"
 
 
@@ -147,9 +147,9 @@ def _show(planned: list[PlannedCell], environment: Environment) -> None:
     for name in shown:
         left = name in ("finished", "world", "posterior", "rule")
         grid.add_column(names.get(name, name), justify="left" if left else "right")
-    for row in rows:
+    for row, one in zip(rows, planned, strict=True):
         text = {name: "–" if row[name] is None else str(row[name]) for name in shown}
-        text["refine"] = format_refine(row)
+        text["refine"] = format_refine(one.cell)
         text["finished"] = "✓" if row["finished"] else ""
         text["seconds"] = f"{'' if row['finished'] else '~'}{row['seconds']:.0f}"
         grid.add_row(*text.values())

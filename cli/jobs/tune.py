@@ -6,12 +6,14 @@ See also: decide/judge/tuning/search.py for the search.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import asdict
 
 import msgspec
 
 from ...decide.judge.engine.program_memory import forget_programs
 from ...decide.judge.measures.experiment import Experiment, Row, check_experiment
+from ...decide.judge.records.tuning_record import TuningRecord
+from ...decide.judge.tuning.build_tuning_record import build_tuning_record
 from ...decide.judge.tuning.search import CHUNK, Search, Task, load_optuna
 from ...decide.judge.tuning.space import pin_option
 from ...decide.judge.tuning.trials import Goal, Trials, without_program_cache
@@ -26,7 +28,6 @@ from ..tables.progress_bar import show_progress
 from ..tables.tune_rows import (
     list_tuning_remarks,
     render_tuned_experiment,
-    tuning_record,
     tuning_table,
 )
 from .experiment_options import default_posteriors
@@ -59,10 +60,10 @@ def tune(options: TuneOptions, environment: Environment) -> ExitStatus:
     searches = [Search(spec, task) for spec in specs]
     to_stdout = options.output == STANDARD
     console = None if to_stdout else environment.console()
-    rows: list[dict[str, Any]] = []
+    rows: list[TuningRecord] = []
 
     def found(search: Search, interrupted: bool = False) -> None:
-        rows.append(tuning_record(search, trials, options, interrupted))
+        rows.append(build_tuning_record(search, trials, asdict(options), interrupted))
         if not to_stdout:
             _write(options.output, render_tuned_experiment(rows, trials, options), environment)
         if console is None and not to_stdout:
@@ -183,15 +184,15 @@ def _write(path: str | None, text: str | None, environment: Environment) -> None
             file.close()
 
 
-def _gate(rows: list[dict[str, Any]], environment: Environment) -> ExitStatus:
+def _gate(rows: list[TuningRecord], environment: Environment) -> ExitStatus:
     """Return GATE_FAILED if a posterior has no valid trial."""
     status = ExitStatus.DONE
     for made in rows:
-        if made["best"] is None:
-            limit = made["max_p99"]
+        if made.best is None:
+            limit = made.max_p99
             reason = (
                 f"keeps p99 within {limit * MS_PER_S:.3g} ms" if limit else "has a finite score"
             )
-            environment.say(f"{made['posterior']}: none of its {made['trials']} trials {reason}")
+            environment.say(f"{made.posterior}: none of its {made.trials} trials {reason}")
             status = ExitStatus.GATE_FAILED
     return status

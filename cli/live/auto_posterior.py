@@ -127,7 +127,7 @@ def with_choice(options: RunOptions, environment: Environment, tell: Say) -> Run
 
 def _missing(name: str, rows: list[Record], asked: WantedSpecs) -> str:
     """Format an error: no record fits, the records at hand, and the command that makes some."""
-    rules = sorted({row["rule"] for row in rows if same_model(row["model"], asked.model)})
+    rules = sorted({row.rule for row in rows if same_model(row.model, asked.model)})
     there = f"of that model they have rule {', '.join(rules)}" if rules else "none of that model"
     proposer = f", proposer {asked.proposer}" if asked.proposer else ""
     return (

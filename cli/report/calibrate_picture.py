@@ -5,12 +5,13 @@ See also: ../tables/calibrate_table.py for the table.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import altair as alt
 import vl_convert
 from scipy.stats import binom
 
+from ...decide.judge.records.calibration_record import CalibrationRecord, RankedQuantity
 from ..tables.calibrate_table import format_p_value
 from .parts import GUIDE
 from .picture import SCALE
@@ -22,7 +23,7 @@ BAND = 0.99
 RIGHT, WRONG = "#4c78a8", "#e45756"
 
 
-def render_calibration_picture(rows: list[dict[str, Any]], ending: str) -> bytes:
+def render_calibration_picture(rows: Sequence[CalibrationRecord], ending: str) -> bytes:
     """Draw two histograms for each row: its worst unknown, and the log likelihood.
 
     rows: records of `uncertain calibrate`.
@@ -30,7 +31,7 @@ def render_calibration_picture(rows: list[dict[str, Any]], ending: str) -> bytes
     Returns: content of the file.
     """
     lines = [
-        alt.hconcat(*(_histogram(row, row[name]) for name in ("unknown", "likelihood"))).properties(
+        alt.hconcat(_histogram(row, row.unknown), _histogram(row, row.likelihood)).properties(
             title=alt.Title(_heading(row), anchor="start", fontSize=13)
         )
         for row in rows
@@ -46,20 +47,20 @@ def render_calibration_picture(rows: list[dict[str, Any]], ending: str) -> bytes
     return vl_convert.vegalite_to_png(spec, scale=SCALE)
 
 
-def _heading(row: dict[str, Any]) -> str:
+def _heading(row: CalibrationRecord) -> str:
     """Return the cell of a row and its verdict."""
-    size = f", S = {row['particles']}" if row["particles"] else ""
-    verdict = "calibrated" if row["calibrated"] else f"not calibrated: {row['shape'] or 'uneven'}"
-    return f"{row['world']}, {row['posterior']}{size}, k = {row['refine']}: {verdict}"
+    size = f", S = {row.particles}" if row.particles else ""
+    verdict = "calibrated" if row.calibrated else f"not calibrated: {row.shape or 'uneven'}"
+    return f"{row.world}, {row.posterior}{size}, k = {row.refine}: {verdict}"
 
 
-def _histogram(row: dict[str, Any], quantity: dict[str, Any]) -> alt.LayerChart:
+def _histogram(row: CalibrationRecord, quantity: RankedQuantity) -> alt.LayerChart:
     """Draw runs a bin, with the band in which those of a calibrated belief lie."""
-    counts = quantity["counts"]
-    low, high = binom.interval(BAND, row["runs"], 1 / len(counts))
+    counts = quantity.counts
+    low, high = binom.interval(BAND, row.runs, 1 / len(counts))
     values = [{"bin": index, "runs": count} for index, count in enumerate(counts)]
-    wrong = quantity["p"] < row["level"] / len(row["quantities"])
-    x = alt.X("bin:O", title=f"rank of {quantity['name']} (p = {format_p_value(quantity['p'])})",
+    wrong = quantity.p < row.level / len(row.quantities)
+    x = alt.X("bin:O", title=f"rank of {quantity.name} (p = {format_p_value(quantity.p)})",
               axis=alt.Axis(labels=False, ticks=False))  # fmt: skip
     bars = alt.Chart(alt.InlineData(values=values)).mark_bar(color=WRONG if wrong else RIGHT)
     band = alt.Chart(alt.InlineData(values=[{"low": float(low), "high": float(high)}]))

@@ -5,17 +5,18 @@ See also: labels.py for how names are chosen, data.py for sections.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from ...decide.judge.records.record import is_baseline
+from ...decide.judge.records.record import Record, is_baseline
 from ..tables.format_values import (
+    field_of,
     format_duration,
     format_gain,
     format_mean,
     format_refine,
+    text_or_dash,
 )
-from ..tables.results import Result, Row
+from ..tables.results import Result
 
 
 @dataclass
@@ -36,7 +37,7 @@ class Cell:
     curve: str = ""
 
     @property
-    def record(self) -> Row:
+    def record(self) -> Record:
         return self.result.record
 
     @property
@@ -50,15 +51,15 @@ class Cell:
         return {
             "cell": self.label,
             "series": self.series,
-            "posterior": row["posterior"],
-            "rule": row["rule"],
-            "model": row["model"],
-            "draws": str(row["particles"] or "–"),
+            "posterior": row.posterior,
+            "rule": row.rule,
+            "model": row.model,
+            "draws": str(row.particles or "–"),
             "refine": format_refine(row),
-            "runs": f"{row['seeds']} of {row['steps']} steps",
+            "runs": f"{row.seeds} of {row.steps} steps",
             "latency": _spent(row),
             "gained": text_or_dash(lambda: format_gain(row, 2)),
-            "above": text_or_dash(lambda: format_mean((row["gain"] or {}).get("above_random"))),
+            "above": text_or_dash(lambda: format_mean(field_of(row, "gain.above_random"))),
         }
 
 
@@ -69,23 +70,7 @@ TIPS = {
 }  # fmt: skip
 
 
-def _spent(row: Row) -> str:
+def _spent(row: Record) -> str:
     """Return the latency of a decision with its update."""
-    found = row["total"]
-    return (
-        f"p50 {format_duration(found['p50'])}, p99 {format_duration(found['p99'])}"
-        if found
-        else "–"
-    )
-
-
-def text_or_dash(write: Callable[[], str]) -> str:
-    """Return a text, or a dash if a number in it is missing or NaN.
-
-    write: makes the text; it raises TypeError if a number is missing.
-    """
-    try:
-        text = write()
-    except TypeError:
-        return "–"
-    return "–" if "nan" in text else text
+    found = row.total
+    return f"p50 {format_duration(found.p50)}, p99 {format_duration(found.p99)}" if found else "–"

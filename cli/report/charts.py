@@ -10,10 +10,11 @@ from typing import Any
 
 import altair as alt
 
+from ...decide.judge.records.record import Calibration, Record, Regret
 from ...posteriors.units import MS_PER_S
-from ..tables.format_values import joint_predictions
+from ..tables.format_values import field_of, joint_predictions
 from .cell import Cell
-from .data import Section, read_estimate, select_best
+from .data import Section, finite_estimate, finite_mean, select_best
 from .parts import (  # fmt: skip
     GUIDE,
     SIZE,
@@ -41,15 +42,15 @@ def draw_record_charts(section: Section) -> Iterator[Chart]:
         _against(section, "refine", "k", lambda cell: cell.curve),
         _dots(section, "Fidelity", "share of the best gain", 1.0,
              "Of the best action's gain on shared histories, the share that the choice has.",
-             lambda row: read_estimate(row["fidelity"])),
+             lambda row: finite_mean(row.fidelity)),
         _dots(section, "Promised, less what it got", "predicted − realised, nats a decision", 0.0,
              "Right of the dashed line the belief promised more gain than there was.",
-             lambda row: _optimism(row["calibration"])),
+             lambda row: _optimism(row.calibration)),
         _dots(section, "Regret", "% of uniform choice's", 0.0,
              "Lower is better; choosing uniformly is 100.",
-             lambda row: _share(row["regret"])),
+             lambda row: _share(row.regret)),
     ]  # fmt: skip
-    taus = dict.fromkeys(one["tau"] for row in section.rows for one in joint_predictions(row))
+    taus = dict.fromkeys(one.tau for row in section.rows for one in joint_predictions(row))
     for tau in taus:
         made.append(
             _dots(section, f"Joint prediction of {tau}", "KL, nats a block", 0.0,
@@ -59,43 +60,42 @@ def draw_record_charts(section: Section) -> Iterator[Chart]:
     yield from (one for one in made if one is not None)
 
 
-def _optimism(found: Any) -> tuple[float, float] | None:
-    if not found or found["bias"] is None:
+def _optimism(found: Calibration | None) -> tuple[float, float] | None:
+    return None if found is None else finite_estimate(-found.bias, found.se)
+
+
+def _divergence(row: Record, tau: int) -> tuple[float, float] | None:
+    found = next((one for one in joint_predictions(row) if one.tau == tau), None)
+    return None if found is None else finite_estimate(found.kl, found.se)
+
+
+def _share(found: Regret | None) -> tuple[float, float] | None:
+    if found is None:
         return None
-    return read_estimate({"mean": -found["bias"], "se": found["se"]})
+    return finite_estimate(found.percent_of_uniform, found.percent_se)
 
 
-def _divergence(row: Any, tau: int) -> tuple[float, float] | None:
-    found = next((one for one in joint_predictions(row) if one["tau"] == tau), None)
-    return read_estimate(found and {"mean": found["kl"], "se": found["se"]})
+def _above(row: Record) -> tuple[float, float] | None:
+    return finite_mean(field_of(row, "gain.above_random"))
 
 
-def _share(found: Any) -> tuple[float, float] | None:
-    names = {"mean": "percent_of_uniform", "se": "percent_se"}
-    return read_estimate(found and {short: found.get(long) for short, long in names.items()})
-
-
-def _above(row: Any) -> tuple[float, float] | None:
-    return read_estimate((row["gain"] or {}).get("above_random"))
-
-
-def _total(row: Any) -> tuple[float, float] | None:
-    return read_estimate((row["gain"] or {}).get("lower"))
+def _total(row: Record) -> tuple[float, float] | None:
+    return finite_mean(field_of(row, "gain.lower"))
 
 
 def _frontier(section: Section) -> Chart | None:
     """Draw latency against gain above random, or regret where no gain was measured."""
     gains = any(_above(row) for row in section.rows)
-    measure = _above if gains else lambda row: _share(row["regret"])
+    measure = _above if gains else lambda row: _share(row.regret)
     points = [
         chart_point(
             cell,
-            MS_PER_S * cell.record["total"]["p99"],
+            MS_PER_S * total.p99,
             found,
-            front=cell.record["frontier"],
+            front=cell.record.frontier,
         )
         for cell in section.cells
-        if not cell.random and cell.record["total"] and (found := measure(cell.record))
+        if not cell.random and (total := cell.record.total) and (found := measure(cell.record))
     ]
     if not points:
         return None
@@ -128,15 +128,16 @@ def _against(
     """Draw gain, or regret, against S or k: a line for cells that differ in nothing else."""
     other, held_letter = ("refine", "k") if letter == "S" else ("particles", "S")
     gains = any(_total(row) for row in section.rows)
-    measure = _total if gains else lambda row: _share(row["regret"])
+    measure = _total if gains else lambda row: _share(row.regret)
     lines: dict[str, Points] = {}
     for cell in section.cells:
-        size, found = cell.record[knob], measure(cell.record)
+        size, found = getattr(cell.record, knob), measure(cell.record)
         if knob == "refine":
-            size += cell.record.get("think") or 0
+            size += cell.record.think
         if size is not None and found and not cell.random:
             name = line_of(cell)
-            held = "–" if cell.record[other] is None else str(cell.record[other])
+            at = getattr(cell.record, other)
+            held = "–" if at is None else str(at)
             lines.setdefault(name, []).append(chart_point(cell, size, found, line=name, held=held))
     points = [
         one

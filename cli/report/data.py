@@ -8,11 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
-from ...decide.judge.records.record import mark_frontier, worth
+from ...decide.judge.records.record import Mean, Record, mark_frontier, worth
 from ..tables.format_values import RANDOM
-from ..tables.results import Result, Row
+from ..tables.results import Result
 from .cell import Cell
 from .labels import label_cells
 
@@ -45,7 +44,7 @@ class Section:
     series: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[Record]:
         """Records of the cells."""
         return [cell.record for cell in self.cells]
 
@@ -90,7 +89,7 @@ def group_sections(results: Iterable[Result]) -> list[Section]:
     mark_frontier([result.record for result in results])
     grouped: dict[tuple[str, int], list[Cell]] = {}
     for result in results:
-        key = result.record["world"], result.record["steps"]
+        key = result.record.world, result.record.steps
         grouped.setdefault(key, []).append(Cell(result))
     made = []
     for (world, steps), cells in grouped.items():
@@ -112,12 +111,19 @@ def assign_looks(names: list[str]) -> dict[str, tuple[str, str]]:
     return found | ({RANDOM: (GREY, "circle")} if RANDOM in names else {})
 
 
-def read_estimate(found: Any) -> tuple[float, float] | None:
-    """Return mean and standard error; None without a finite mean.
+def finite_estimate(mean: float, se: float | None) -> tuple[float, float] | None:
+    """Return an estimate and its standard error, 0 where that is unknown; None if it is no number.
 
-    found: `mean` and `se`, or None.
+    mean, se: of the estimate.
     """
-    if not found or found.get("mean") is None or not math.isfinite(found["mean"]):
+    if not math.isfinite(mean):
         return None
-    se = found.get("se")
-    return found["mean"], se if se and math.isfinite(se) else 0.0
+    return mean, se if se and math.isfinite(se) else 0.0
+
+
+def finite_mean(found: Mean | None) -> tuple[float, float] | None:
+    """Return a mean and its standard error; None without a finite mean.
+
+    found: the mean, if it was measured.
+    """
+    return None if found is None else finite_estimate(found.mean, found.se)

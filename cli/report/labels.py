@@ -17,19 +17,19 @@ def label_cells(cells: list[Cell]) -> None:
 
     cells: of one world and length; their `label`, `series`, `line` and `curve` are set.
     """
-    specs = {cell.record["posterior"] for cell in cells if not cell.random}
+    specs = {cell.record.posterior for cell in cells if not cell.random}
     bare = [spec.partition(":")[0] for spec in specs]
-    rules = {cell.record["rule"] for cell in cells if not cell.random}
+    rules = {cell.record.rule for cell in cells if not cell.random}
     for cell in cells:
         row = cell.record
-        short = row["posterior"].partition(":")[0]
-        named = short if bare.count(short) <= 1 else row["posterior"]
+        short = row.posterior.partition(":")[0]
+        named = short if bare.count(short) <= 1 else row.posterior
         if cell.random:
             # Its belief has no use.
             cell.series = cell.label = cell.line = cell.curve = RANDOM
             continue
-        cell.series = f"{named} {row['rule']}" if len(rules) > 1 else named
-        draws = f" S={row['particles']}" if row["particles"] else ""
+        cell.series = f"{named} {row.rule}" if len(rules) > 1 else named
+        draws = f" S={row.particles}" if row.particles else ""
         moves = f" k={moves_of(row)}"
         cell.label = cell.series + draws + moves
         cell.line, cell.curve = cell.series + moves, cell.series + draws
@@ -37,11 +37,9 @@ def label_cells(cells: list[Cell]) -> None:
         fields = [
             key
             for key in ("model", "proposer", "candidates", "explore", "seed", "seeds")
-            if len({cell.record["config"].get(key) for cell in others}) > 1
+            if len({cell.record.config.get(key) for cell in others}) > 1
         ]
-        kept = {
-            key: _differing([cell.record["config"].get(key) for cell in others]) for key in fields
-        }
+        kept = {key: _differing([cell.record.config.get(key) for cell in others]) for key in fields}
         for number, cell in enumerate(others):
             rest = "".join(f" {_setting_text(key, some[number])}" for key, some in kept.items())
             cell.label, cell.line, cell.curve = (

@@ -11,11 +11,11 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from ..tables.results import Row
+from ...decide.judge.records.record import Record
+from ..tables.columns import page_columns
 from .data import Section
 from .parts import Chart
 from .reproduce import Recipe
-from .table import report_columns
 
 # A record cannot make the page load anything. Vega compiles its expressions, hence 'unsafe-eval'.
 POLICY = (
@@ -96,24 +96,24 @@ def _responsive(chart: Chart) -> dict[str, Any]:
     return spec | {"autosize": {"type": "fit-x", "contains": "padding"}}
 
 
-def _table(rows: list[Row]) -> Iterator[str]:
+def _table(rows: list[Record]) -> Iterator[str]:
     """Yield a table of all rows; the attribute `data-by` of a cell holds its sort key."""
-    shown = report_columns(rows)
+    shown = page_columns(rows)
     yield '<div class="scroll" tabindex="0" role="region" aria-label="Every cell">'
     yield "<table><thead><tr>"
     for column in shown:
-        kind, word = ("number", "") if column.numeric else ("text", ' class="word"')
+        kind, word = ("text", ' class="word"') if column.names else ("number", "")
         yield (
             f'<th scope="col" data-column="{kind}"{word}><button type="button">'
-            f"{escape(column.header)}</button></th>"
+            f"{escape(column.title or '★')}</button></th>"
         )
     yield "</tr></thead><tbody>"
     for row in rows:
-        yield '<tr class="frontier">' if row["frontier"] else "<tr>"
+        yield '<tr class="frontier">' if row.frontier else "<tr>"
         for column in shown:
-            key = column.by(row)
+            key = column.key_of(row)
             by = "" if key is None else f' data-by="{escape(str(key))}"'
-            word = "" if column.numeric else ' class="word"'
+            word = ' class="word"' if column.names else ""
             yield f"<td{by}{word}>{escape(column.text(row))}</td>"
         yield "</tr>"
     yield "</tbody></table></div>"

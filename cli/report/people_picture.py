@@ -1,20 +1,20 @@
 """Charts of a study of people: gain by choice and information learnt, a column for each group.
 
-See also: decide/judge/people/summaries.py for the rows, charts.py for charts of benches.
+See also: decide/judge/records/people_record.py for the rows, charts.py for charts of benches.
 """
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any
 
 import altair as alt
 import vl_convert
 
+from ...decide.judge.records.people_record import PeopleRecord, PeopleRow
+from ...decide.judge.records.record import Mean
 from .parts import GUIDE, chart_data
 
-Row = dict[str, Any]
 WIDTH, TALL, ROW = 240, 150, 17
 """Pixels of a chart, and of a row of one."""
 LETTERS = 45
@@ -26,7 +26,7 @@ COLOURS = ("#8c959f", "#cf222e", "#0969da")
 
 
 def render_people_picture(
-    study: str, rows: Sequence[Row], unit: tuple[float, str], ending: str
+    study: str, rows: Sequence[PeopleRow], unit: tuple[float, str], ending: str
 ) -> bytes:
     """Draw one picture of a study.
 
@@ -36,12 +36,12 @@ def render_people_picture(
     ending: `.svg` or `.png`.
     Returns: content of the file.
     """
-    rows = [row for row in rows if "gain" in row]
+    shown = [row for row in rows if isinstance(row, PeopleRecord)]
     columns = [
-        alt.vconcat(*_charts([row for row in rows if row["group"] == group], unit), spacing=16)
+        alt.vconcat(*_charts([row for row in shown if row.group == group], unit), spacing=16)
         .resolve_scale(color="independent")
         .properties(title=alt.Title(group, anchor="start", fontSize=13))
-        for group in dict.fromkeys(row["group"] for row in rows)
+        for group in dict.fromkeys(row.group for row in shown)
     ]  # fmt: skip
     note = (
         "Above: expected gain of each choice when it was made, under an exact belief. Below: "
@@ -66,27 +66,30 @@ def render_people_picture(
     return vl_convert.vegalite_to_png(whole, scale=SCALE)
 
 
-def _charts(rows: Sequence[Row], unit: tuple[float, str]) -> list[alt.LayerChart | alt.Chart]:
+def _charts(
+    rows: Sequence[PeopleRecord], unit: tuple[float, str]
+) -> list[alt.LayerChart | alt.Chart]:
     """Draw the charts of one group."""
     size, name = unit
     made: list[alt.LayerChart | alt.Chart] = [_turns(rows[0], size, name)]
-    for field, label, scale in (
-        ("share", "gain at people's moments, % of best", 100.0),
-        ("learnt", f"learnt, {name} a problem", 1 / size),
-        ("regret", "regret, % of choosing at random", 1.0),
+    for label, scale, found in (
+        ("gain at people's moments, % of best", 100.0, [row.share for row in rows]),
+        (f"learnt, {name} a problem", 1 / size, [row.learnt for row in rows]),
+        ("regret, % of choosing at random", 1.0, [row.regret for row in rows]),
     ):
-        some = [row for row in rows if row[field] is not None]
+        some = [(row.who, x) for row, x in zip(rows, found, strict=True) if x is not None]
         if some:
-            made.append(_dots(some, field, label, scale))
+            made.append(_dots(some, label, scale))
     return made
 
 
-def _turns(row: Row, size: float, name: str) -> alt.Chart:
+def _turns(row: PeopleRecord, size: float, name: str) -> alt.Chart:
     """Draw the gain of people's first, second, ... choice, between the best one and any."""
     points = [
-        {"turn": turn["turn"], "y": turn[field] / size, "line": line}
-        for turn in row["by_turn"]
-        for field, line in zip(("best", "gain", "random"), LINES, strict=True)
+        {"turn": turn.turn, "y": gain / size, "line": line}
+        for turn in row.by_turn
+        for line, gain in zip(LINES, (turn.best, turn.gain, turn.random), strict=True)
+        if gain is not None
     ]
     colour = alt.Color(
         "line:N", title=None, sort=LINES, scale=alt.Scale(domain=LINES, range=COLOURS)
@@ -104,15 +107,13 @@ def _turns(row: Row, size: float, name: str) -> alt.Chart:
     )
 
 
-def _dots(rows: Sequence[Row], field: str, label: str, scale: float) -> alt.LayerChart:
+def _dots(means: Sequence[tuple[str, Mean]], label: str, scale: float) -> alt.LayerChart:
     """Draw a row for people and each rule, with its error, and a line at the value of people."""
     points = []
-    for row in rows:
-        mean, se = (row[field][part] * scale for part in ("mean", "se"))
-        who = "people" if row["who"] == "people" else "rule"
-        points.append(
-            {"who": row["who"], "x": mean, "low": mean - se, "high": mean + se, "kind": who}
-        )
+    for who, found in means:
+        mean, se = found.mean * scale, found.se * scale
+        kind = "people" if who == "people" else "rule"
+        points.append({"who": who, "x": mean, "low": mean - se, "high": mean + se, "kind": kind})
     y = alt.Y("who:N", title=None, sort=None, axis=alt.Axis(grid=True, labelLimit=110))
     x = alt.X("x:Q", title=label, scale=alt.Scale(zero=True))
     colour = alt.Color(

@@ -149,11 +149,11 @@ def _notes(results: list[Result]) -> list[str]:
             "These results come from rows, not from a store: latency distributions, gain over time "
             "and the calibration curve, which need single runs, are left out."
         )
-    if len({tuple(sorted(row["versions"].items())) for row in rows}) > 1:
+    if len({tuple(sorted(row.versions.items())) for row in rows}) > 1:
         found.append("Cells were computed with different versions of packages: see the end.")
-    if len({(row["host"], row["device"]) for row in rows}) > 1:
+    if len({(row.host, row.device) for row in rows}) > 1:
         found.append("Cells were computed on different machines: do not compare their latency.")
-    if broken := sum(row["failures"] for row in rows):
+    if broken := sum(row.failures for row in rows):
         found.append(f"{broken} updates were not healthy (not finite, or not accepted).")
     return found
 

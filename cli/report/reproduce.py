@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...decide.judge.measures.experiment import Experiment
+from ...decide.judge.records.record import Record
 from ..commands.bench import BenchOptions
 from ..commands.experiment import ExperimentOptions
 from ..options import command_words, keys_of
-from ..tables.results import Result, Row
+from ..tables.format_values import field_of
+from ..tables.results import Result
 
 SHARED = ("seed", "candidates", "explore")
 """Settings that all cells of one experiment share."""
@@ -48,7 +50,7 @@ class Recipe:
     versions: dict[str, str]
     machine: str
     guessed: bool
-    cells: list[Row] = field(default_factory=list)
+    cells: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def toml(self) -> str:
@@ -69,7 +71,7 @@ class Recipe:
             return False
         return all(config.get(name) == first for config in self.cells)
 
-    def command(self, config: Row) -> str | None:
+    def command(self, config: dict[str, Any]) -> str | None:
         """Return the command that computes one cell.
 
         config: configuration of the cell.
@@ -98,29 +100,27 @@ def list_recipes(results: Iterable[Result]) -> list[Recipe]:
     for result in results:
         row = result.record
         judge = result.identity.get("judge")
-        settings = {name: row["config"].get(name) for name in SHARED}
+        settings = {name: row.config.get(name) for name in SHARED}
         # An identity leaves out options that are off.
         settings |= _judged(row) if judge is None else OFF | judge
         settings = {name: value for name, value in settings.items() if value is not None}
-        cores = f"{row['threads']} worker process{'es' if row['threads'] != 1 else ''}"
-        made = Recipe(
-            settings, row["versions"], f"{row['device']} on {row['host']}, {cores}", judge is None
-        )
+        cores = f"{row.threads} worker process{'es' if row.threads != 1 else ''}"
+        made = Recipe(settings, row.versions, f"{row.device} on {row.host}, {cores}", judge is None)
         key = json.dumps([made.settings, made.versions, made.machine, made.guessed])
-        found.setdefault(key, made).cells.append(row["config"])
+        found.setdefault(key, made).cells.append(row.config)
     return list(found.values())
 
 
-def _judged(row: Row) -> Row:
+def _judged(row: Record) -> dict[str, Any]:
     """Infer the settings of the judge from a row; only the identities in stores hold all."""
-    gain = row["gain"] or {}
-    joint = row["joint"]
-    taus = [one["tau"] for one in (joint if isinstance(joint, list) else [joint] if joint else [])]
+    cap = field_of(row, "gain.cap")
+    joint = row.joint
+    taus = [one.tau for one in (joint if isinstance(joint, list) else [joint] if joint else [])]
     return {
-        "live": row["total"]["n"] // row["steps"] if row["total"] else 0,
-        "spce": round(math.exp(gain["cap"]) - 1) if gain.get("cap") else None,
+        "live": row.total.n // row.steps if row.total else 0,
+        "spce": round(math.exp(cap) - 1) if cap else None,
         "joint": taus[0] if len(taus) == 1 else taus or None,
-        "fidelity": row["fidelity"] is not None,
+        "fidelity": row.fidelity is not None,
     }
 
 

@@ -33,7 +33,7 @@ def draw_run_charts(section: Section, tell: Callable[[str], None]) -> Iterator[C
     tell: shows a message; called after each cell, since reading arrays takes a while.
     """
     leading = {id(cell) for cell in section.best_of_series()}
-    timed = [cell for cell in section.cells if cell.record["total"]]
+    timed = [cell for cell in section.cells if cell.record.total]
     boxed = {id(cell) for cell in select_best(timed)}
     wanted = [cell for cell in section.cells if id(cell) in leading | boxed]
     latency: Points = []

@@ -5,11 +5,12 @@ See also: ../report/calibrate_picture.py for pictures.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from rich.table import Table
 
-Records = list[dict[str, Any]]
+from ...decide.judge.records.calibration_record import CalibrationRecord
+
 BARS = "▁▂▃▄▅▆▇█"
 EVEN = 3
 """Index of the bar of an evenly filled bin: half height."""
@@ -35,43 +36,49 @@ def format_p_value(p: float) -> str:
     return f"{p:.2f}" if p >= 0.01 else f"{p:.0e}" if p >= 1e-99 else "0"
 
 
-def calibration_table(rows: Records) -> Table:
+def _verdict(row: CalibrationRecord) -> str:
+    return "yes" if row.calibrated else f"no: {row.shape or 'uneven'}"
+
+
+COLUMNS: list[tuple[str, Callable[[CalibrationRecord], str]]] = [
+    ("posterior", lambda row: row.posterior),
+    ("S", lambda row: str(row.particles or "–")),
+    ("k", lambda row: str(row.refine)),
+    ("worst\nunknown", lambda row: row.unknown.name),
+    ("ranks", lambda row: draw_histogram(row.unknown.counts)),
+    ("p", lambda row: format_p_value(row.unknown.p)),
+    ("log likelihood,\nranks", lambda row: draw_histogram(row.likelihood.counts)),
+    ("p", lambda row: format_p_value(row.likelihood.p)),
+    ("calibrated", _verdict),
+]
+"""Heading of each column, and text of a row under it."""
+
+
+def calibration_table(rows: Sequence[CalibrationRecord]) -> Table:
     """Return a table with the worst unknown, the log likelihood and the verdict of each posterior.
 
     rows: records of `uncertain calibrate`.
     """
     grid = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
-    grid.add_column("posterior", no_wrap=True)
-    for name in ("S", "k"):
-        grid.add_column(name, justify="right", no_wrap=True)
-    for name in ("worst\nunknown", "ranks", "p"):
-        grid.add_column(name, no_wrap=True)
-    for name in ("log likelihood,\nranks", "p"):
-        grid.add_column(name, no_wrap=True)
-    grid.add_column("calibrated", no_wrap=True)
+    for heading, _ in COLUMNS:
+        grid.add_column(heading, justify="right" if heading in ("S", "k") else "left", no_wrap=True)
     for row in rows:
-        unknown, likelihood = row["unknown"], row["likelihood"]
-        verdict = "yes" if row["calibrated"] else f"no: {row['shape'] or 'uneven'}"
-        grid.add_row(
-            row["posterior"], str(row["particles"] or "–"), str(row["refine"]),
-            unknown["name"], draw_histogram(unknown["counts"]), format_p_value(unknown["p"]),
-            draw_histogram(likelihood["counts"]), format_p_value(likelihood["p"]),
-            verdict, style=None if row["calibrated"] else "yellow",
-        )  # fmt: skip
+        style = None if row.calibrated else "yellow"
+        grid.add_row(*(text(row) for _, text in COLUMNS), style=style)
     return grid
 
 
-def describe_calibration(rows: Records) -> str:
+def describe_calibration(rows: Sequence[CalibrationRecord]) -> str:
     """Describe the runs and the criterion, and name posteriors with unhealthy runs.
 
     rows: records of `uncertain calibrate`.
     """
     row = rows[0]
-    several = max(len(one["quantities"]) for one in rows)
+    several = max(len(one.quantities) for one in rows)
     text = (
-        f"{row['world']}, {row['steps']} events, {row['runs']} runs each; rank of the truth among "
-        f"{row['draws']} draws in {row['bins']} bins, ▄ being an even share. Not calibrated where "
-        f"p of any of up to {several} quantities is below {row['level']:g} / their number."
+        f"{row.world}, {row.steps} events, {row.runs} runs each; rank of the truth among "
+        f"{row.draws} draws in {row.bins} bins, ▄ being an even share. Not calibrated where "
+        f"p of any of up to {several} quantities is below {row.level:g} / their number."
     )
-    failed = [f"{one['posterior']} {one['failures']}" for one in rows if one["failures"]]
+    failed = [f"{one.posterior} {one.failures}" for one in rows if one.failures]
     return text + (f" Runs whose belief was not healthy: {', '.join(failed)}." if failed else "")

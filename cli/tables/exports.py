@@ -7,26 +7,29 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from gzip import GzipFile
 from typing import Any, BinaryIO
 
 import msgspec
 
+from ...decide.judge.records.read_record import to_dict
+from ...decide.judge.records.record import Record
 from ...streams.formats.files import open_output
 from ..commands.bench import BenchOptions
 from ..commands.parity import ParityOptions
 from ..environment import Environment
 from .bench_table import render_bench_markdown
-from .format_values import Records
 
-Exports = list[tuple[BinaryIO, Callable[[Records], bytes]]]
+Rows = Sequence[Any]
+"""Records, or rows of columns as dictionaries."""
+Exports = list[tuple[BinaryIO, Callable[[Any], bytes]]]
 
 
 def open_exports(
     options: BenchOptions | ParityOptions,
     environment: Environment,
-    table: Callable[[Records], str] | None = None,
+    table: Callable[[Any], str] | None = None,
 ) -> Exports:
     """Open the files that the options name, before any work is done.
 
@@ -45,7 +48,7 @@ def open_exports(
     return [(open_output(path, environment.data), make) for path, make in wanted if path]
 
 
-def write_exports(exports: Exports, rows: Records, environment: Environment) -> None:
+def write_exports(exports: Exports, rows: Rows, environment: Environment) -> None:
     """Rewrite every file, so that an interrupted bench keeps its rows.
 
     Standard output is never rewound; it gets the last row only, and only as NDJSON.
@@ -64,7 +67,7 @@ def write_exports(exports: Exports, rows: Records, environment: Environment) -> 
         file.flush()
 
 
-def finish_exports(exports: Exports, rows: Records, environment: Environment) -> None:
+def finish_exports(exports: Exports, rows: Rows, environment: Environment) -> None:
     """Write the exports that cannot be written row by row: compressed files, tables on stdout.
 
     exports: from `open_exports`.
@@ -77,7 +80,7 @@ def finish_exports(exports: Exports, rows: Records, environment: Environment) ->
             file.flush()
 
 
-def encode_ndjson(rows: Records) -> bytes:
+def encode_ndjson(rows: Rows) -> bytes:
     """Encode records as NDJSON, one JSON object a line.
 
     rows: records or rows of columns.
@@ -88,11 +91,13 @@ def encode_ndjson(rows: Records) -> bytes:
 def flatten_record(row: Any, prefix: str = "") -> dict[str, Any]:
     """Return nested fields under dotted names, list items under their positions.
 
-    row: record or nested dict.
+    row: record or nested dict. In a record of a bench, NaN becomes None.
     prefix: text in front of every name.
     """
-    if isinstance(row, msgspec.Struct):
-        row = msgspec.json.decode(msgspec.json.encode(row))
+    if isinstance(row, Record):
+        row = to_dict(row)
+    elif isinstance(row, msgspec.Struct):
+        row = msgspec.to_builtins(row)
     found: dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, list):
@@ -104,7 +109,7 @@ def flatten_record(row: Any, prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def encode_csv(rows: Records) -> bytes:
+def encode_csv(rows: Rows) -> bytes:
     """Encode records as CSV with the union of their dotted columns.
 
     rows: records or rows of columns.

@@ -6,10 +6,9 @@ See also: ../report/charts.py for the chart of a report.
 from __future__ import annotations
 
 import math
-from typing import Any
 
-from ...decide.judge.records.record import is_baseline
-from .format_values import Records, format_duration
+from ...decide.judge.records.record import Record, is_baseline
+from .format_values import Records, field_of, format_duration
 
 WIDTH, HEIGHT = 60, 12
 """Characters and lines of the picture."""
@@ -22,12 +21,12 @@ def draw_frontier(records: Records) -> str:
     records: of the cells of a bench.
     Returns: lines of text; empty for fewer than two cells with both measures.
     """
-    gains = any(r["gain"] for r in records)
+    gains = any(r.gain for r in records)
     measure = "gain above random, nats" if gains else "regret, % of uniform"
     points = [
-        (r["total"]["p99"], value, r)
+        (r.total.p99, value, r)
         for r in records
-        if r["total"] and not is_baseline(r) and (value := _height(r, gains)) is not None
+        if r.total and not is_baseline(r) and (value := _height(r, gains)) is not None
     ]
     if len(points) < 2:
         return ""
@@ -39,7 +38,7 @@ def draw_frontier(records: Records) -> str:
     for letter, (latency, value, row) in zip(LETTERS, points, strict=False):
         x = round((math.log10(latency) - low) / (high - low) * (WIDTH - 1))
         y = round((value - bottom) / (top - bottom) * (HEIGHT - 1))
-        canvas[HEIGHT - 1 - y][x] = letter.upper() if row["frontier"] else letter
+        canvas[HEIGHT - 1 - y][x] = letter.upper() if row.frontier else letter
     out = ["", f"{measure} (capital: on the frontier)"]
     for index, line in enumerate(canvas):
         tick = top - (top - bottom) * index / (HEIGHT - 1)
@@ -51,17 +50,14 @@ def draw_frontier(records: Records) -> str:
     out.append(" " * 8 + left + right.rjust(WIDTH - len(left)))
     out.append(" " * 8 + "decide + learn, p99")
     names = [
-        f"{letter} {row['posterior']}" + (f" S={row['particles']}" if row["particles"] else "")
-        + (f" {row['rule']}" if len({p[2]["rule"] for p in points}) > 1 else "")
+        f"{letter} {row.posterior}" + (f" S={row.particles}" if row.particles else "")
+        + (f" {row.rule}" if len({p[2].rule for p in points}) > 1 else "")
         for letter, (_, _, row) in zip(LETTERS, points, strict=False)
     ]  # fmt: skip
     out.append(" " * 8 + "   ".join(names))
     return "\n".join(out)
 
 
-def _height(row: dict[str, Any], gains: bool) -> float | None:
+def _height(row: Record, gains: bool) -> float | None:
     """Return the value of a row on the vertical axis."""
-    if gains:
-        above = (row["gain"] or {}).get("above_random")
-        return above["mean"] if above else None
-    return row["regret"]["percent_of_uniform"] if row["regret"] else None
+    return field_of(row, "gain.above_random.mean" if gains else "regret.percent_of_uniform")

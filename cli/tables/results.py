@@ -26,8 +26,6 @@ from ...streams.storage.results import Store
 from ..environment import Environment
 from .exports import flatten_record
 
-Row = Any
-"""A `Record`, or a row with dotted columns."""
 CONDITION = re.compile(r"\s*([\w.]+)\s*(!=|>=|<=|=|>|<)\s*(.*?)\s*")
 REQUIRED = ("world", "model", "posterior", "rule", "steps", "seeds")
 MEASURES = ("gain", "total", "work")
@@ -51,7 +49,7 @@ class Result:
 
     record: Record
     arrays: Callable[[], dict[str, np.ndarray]] = _no_arrays
-    identity: Row = field(default_factory=dict)
+    identity: dict[str, Any] = field(default_factory=dict)
 
 
 def load_results(place: str, environment: Environment) -> list[Result]:
@@ -84,7 +82,7 @@ def _of_store(place: str, environment: Environment) -> list[Result]:
     ]
 
 
-def _place_of(record: Row) -> list[tuple[bool, Any]]:
+def _place_of(record: dict[str, Any]) -> list[tuple[bool, Any]]:
     """Return the sort key of a cell; a store has no order of its own."""
     names = ("world", "model", "steps", "seeds", "posterior", "rule", "particles", "refine")
     sizes = [(record[name] is not None, record[name]) for name in names]
@@ -123,7 +121,7 @@ def _lacking(row: Any) -> str | None:
     return missing[0] if missing else None
 
 
-def list_columns(rows: Iterable[Row]) -> list[str]:
+def list_columns(rows: Iterable[Record | dict[str, Any]]) -> list[str]:
     """Return the dotted columns of all rows.
 
     rows: records; a field that is null in one and has parts in another counts as its parts only.
@@ -148,7 +146,7 @@ def match_column(name: str, columns: list[str]) -> str:
     return name
 
 
-def filter_rows(rows: list[Row], conditions: Iterable[str]) -> list[Row]:
+def filter_rows(rows: list[Record], conditions: Iterable[str]) -> list[Record]:
     """Return the rows that meet all conditions.
 
     rows: records.
@@ -198,7 +196,7 @@ def _number(name: str, text: str) -> float:
         raise UsageError(f"--where: {name} is a number, {text!r} is none") from error
 
 
-def sort_rows(rows: list[Row], names: Iterable[str]) -> list[Row]:
+def sort_rows(rows: list[Record], names: Iterable[str]) -> list[Record]:
     """Return rows sorted by columns; rows without a value come last.
 
     rows: records.

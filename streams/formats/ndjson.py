@@ -189,10 +189,10 @@ def _default(value: Any) -> Any:
 _encoder = msgspec.json.Encoder(enc_hook=_default)
 
 
-def encode_line(fields: dict[str, Any]) -> bytes:
+def encode_line(fields: dict[str, Any] | msgspec.Struct) -> bytes:
     """Encode one line with its end; NaN and infinity become null, as JSON has no such numbers.
 
-    fields: values by name; NumPy values are allowed.
+    fields: values by name, or a record; NumPy values are allowed.
     """
     return _encoder.encode(fields) + b"\n"
 
@@ -261,10 +261,10 @@ class LineWriter:
     def __init__(self, file: BinaryIO, live: bool = False) -> None:
         self._file, self._live = file, live
 
-    def write(self, fields: dict[str, Any]) -> None:
+    def write(self, fields: dict[str, Any] | msgspec.Struct) -> None:
         """Append one line.
 
-        fields: values by name.
+        fields: values by name, or a record.
         """
         self._file.write(encode_line(fields))
         if self._live:

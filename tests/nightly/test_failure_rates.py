@@ -105,10 +105,10 @@ def test_p_values_are_below_a_level_as_often_as_the_level_says(
         cell = Cell(world, world, posterior, "random", None, particles, k, 1, 0.0, 10, seed, 512)
         rows.append(calibrate_cell(cell, RankSettings(settle=settle)))
     # The verdict's p is conservative (Bonferroni); those of single quantities are not.
-    parts = {row["name"]: index for index, row in enumerate(rows[0]["quantities"])}
+    parts = {row.name: index for index, row in enumerate(rows[0].quantities)}
     wrong = []
     for name, index in parts.items():
-        p = [row["quantities"][index]["p"] for row in rows]
+        p = [row.quantities[index].p for row in rows]
         seen = {level: sum(value < level for value in p) for level in LEVELS}
         wrong += [(name, level) for level, n in seen.items() if surprising(n, SEEDS, level)]
         with capsys.disabled():

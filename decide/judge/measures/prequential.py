@@ -1,19 +1,20 @@
-"""Sums of a replay's scores: log losses, accuracy, gain, alarm, off-policy value.
+"""Sums of a replay's scores: log losses, accuracy, gain, alarm, off-policy value; their record.
 
 Running sums over chunks.
 Source: Dawid (1984).
 
-See also: ../../loop/core/replay.py for the scores.
+See also: ../../loop/core/replay.py for the scores, ../records/replay_record.py for the fields.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
+from ...loop.core.chunks import TAU
 from ...loop.core.e_process import (
     ALPHA,
     EProcess,
@@ -24,7 +25,18 @@ from ...loop.core.e_process import (
     scan_pits,
 )
 from ...loop.core.replay import Scored
-from .offpolicy import Evaluation, OffPolicy
+from ..records.record import Mean
+from ..records.replay_record import (
+    JointLoss,
+    LogAlarm,
+    OffPolicyValue,
+    OrderSpread,
+    ReplayRecord,
+    TotalGain,
+    Value,
+)
+from .offpolicy import Evaluation, OffPolicy, ValueEstimate
+from .order_sensitivity import Disagreement
 
 
 class Measure(NamedTuple):
@@ -200,3 +212,47 @@ class Prequential:
             self.value.evaluate() if self.evaluate and self.value.events else None,
             self.doubt(),
         )
+
+
+def build_replay_record(report: Report, order: Disagreement | None, **given: Any) -> ReplayRecord:
+    """Build the record of one log under one posterior.
+
+    report: scores of the log.
+    order: effect of the order of events, if it was measured.
+    given: the other fields.
+    Returns: the record.
+    """
+    return ReplayRecord(
+        events=report.events,
+        nll=_mean(report.nll),
+        accuracy=_mean(report.accuracy),
+        joint=JointLoss(tau=TAU, nll=_mean(report.joint), dyadic=_mean(report.dyadic)),
+        gain=TotalGain(total=report.total_gain, mean=report.gain.mean, se=report.gain.se),
+        reward=_mean(report.reward),
+        work=report.work,
+        failures=report.failures,
+        alarm=LogAlarm(**report.doubt._asdict()) if report.doubt else None,
+        value=None if report.value is None else _judged(report.value),
+        order=None if order is None else OrderSpread(**asdict(order)),
+        **given,
+    )
+
+
+def _mean(measure: Measure | None) -> Mean | None:
+    return Mean(measure.mean, measure.se) if measure and measure.n else None
+
+
+def _judged(found: Evaluation) -> OffPolicyValue:
+    def value(estimate: ValueEstimate) -> Value:
+        return Value(**estimate._asdict())
+
+    return OffPolicyValue(
+        ips=value(found.ips),
+        snips=value(found.snips),
+        dr=None if found.dr is None else value(found.dr),
+        logged=value(found.logged),
+        weight=value(found.weight),
+        ess=found.ess,
+        heaviest=found.heaviest,
+        **found.verdict._asdict(),
+    )

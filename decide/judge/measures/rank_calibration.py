@@ -15,16 +15,16 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import gammaincc
 
+from ..records.calibration_record import CalibrationRecord, RankedQuantity
 from ..records.machine import device_kind, package_versions
 from .experiment import Cell
 from .rank_runs import LIKELIHOOD, Ranks, RankSettings, rank_runs
 
-SCHEMA = 1
 NOTICEABLE = 4.0
 """Standard errors from which a shape is called by its name."""
 TIED = 1e-3
@@ -86,7 +86,7 @@ def judge_ranks(ranks: np.ndarray, draws: int, bins: int) -> RankVerdict:
 
 def build_calibration_record(
     cell: Cell, found: Ranks, asked: RankSettings, seconds: float
-) -> dict[str, Any]:
+) -> CalibrationRecord:
     """Build the record of a cell.
 
     cell: specs and sizes.
@@ -98,46 +98,50 @@ def build_calibration_record(
     rows = []
     for column, name in enumerate(found.names):
         made = judge_ranks(found.ranks[:, column], asked.draws, asked.bins)
-        counts = [int(n) for n in made.counts]
         rows.append(
-            {"name": name, "p": made.p, "counts": counts, "off": made.off, "wide": made.wide}
-            | {"shape": made.shape(name == LIKELIHOOD) or None}
+            RankedQuantity(
+                name=name,
+                p=made.p,
+                counts=made.counts.tolist(),
+                off=made.off,
+                wide=made.wide,
+                shape=made.shape(name == LIKELIHOOD) or None,
+            )
         )
     *unknown, likelihood = rows
-    least = min(rows, key=lambda row: row["p"])
-    p = min(1.0, len(rows) * least["p"])
+    least = min(rows, key=lambda row: row.p)
+    p = min(1.0, len(rows) * least.p)
     tied = found.ties > TIED
-    return {
-        "schema": SCHEMA,
-        "world": cell.world,
-        "model": cell.model,
-        "posterior": cell.posterior,
-        "rule": cell.rule,
-        "particles": cell.particles,
-        "refine": cell.refine,
-        "steps": cell.steps,
-        "runs": cell.seeds,
+    return CalibrationRecord(
+        world=cell.world,
+        model=cell.model,
+        posterior=cell.posterior,
+        rule=cell.rule,
+        particles=cell.particles,
+        refine=cell.refine,
+        steps=cell.steps,
+        runs=cell.seeds,
         **asdict(asked),
-        "calibrated": p >= asked.level and not tied,
-        "p": p,
-        "shape": "draws equal the truth" if tied else least["shape"] if p < asked.level else None,
-        "unknown": min(unknown, key=lambda row: row["p"]),
-        "likelihood": likelihood,
-        "quantities": rows,
-        "ties": found.ties,
-        "failures": found.failures,
-        "seconds": seconds,
-        "config": asdict(cell),
-        "versions": package_versions(),
-        "device": device_kind(),
-        "host": platform.node(),
-        "seed": cell.seed,
-    }
+        calibrated=p >= asked.level and not tied,
+        p=p,
+        shape="draws equal the truth" if tied else least.shape if p < asked.level else None,
+        unknown=min(unknown, key=lambda row: row.p),
+        likelihood=likelihood,
+        quantities=rows,
+        ties=found.ties,
+        failures=found.failures,
+        seconds=seconds,
+        config=asdict(cell),
+        versions=package_versions(),
+        device=device_kind(),
+        host=platform.node(),
+        seed=cell.seed,
+    )
 
 
 def calibrate_cell(
     cell: Cell, asked: RankSettings, tick: Callable[[float], None] = lambda share: None
-) -> dict[str, Any]:
+) -> CalibrationRecord:
     """Test the calibration of a cell.
 
     cell: specs and sizes.

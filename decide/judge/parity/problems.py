@@ -20,6 +20,7 @@ from ....posteriors.targets.base import Target, target_events
 from ....posteriors.targets.registry import build_target, find_target
 from ....streams.formats.posteriordb import PosteriorFiles, read_data, read_draws, read_moments
 from ..records.machine import device_kind, package_versions
+from ..records.parity_record import ParityRecord
 from .estimate import Effort, estimate_moments
 from .moments import (
     FALSE_ALARM,
@@ -115,7 +116,7 @@ def reference_moments(target: Target, u: Any, description: dict[str, Any]) -> Mo
     return compute_moments(values, quantity_labels(target), description.get("ess"))
 
 
-def judge_posterior(subject: ParityProblem, text: str, effort: Effort) -> dict[str, Any]:
+def judge_posterior(subject: ParityProblem, text: str, effort: Effort) -> ParityRecord:
     """Run a backend on a problem and build the record.
 
     subject: the problem.
@@ -127,41 +128,38 @@ def judge_posterior(subject: ParityProblem, text: str, effort: Effort) -> dict[s
     centre = reference.mean if reference is not None else np.zeros(count)
     found = estimate_moments(subject.target, text, effort, centre)
     how = None if reference is None else compare_moments(reference, found.first, found.second)
-    return {
-        "schema": 1,
-        "target": subject.name,
-        "model": subject.model,
-        "posterior": text,
-        "particles": effort.particles,
-        "refine": effort.refine,
-        "warm": effort.warm,
-        "runs": effort.runs,
-        "seed": effort.seed,
-        "unknowns": unknowns_of(subject.target).size,
-        "events": len(target_events(subject.target)[0]),
-        "whole": subject.target.whole,
-        "reference": subject.kind,
-        "why": subject.why,
-        "stein": subject.stein,
-        "worst": how and how.worst,
-        "worst_of": how and how.label,
-        "median": how and how.median,
-        "sd_ratio": how and how.sd_ratio,
-        "noise": how and how.noise,
-        "z": how and how.z,
-        "limit": how and how.limit,
-        "false_alarm": FALSE_ALARM,
-        "passed": how and how.passed,
-        "mean": dict(
-            zip(quantity_labels(subject.target), found.first.mean(0).tolist(), strict=True)
-        ),
-        "work": found.work,
-        "refines": found.refines,
-        "unhealthy": found.unhealthy,
-        "seconds": found.seconds,
-        "compile": found.compile,
-        "x64": bool(jax.config.read("jax_enable_x64")),
-        "versions": package_versions("blackjax"),
-        "device": device_kind(),
-        "host": platform.node(),
-    }
+    return ParityRecord(
+        target=subject.name,
+        model=subject.model,
+        posterior=text,
+        particles=effort.particles,
+        refine=effort.refine,
+        warm=effort.warm,
+        runs=effort.runs,
+        seed=effort.seed,
+        unknowns=unknowns_of(subject.target).size,
+        events=len(target_events(subject.target)[0]),
+        whole=subject.target.whole,
+        reference=subject.kind,
+        why=subject.why,
+        stein=subject.stein,
+        worst=how and how.worst,
+        worst_of=how and how.label,
+        median=how and how.median,
+        sd_ratio=how and how.sd_ratio,
+        noise=how and how.noise,
+        z=how and how.z,
+        limit=how and how.limit,
+        false_alarm=FALSE_ALARM,
+        passed=how and how.passed,
+        mean=dict(zip(quantity_labels(subject.target), found.first.mean(0).tolist(), strict=True)),
+        work=found.work,
+        refines=found.refines,
+        unhealthy=found.unhealthy,
+        seconds=found.seconds,
+        compile=found.compile,
+        x64=bool(jax.config.read("jax_enable_x64")),
+        versions=package_versions("blackjax"),
+        device=device_kind(),
+        host=platform.node(),
+    )

@@ -13,39 +13,40 @@ from typing import Any
 
 import numpy as np
 
+from ..records.people_record import PeopleRecord, StudyRun, TurnGain
+from ..records.record import Mean
 from .bandit_choices import ProblemWorth
 from .clicks import TrialWorth
 
 PEOPLE = "people"
-Row = dict[str, Any]
 
 
-def mean_over_people(values: np.ndarray) -> dict[str, float] | None:
+def mean_over_people(values: np.ndarray) -> Mean | None:
     """Average over people.
 
     values: one a person.
-    Returns: mean and se, which is 0 for one person; None without people or if one value is not
+    Returns: the mean, whose se is 0 for one person; None without people or if one value is not
         finite.
     """
     if not len(values) or not np.all(np.isfinite(values)):
         return None
     se = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
-    return {"mean": float(values.mean()), "se": float(se)}
+    return Mean(float(values.mean()), float(se))
 
 
-def ratio_over_people(part: np.ndarray, whole: np.ndarray) -> dict[str, float] | None:
+def ratio_over_people(part: np.ndarray, whole: np.ndarray) -> Mean | None:
     """Divide a sum of parts by a sum of wholes, with the delta method's error over people.
 
     part: one a person.
     whole: one a person.
-    Returns: mean and se; None if a part is not finite or the sum of wholes is not positive.
+    Returns: the ratio; None if a part is not finite or the sum of wholes is not positive.
     """
     total = whole.mean() if len(whole) else 0.0
     if not np.all(np.isfinite(part)) or total <= 0:
         return None
     value = part.mean() / total
     error = mean_over_people((part - value * whole) / total)
-    return {"mean": float(value), "se": error["se"] if error else 0.0}
+    return Mean(float(value), error.se if error else 0.0)
 
 
 def clicks_as_choices(worth: TrialWorth) -> ProblemWorth:
@@ -62,14 +63,16 @@ def clicks_as_choices(worth: TrialWorth) -> ProblemWorth:
 
 
 def summary_rows(
+    run: StudyRun,
     people: Sequence[str],
     groups: Sequence[str],
     watched: Sequence[ProblemWorth],
     rules: Sequence[str],
     rewarded: bool,
-) -> list[Row]:
+) -> list[PeopleRecord]:
     """Build rows by group, people first.
 
+    run: fields that all rows share.
     people: name of the person, for each problem.
     groups: name of the group, for each problem.
     watched: values, for each problem.
@@ -79,7 +82,7 @@ def summary_rows(
         the same of the best and of a random choice; share, gain over best; learnt, nats a problem,
         for rules playing alone; regret, percent of the regret of random choices.
     """
-    made: list[Row] = []
+    made: list[PeopleRecord] = []
     for group in dict.fromkeys(groups):
         of_group = [i for i, name in enumerate(groups) if name == group]
         mine: dict[str, list[ProblemWorth]] = {}
@@ -97,18 +100,19 @@ def summary_rows(
             gain = np.array([p["gains"][place] for p in persons])
             regret = np.array([p["regret"][place] for p in persons])
             short = ratio_over_people(regret, uniform) if rewarded else None
-            made.append({
-                "group": group, "who": who, "people": len(persons), "problems": problems,
-                "choices": choices, "gain": mean_over_people(gain), "best": mean_over_people(best),
-                "share": ratio_over_people(gain, best), "random": mean_over_people(random),
-                "learnt": mean_over_people(np.array([p["learnt"][place] for p in persons])),
-                "regret": short and {name: 100 * value for name, value in short.items()},
-                "by_turn": gain_by_turn([watched[i] for i in of_group], place),
-            })  # fmt: skip
+            learnt = np.array([p["learnt"][place] for p in persons])
+            made.append(PeopleRecord(
+                **run, group=group, who=who, people=len(persons), problems=problems,
+                choices=choices, gain=mean_over_people(gain), best=mean_over_people(best),
+                share=ratio_over_people(gain, best), random=mean_over_people(random),
+                learnt=mean_over_people(learnt),
+                regret=short and Mean(100 * short.mean, 100 * short.se),
+                by_turn=gain_by_turn([watched[i] for i in of_group], place),
+            ))  # fmt: skip
     return made
 
 
-def _person(some: list[ProblemWorth]) -> Row:
+def _person(some: list[ProblemWorth]) -> dict[str, Any]:
     """One person's means over choices and problems."""
     counted = np.concatenate([w.counted for w in some])
 
@@ -126,7 +130,7 @@ def _person(some: list[ProblemWorth]) -> Row:
     }
 
 
-def gain_by_turn(watched: Sequence[ProblemWorth], place: int) -> list[Row]:
+def gain_by_turn(watched: Sequence[ProblemWorth], place: int) -> list[TurnGain]:
     """Average the gain of the first, second, ... choice of a problem over problems.
 
     watched: values of problems.
@@ -143,8 +147,6 @@ def gain_by_turn(watched: Sequence[ProblemWorth], place: int) -> list[Row]:
     made = []
     for turn, found in enumerate(gathered, 1):
         gain, best, random = np.mean(found, axis=0)
-        made.append({
-            "turn": turn, "choices": len(found), "gain": float(gain), "best": float(best),
-            "random": float(random),
-        })  # fmt: skip
+        made.append(TurnGain(turn=turn, choices=len(found), gain=float(gain), best=float(best),
+                             random=float(random)))  # fmt: skip
     return made

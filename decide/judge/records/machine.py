@@ -26,6 +26,12 @@ def package_versions(*more: str) -> dict[str, str]:
     return computing_versions() | others | {"python": platform.python_version()}
 
 
+def replay_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that compute the scores of a log."""
+    names = ("uncertain", "jax", "numpy", "numpyro")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
 def device_kind() -> str:
     """Return the kind of the first device of JAX."""
     import jax

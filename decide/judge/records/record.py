@@ -11,9 +11,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any
 
-from msgspec import Meta, field
-
-from .record_fields import Fields
+from msgspec import Meta, Struct, field
 
 SCHEMA = 1
 """Version of the record; a change of a field's meaning raises it."""
@@ -31,14 +29,14 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Seconds = Annotated[float, Meta(gt=0)]
 
 
-class Mean(Fields):
+class Mean(Struct):
     """A mean over runs with its standard error."""
 
     mean: Annotated[Number, Meta(description="Over runs; null if it is not a number.")] = NaN
     se: Annotated[Error, Meta(description="Standard error of the mean; 0 for a single run.")] = NaN
 
 
-class Quantiles(Fields):
+class Quantiles(Struct):
     """Quantiles of a latency, in seconds."""
 
     p50: Annotated[Seconds, Meta(description="Median.")]
@@ -48,7 +46,7 @@ class Quantiles(Fields):
     n: Annotated[int, Meta(ge=1, description="Number of calls.")]
 
 
-class Gain(Fields):
+class Gain(Struct):
     """Total information gained about the truth, in nats."""
 
     lower: Annotated[Mean, Meta(description="Lower bound (ACE), or the exact gain.")] = field(
@@ -79,7 +77,7 @@ class Gain(Fields):
     ] = None
 
 
-class Slope(Fields):
+class Slope(Struct):
     """Realised against predicted gain."""
 
     slope: Annotated[
@@ -96,7 +94,7 @@ class Calibration(Slope):
     probe: Annotated[Slope, Meta(description="The same of candidates taken at random.")]
 
 
-class JointPrediction(Fields):
+class JointPrediction(Struct):
     """Divergence of the belief's joint prediction of tau observations from the truth's."""
 
     tau: Annotated[int, Meta(ge=1, description="Observations predicted together.")]
@@ -104,7 +102,7 @@ class JointPrediction(Fields):
     se: Annotated[Error, Meta(description="Standard error of kl.")]
 
 
-class Regret(Fields):
+class Regret(Struct):
     """Total regret of a run, in units of reward."""
 
     mean: Annotated[Number, Meta(description="Over runs; null if it is not a number.")]
@@ -117,7 +115,7 @@ class Regret(Fields):
     ] = None
 
 
-class Alarm(Fields):
+class Alarm(Struct):
     """Results of the bets against the model, which raise an alarm when the model is wrong."""
 
     alpha: Annotated[
@@ -140,7 +138,7 @@ class Alarm(Fields):
     ] = NaN
 
 
-class RungShare(Fields):
+class RungShare(Struct):
     """How often decisions under a deadline used one rung of the ladder of cheaper calls."""
 
     number: Annotated[int, Meta(ge=0, description="0 uses all draws and candidates.")]
@@ -149,7 +147,7 @@ class RungShare(Fields):
     share: Annotated[Share, Meta(description="Share of decisions.")]
 
 
-class Record(Fields, kw_only=True):
+class Record(Struct, kw_only=True):
     """One cell: a way of tracking uncertainty in a world.
 
     Times in seconds, information in nats; null where a measure was not asked for or does not exist.
@@ -256,12 +254,12 @@ class Record(Fields, kw_only=True):
     seed: Annotated[int, Meta(ge=0, description="Seed of all runs.")] = 0
 
 
-def is_baseline(row: Any) -> bool:
+def is_baseline(row: Record) -> bool:
     """Return whether a row has random actions, with which others are compared.
 
-    row: a record, or the same as a dictionary.
+    row: the record.
     """
-    return row["rule"] == BASELINE
+    return row.rule == BASELINE
 
 
 def mark_frontier(records: list[Record]) -> None:

@@ -1,45 +1,80 @@
-"""The JSON schema of result records, generated from their fields.
+"""JSON schemas of the records that commands write, generated from their fields.
 
-`python -m uncertain.decide.judge.records.record_schema > docs/record.schema.json` writes it.
+`python -m uncertain.decide.judge.records.record_schema docs` writes them to a folder.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
 
 import msgspec
+from msgspec import UNSET, inspect, structs
 
-from .record import SCHEMA, Record
+from .calibration_record import CalibrationRecord
+from .parity_record import ParityRecord
+from .people_record import PeopleRow
+from .record import Record
+from .replay_record import ReplayRecord
+from .tuning_record import TuningRecord
+
+SCHEMAS: dict[str, tuple[Any, str]] = {
+    "record": (Record, "A result record of `uncertain bench`"),
+    "calibration": (CalibrationRecord, "A record of `uncertain calibrate`"),
+    "parity": (ParityRecord, "A record of `uncertain parity`"),
+    "replay": (ReplayRecord, "A record of `uncertain replay`"),
+    "tuning": (TuningRecord, "A record of `uncertain tune`"),
+    "people": (PeopleRow, "A record of `uncertain people`"),
+}
+"""Type of a record, or union of types, and title, by the name of the schema's file."""
 
 
-def record_schema() -> bytes:
-    """Return the schema of records as this version writes them: every field is required.
+def record_schema(name: str = "record") -> bytes:
+    """Return the schema of records as this version writes them.
 
+    Every field is required, except those that are left out where they are UNSET.
+
+    name: one of SCHEMAS.
     Returns: indented JSON that ends with a newline.
     """
-    _, parts = msgspec.json.schema_components([Record], ref_template="#/$defs/{name}")
+    kind, title = SCHEMAS[name]
+    kinds = get_args(kind) or (kind,)
+    refs, parts = msgspec.json.schema_components(kinds, ref_template="#/$defs/{name}")
+    tops = [parts[one.__name__]["properties"] for one in kinds]
+    version = tops[0]["schema"]["default"]
+    for fields in tops:
+        fields["schema"] = {"const": version, "description": fields["schema"]["description"]}
+    left_out = set(_left_out(inspect.multi_type_info(kinds)))
     for part in parts.values():
-        _describe_written(part)
-    record = parts.pop("Record")
-    record["properties"]["schema"] = {
-        "const": SCHEMA,
-        "description": record["properties"]["schema"]["description"],
-    }
+        _describe_written(part, left_out)
     whole = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"uncertain/record/{SCHEMA}",
-        **record,
-        "title": "A result record of `uncertain bench`",
+        "$id": f"uncertain/{name}/{version}",
+        **(parts.pop(kind.__name__) if len(kinds) == 1 else {"anyOf": refs}),
+        "title": title,
         "$defs": parts,
     }
     return msgspec.json.format(msgspec.json.encode(whole), indent=2) + b"\n"
 
 
-def _describe_written(part: dict[str, Any]) -> None:
-    """Make all fields required and others refused: defaults are for reading older records."""
+def _left_out(kind: Any) -> Iterator[tuple[str, str]]:
+    """Yield struct and field of all fields within a type that are left out where they are UNSET."""
+    if isinstance(kind, inspect.StructType):
+        for field in structs.fields(kind.cls):
+            if field.default is UNSET:
+                yield kind.cls.__name__, field.encode_name
+    if isinstance(kind, msgspec.Struct):
+        kind = tuple(structs.asdict(kind).values())
+    for part in kind if isinstance(kind, tuple) else ():
+        yield from _left_out(part)
+
+
+def _describe_written(part: dict[str, Any], left_out: set[tuple[str, str]]) -> None:
+    """Make fields required and others refused: defaults are for reading older records."""
     part["description"] = " ".join(part["description"].split())
-    part["required"] = list(part["properties"])
+    part["required"] = [x for x in part["properties"] if (part["title"], x) not in left_out]
     part["additionalProperties"] = False
     for one in part["properties"].values():
         one.pop("default", None)
@@ -48,4 +83,5 @@ def _describe_written(part: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.stdout.buffer.write(record_schema())
+    for name in SCHEMAS:
+        (Path(sys.argv[1]) / f"{name}.schema.json").write_bytes(record_schema(name))

@@ -5,10 +5,13 @@ See also: tests/decide/judge/people/test_bandit_choices.py for the numbers.
 
 import json
 
+import msgspec
 import pytest
-from console import call
+from console import call, validate_rows
 from uncertain.cli.jobs.people import space_evenly
-from uncertain.cli.tables.people_table import people_cells, render_people_markdown
+from uncertain.cli.tables.people_table import people_columns, render_people_markdown
+from uncertain.decide.judge.records.people_record import PeopleRecord
+from uncertain.decide.judge.records.record import Mean
 
 HEAD = "subject,block,trial,mu1,mu2,choice,reward,RT\n"
 
@@ -39,6 +42,7 @@ def done(folder: str, tmp_path_factory):
 def test_a_row_for_people_and_each_rule(done) -> None:
     result, out = done
     assert result.status == 0, result.err
+    validate_rows("people", result.rows)
     assert [row["who"] for row in result.rows] == ["people", "eig", "greedy"]
     assert [json.loads(x) for x in (out / "rows.ndjson").read_text().splitlines()] == result.rows
     people, eig, greedy = result.rows
@@ -54,7 +58,8 @@ def test_a_row_for_people_and_each_rule(done) -> None:
 def test_a_table_and_a_picture_of_the_same(done) -> None:
     result, out = done
     text = (out / "table.md").read_text()
-    assert render_people_markdown(people_cells(result.rows, (1.0, "nats"))) in text
+    rows = [msgspec.convert(row, PeopleRecord) for row in result.rows]
+    assert render_people_markdown(rows, (1.0, "nats")) == text
     assert f"{result.rows[0]['gain']['mean']:.3f}" in text
     drawn = (out / "picture.svg").read_text()
     for words in ("People beside rules: bandits", "greedy", "gain, nats", "regret, % of choosing"):
@@ -68,13 +73,13 @@ def test_the_same_seed_says_the_same(done, folder: str) -> None:
 
 
 def test_nats_are_shown_in_the_authors_bits() -> None:
-    measure = {"mean": 0.693147, "se": 0.0693147}
-    row = {
-        "group": "g", "who": "people", "people": 2, "choices": 4, "gain": measure, "best": measure,
-        "share": {"mean": 1.0, "se": 0.0}, "random": measure, "learnt": measure, "regret": None,
-    }  # fmt: skip
-    head, line = people_cells([row], (0.693147, "bits"))
-    shown = dict(zip(head, line, strict=True))
+    measure = Mean(0.693147, 0.0693147)
+    row = PeopleRecord(
+        study="s", group="g", who="people", people=2, problems=2, choices=4, gain=measure,
+        best=measure, share=Mean(1.0, 0.0), random=measure, learnt=measure, regret=None,
+        by_turn=[], config={}, seed=0, versions={},
+    )  # fmt: skip
+    shown = {name: text(row) for name, text in people_columns([row], (0.693147, "bits"))}
     assert shown["gain, nats"] == "0.693 ± 0.069"
     assert shown["gain, bits"] == "1.000 ± 0.100"
     assert shown["learnt, bits"] == "1.00 ± 0.10"

@@ -4,10 +4,17 @@ import json
 
 import numpy as np
 import pytest
-from console import call
+from console import call, validate_rows
+from msgspec.structs import replace
 from uncertain.cli.commands.replay import ReplayOptions
 from uncertain.cli.jobs.replay import replay
 from uncertain.cli.tables.replay_rows import list_replay_remarks, replay_table
+from uncertain.decide.judge.records.replay_record import (
+    JointLoss,
+    OrderSpread,
+    ReplayRecord,
+    TotalGain,
+)
 from uncertain.posteriors.errors import UsageError
 from uncertain.posteriors.registry import fit_model_spec
 from uncertain.streams.formats.ndjson import encode_line, event_fields
@@ -33,6 +40,7 @@ def test_a_row_for_each_posterior(tmp_path, capfdbinary):
     assert replay(options) == 0
     out = capfdbinary.readouterr().out
     assert out == export.read_bytes()
+    validate_rows("replay", [json.loads(line) for line in out.splitlines()])
     point, laplace = (json.loads(line) for line in out.splitlines())
     assert point["model"] == "logistic:arms=3:features=2"
     assert (point["events"], point["refine"], laplace["refine"]) == (40, 2, 0)
@@ -54,6 +62,7 @@ def test_a_row_for_each_half_life_and_other_orders(tmp_path, capfdbinary):
         "laplace", "laplace:half_life=5", "point:half_life=9",
     ]  # fmt: skip
     assert [row["half_life"] for row in rows] == [None, 5, 9]
+    validate_rows("replay", rows)
     plain, forgetful, point = (row["order"] for row in rows)
     assert max(plain["spread"], forgetful["spread"]) < 2e-5 < 5e-4 < point["spread"]
     assert (plain["orders"], plain["events"], plain["late"]) == (2, 40, None)
@@ -61,18 +70,20 @@ def test_a_row_for_each_half_life_and_other_orders(tmp_path, capfdbinary):
 
 
 def test_other_orders_are_a_column_and_a_remark():
-    row = {
-        "log": "a.ndjson", "model": "linear", "posterior": "smc", "refine": 1, "events": 40,
-        "nll": None, "accuracy": None, "joint": {"tau": 10, "nll": None, "dyadic": None},
-        "gain": {"total": 1.0}, "learn": None, "seconds": 1.0, "value": None, "left_out": {},
-        "failures": 0, "order": None, "alarm": None,
-    }  # fmt: skip
+    row = ReplayRecord(
+        log="a.ndjson", model="linear", posterior="smc", rule=None, refine=1, half_life=None,
+        events=40, nll=None, accuracy=None, joint=JointLoss(tau=10, nll=None, dyadic=None),
+        gain=TotalGain(total=1.0, mean=0.1, se=0.1), reward=None, work=1.0, failures=0, alarm=None,
+        value=None, order=None, learn=None, compile=0.0, seconds=1.0, left_out={}, config={},
+        versions={}, device="", seed=0,
+    )  # fmt: skip
     assert "order" not in [column.header for column in replay_table([row]).columns]
-    order = {"orders": 4, "events": 40, "spread": 0.0312, "chance": 0.029, "late": 0.01}
-    grid = replay_table([row, {**row, "order": order}])
+    order = OrderSpread(orders=4, events=40, spread=0.0312, chance=0.029, late=0.01)
+    reordered = replace(row, order=order)
+    grid = replay_table([row, reordered])
     assert grid.columns[-1].header == "order"
     assert list(grid.columns[-1].cells) == ["-", "0.03"]
-    assert list(list_replay_remarks([{**row, "order": order}])) == [
+    assert list(list_replay_remarks([reordered])) == [
         "a.ndjson smc: 4 other orders of 40 events give predictions that lie 0.031 nats apart, "
         "other seeds 0.029; the order of their times 0.01"
     ]

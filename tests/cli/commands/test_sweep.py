@@ -14,10 +14,15 @@ import pytest
 from console import Result, call
 from uncertain.decide.judge.engine import batches, timing_lock
 from uncertain.decide.judge.engine.result_index import CELLS, Finished
+from uncertain.decide.judge.records.record import Record
 from uncertain.streams.storage.results import Store
 
 TINY = ("finite", "--posterior", "exact", "--steps", "3", "--seeds", "3", "--live", "1",
         "--workers", "1")  # fmt: skip
+
+
+NAMES = "world", "model", "posterior", "rule", "steps", "seeds"
+"""What a record needs of its cell."""
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +37,8 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def finish(group: Any, *given: Any) -> Generator[Finished, None, None]:
         for cell in group:
-            yield Finished(cell, {"gain": None, "total": None}, {}, 1.0)
+            named = {name: getattr(cell, name) for name in NAMES}
+            yield Finished(cell, Record(**named, config={}), {}, 1.0)
 
     monkeypatch.setattr(batches, "compute_batch", finish)
 
@@ -59,7 +65,9 @@ from pathlib import Path
 from uncertain.cli.main import main
 from uncertain.decide.judge.engine import batches
 from uncertain.decide.judge.engine.result_index import Finished
+from uncertain.decide.judge.records.record import Record
 
+NAMES = "world", "model", "posterior", "rule", "steps", "seeds"
 folder, mine, other = Path(sys.argv[1]), *sys.argv[2:4]
 sys.argv[1:4] = []
 
@@ -68,7 +76,8 @@ def compute_batch(group, *given):
     while not (folder / other).exists():
         time.sleep(0.01)
     for cell in group:
-        yield Finished(cell, {"gain": None, "total": None}, {}, 1.0)
+        named = {name: getattr(cell, name) for name in NAMES}
+        yield Finished(cell, Record(**named, config={}), {}, 1.0)
 
 batches.compute_batch = compute_batch
 main()

@@ -6,7 +6,7 @@ See also: tests/statistical/test_calibration.py for whether verdicts are right.
 from pathlib import Path
 
 import pytest
-from console import call
+from console import call, validate_rows
 from uncertain.cli.tables.calibrate_table import draw_histogram
 
 SMALL = ("calibrate", "linear:arms=0:features=1", "--runs", "160", "--steps", "3")
@@ -17,6 +17,7 @@ def test_rows_gate_and_picture(tmp_path: Path) -> None:
     result = call(*SMALL, "--posterior", "laplace,point", "--gate", "-o", file)
     right, wrong = result.rows
     assert result.status == 1, result.err
+    validate_rows("calibration", result.rows)
     assert (right["posterior"], right["calibrated"], right["shape"]) == ("laplace", True, None)
     assert (wrong["posterior"], wrong["calibrated"]) == ("point", False)
     assert (right["runs"], right["draws"], right["bins"], right["thin"]) == (160, 15, 16, 10)

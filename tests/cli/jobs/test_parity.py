@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from console import call
+from console import call, validate_rows
 
 MODEL = """
 from dataclasses import dataclass
@@ -64,6 +64,7 @@ def test_backends_meet_the_reference_or_are_told_off(place: Path) -> None:
     result = parity(place, "--posterior", "hmc,laplace", "--export-markdown", place / "t.md")
     assert result.status == 0
     assert result.err == "" or "agrees" in result.err
+    validate_rows("parity", result.rows)
     for row in result.rows:
         assert row["passed"], row
         assert row["reference"] == "draws"
@@ -86,6 +87,7 @@ def test_without_a_reference_there_is_no_verdict_unless_one_is_made(place: Path)
     (place / "db/seen-level/reference_draws.json.zip").unlink()
     alone = parity(place, "--posterior", "laplace")
     assert alone.rows[0]["passed"] is None
+    validate_rows("parity", alone.rows)
     assert "no reference to compare with; --reference makes one" in alone.err
     made = parity(place, "--posterior", "laplace", "--reference")
     assert made.rows[0]["reference"] == "exact"

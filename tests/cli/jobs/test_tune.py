@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from console import call
+from console import call, validate_rows
 from uncertain.cli.commands.tune import GoalName
 from uncertain.cli.jobs import tune as tuning
 from uncertain.decide.judge.measures.experiment import Cell
@@ -66,6 +66,7 @@ def test_a_real_search_and_its_configuration(tmp_path: Path) -> None:
     result = call(*TWO, "-o", file)
     assert result.status == 0, result.err
     (row,) = result.rows
+    validate_rows("tuning", result.rows)
     assert row["spec"] in (
         f"laplace:jitter=0.1:refine=1:structure={s}" for s in ("auto", "diagonal")
     )

@@ -11,10 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from console import call, lines
+from msgspec.structs import replace
 from rich.console import Console
 from uncertain.cli.tables.bench_table import bench_table
 from uncertain.cli.tables.format_values import format_alarm
+from uncertain.decide.judge.records.read_record import record_of
+from uncertain.decide.judge.records.record import Alarm
 
+KEPT = Path(__file__).parents[3] / "docs" / "results" / "default.ndjson"
 RUN = ("run", "--model", "linear:arms=2:features=1:noise=0.5", "--no-cache")
 
 
@@ -96,16 +100,16 @@ def test_a_replay_says_when(tmp_path, noise: float, shown: str) -> None:
 
 
 def test_a_cell_of_the_table() -> None:
-    assert format_alarm({"alarm": None}) == "–"
-    assert format_alarm({}) == "–"
-    assert format_alarm({"alarm": {"share": 0.0, "delay": None}}) == "0"
-    assert format_alarm({"alarm": {"share": 0.125, "delay": 31.0}}) == "12.5 31"
+    row = record_of(json.loads(KEPT.read_text().splitlines()[0]))
+    assert format_alarm(replace(row, alarm=None)) == "–"
+    assert format_alarm(replace(row, alarm=Alarm(0.05, 0.0))) == "0"
+    assert format_alarm(replace(row, alarm=Alarm(0.05, 0.125, 31.0))) == "12.5 31"
 
 
 def test_a_narrow_table_has_no_room_for_alarms() -> None:
-    kept = Path(__file__).parents[3] / "docs" / "results" / "default.ndjson"
-    found = {"share": 1.0, "delay": 12.5}
-    rows = [{**json.loads(line), "alarm": found} for line in kept.read_text().splitlines()]
+    found = Alarm(0.05, 1.0, 12.5)
+    kept = (record_of(json.loads(line)) for line in KEPT.read_text().splitlines())
+    rows = [replace(row, alarm=found) for row in kept]
 
     def drawn(width: int) -> str:
         out = io.StringIO()

@@ -22,8 +22,8 @@ from uncertain.cli.environment import Environment, standard_environment
 from uncertain.cli.report import data, report
 from uncertain.cli.report.data import SERIES, SHAPES, assign_looks, group_sections, select_best
 from uncertain.cli.report.reproduce import list_recipes
-from uncertain.cli.report.table import report_columns
 from uncertain.cli.tables.bench_table import render_bench_markdown
+from uncertain.cli.tables.columns import page_columns
 from uncertain.cli.tables.results import load_results
 from uncertain.decide.judge.measures.experiment_toml import decode_experiment
 from uncertain.posteriors.errors import UsageError
@@ -198,7 +198,7 @@ def test_recipes_give_the_same_cells(store: str) -> None:
     recipe, *others = list_recipes(results)
     assert not others
     experiment = decode_experiment(recipe.toml, "report.toml")
-    configurations = [result.record["config"] for result in results]
+    configurations = [result.record.config for result in results]
     assert [asdict(cell) for cell in experiment.resolved()] == configurations
     assert (experiment.live, experiment.samples, experiment.joint) == (made.LIVE, 100, 10)
     assert experiment.fidelity
@@ -243,8 +243,8 @@ def test_charts_of_many_cells_show_the_best(store: str, monkeypatch: pytest.Monk
     section, _ = group_sections(load_results(store, standard_environment()))
     assert select_best(section.cells) == section.cells
     monkeypatch.setattr(data, "MANY", 3)
-    gains = [cell.record["gain"]["lower"]["mean"] for cell in section.cells]
-    kept = [cell.record["gain"]["lower"]["mean"] for cell in select_best(section.cells)]
+    gains = [cell.record.gain.lower.mean for cell in section.cells]
+    kept = [cell.record.gain.lower.mean for cell in select_best(section.cells)]
     assert kept == [gain for gain in gains if gain in sorted(gains)[-3:]]
     assert {cell.series for cell in section.best_of_series()} == set(section.series)
 
@@ -274,8 +274,8 @@ def read_shipped(path: Path) -> str:
     rows = [row for section in made for row in section.rows]
     assert len(rows) == len(results)
     for row in rows:
-        for column in report_columns(rows):
-            assert column.text(row) or column.header == "★"
+        for column in page_columns(rows):
+            assert column.text(row) or not column.title
             assert "nan" not in column.text(row)
         assert any(worth is not None for worth in (row.gain, row.total, row.work))
     assert all(recipe.toml for recipe in list_recipes(results))

@@ -132,14 +132,14 @@ def bracket(draws: np.ndarray) -> Bounds:
 def below(one: np.ndarray, two: np.ndarray) -> bool:
     """Whether the mean of `one` is no more than that of `two`, run by run."""
     gap = mean_se(one - two)
-    return gap["mean"] <= Z * gap["se"] + 1e-4
+    return gap.mean <= Z * gap.se + 1e-4
 
 
 def test_exact_gain_is_the_closed_form() -> None:
     found = mean_se(histories().exact)
-    assert abs(found["mean"] - closed_form()) < Z * found["se"]
+    assert abs(found.mean - closed_form()) < Z * found.se
     # Gain that is twice what it should be is found out.
-    assert abs(2 * found["mean"] - closed_form()) > Z * 2 * found["se"]
+    assert abs(2 * found.mean - closed_form()) > Z * 2 * found.se
 
 
 def test_exact_gain_is_bracketed_closely() -> None:
@@ -191,7 +191,7 @@ def played(world: str, posterior: str, runs: int = 160) -> dict[str, Any]:
 
 def unbiased(found: dict[str, Any], which: str) -> bool:
     made = fit_slope(found[f"{which}predicted"], found[f"{which}realised"])
-    return abs(made["bias"]) < Z * made["se"] + 1e-5
+    return abs(made.bias) < Z * made.se + 1e-5
 
 
 SLOW = pytest.mark.statistical, pytest.mark.rate(1e-5)
@@ -216,8 +216,8 @@ def test_slope_and_bias_of_made_up_runs() -> None:
     promised = np.abs(np.random.default_rng(0).normal(size=(50, 4)))
     assert to_dict(fit_slope(promised, promised)) == pytest.approx({"slope": 1, "bias": 0, "se": 0})
     half = fit_slope(promised, promised / 2)
-    assert half["slope"] == pytest.approx(0.5)
-    assert half["bias"] == pytest.approx(-promised.mean() / 2)
+    assert half.slope == pytest.approx(0.5)
+    assert half.bias == pytest.approx(-promised.mean() / 2)
 
 
 # Regret.
@@ -247,7 +247,7 @@ def test_regret_of_the_best_and_of_uniform_choices() -> None:
     found = regrets(simulated_world(model), around)
     # Every arm twice is what uniform choices pay on average.
     assert np.allclose(found["regret"], found["uniform"], rtol=1e-4)
-    assert 100 * ratio(found["regret"], found["uniform"])["mean"] == pytest.approx(100, rel=1e-4)
+    assert 100 * ratio(found["regret"], found["uniform"]).mean == pytest.approx(100, rel=1e-4)
     worst = regrets(simulated_world(model), made_up(around.truth.argmin(-1)))
     assert np.all(worst["regret"] > worst["uniform"])
     gaps = around.truth.max(-1) - around.truth.min(-1)
@@ -269,7 +269,7 @@ def test_joint_prediction_tells_a_posterior_from_a_guess(backends: Path) -> None
     exact = quality(short, 0, 200, wanted)["joint"][:, 0]
     guess = quality(replace(short, posterior=f"{backends}:guess"), 0, 200, wanted)["joint"][:, 0]
     assert not below(guess, exact)
-    assert mean_se(exact)["mean"] > -Z * mean_se(exact)["se"]
+    assert mean_se(exact).mean > -Z * mean_se(exact).se
 
 
 def test_the_truth_predicts_perfectly() -> None:
@@ -345,11 +345,11 @@ def test_settling_goes_on_after_the_last_event() -> None:
 def test_fidelity_of_the_exact_posterior_is_one(backends: Path) -> None:
     wanted = Wanted(fidelity=True)
     exact = quality(CELL, 0, 200, wanted)
-    assert ratio(exact["bought"], exact["best"])["mean"] == pytest.approx(1, abs=1e-5)
+    assert ratio(exact["bought"], exact["best"]).mean == pytest.approx(1, abs=1e-5)
     constant = quality(replace(CELL, posterior=f"{backends}:constant"), 0, 200, wanted)
     assert np.array_equal(constant["best"], exact["best"])
     found = ratio(constant["bought"], constant["best"])
-    assert found["mean"] < 1 - Z * found["se"]
+    assert found.mean < 1 - Z * found.se
 
 
 @pytest.mark.parametrize(

@@ -86,15 +86,15 @@ def test_every_field_is_there_and_as_documented(records, schema) -> None:
     for line in encode_ndjson(records).splitlines():
         jsonschema.Draft202012Validator(schema).validate(json.loads(line))
     row = records[0]
-    assert set(row) == set(schema["properties"])
-    assert (row["world"], row["posterior"], row["rule"]) == ("finite", "exact", "eig")
-    assert (row["steps"], row["seeds"], row["decide"]["n"]) == (4, 4, 4)
-    assert row["retraces"] == 0
-    assert row["failures"] == 0
+    assert set(row.__struct_fields__) == set(schema["properties"])
+    assert (row.world, row.posterior, row.rule) == ("finite", "exact", "eig")
+    assert (row.steps, row.seeds, row.decide.n) == (4, 4, 4)
+    assert row.retraces == 0
+    assert row.failures == 0
     for name in ("gain", "fidelity", "calibration", "joint", "regret", "total"):
-        assert row[name] is not None, name
-    assert row["gain"]["exact"] == row["gain"]["lower"] == row["gain"]["upper"]
-    assert records[1]["gain"]["above_random"] == Mean(0, 0)
+        assert getattr(row, name) is not None, name
+    assert row.gain.exact == row.gain.lower == row.gain.upper
+    assert records[1].gain.above_random == Mean(0, 0)
 
 
 def test_the_stored_schema_is_the_generated_one() -> None:
@@ -164,20 +164,20 @@ def test_several_taus_and_no_gain(schema) -> None:
     assert benching.cells_to_judge(cells, experiment.gain) == cells
     (row,) = benching.run_bench(experiment, lambda rows: None, lambda text, share: None)
     jsonschema.Draft202012Validator(schema).validate(json.loads(encode_ndjson([row])))
-    assert row["gain"] is None
-    assert row["calibration"] is None
-    assert [made["tau"] for made in row["joint"]] == [1, 7]
-    assert not valid({**row, "joint": row["joint"][:1]}, schema)
+    assert row.gain is None
+    assert row.calibration is None
+    assert [made.tau for made in row.joint] == [1, 7]
+    assert not valid(replace(row, joint=row.joint[:1]), schema)
     one = flatten_record(row)
     assert one["joint.1.tau"] == 7
     (line,) = csv.DictReader(io.StringIO(encode_csv([row]).decode()))
-    assert float(line["joint.1.kl"]) == row["joint"][1]["kl"]
+    assert float(line["joint.1.kl"]) == row.joint[1].kl
     text = render_bench_markdown([row, replace(row, joint=row.joint[0], steps=4)])
     header, _, shown = text.splitlines()[:3]
     assert "joint KL of 1 | joint KL of 7" in header
     assert "| T |" in header
     assert "gain" not in header
-    assert f"{row['joint'][1]['kl']:.2f} ±" in shown
+    assert f"{row.joint[1].kl:.2f} ±" in shown
 
 
 def test_random_rows_have_a_name_where_nothing_else_is_shown(records) -> None:
@@ -204,7 +204,7 @@ def test_exports_hold_the_same_numbers(records) -> None:
     for row, record in zip(rows, records, strict=True):
         expected = {k: "" if v is None else str(v) for k, v in flatten_record(record).items()}
         assert row == expected
-        assert float(row["gain.lower.mean"]) == record["gain"]["lower"]["mean"]
+        assert float(row["gain.lower.mean"]) == record.gain.lower.mean
     lines = render_bench_markdown(records).splitlines()
     assert len(lines) == 2 + len(records)
     assert len({line.count("|") for line in lines}) == 1
@@ -279,13 +279,13 @@ def paid() -> list[Record]:
 def test_rewards_of_a_world_that_pays(schema) -> None:
     for row in paid():
         jsonschema.Draft202012Validator(schema).validate(json.loads(encode_ndjson([row])))
-        assert row["gain"] is None
-        assert row["model"] == "linear:arms=5:features=2"
-        assert row["reward"]["mean"] > 0
-        assert row["regret"]["percent_se"] > 0
+        assert row.gain is None
+        assert row.model == "linear:arms=5:features=2"
+        assert row.reward.mean > 0
+        assert row.regret.percent_se > 0
         # 12 pulls of which 10 are the opening: what cannot be avoided is all but all of it.
-        assert 50 < row["regret"]["percent_of_uniform"] < 150
-    assert any(row["frontier"] for row in paid())
+        assert 50 < row.regret.percent_of_uniform < 150
+    assert any(row.frontier for row in paid())
 
 
 def test_a_table_of_regret_has_no_column_of_gain() -> None:
@@ -411,11 +411,11 @@ def test_two_workers_through_the_command_line(tmp_path, schema) -> None:
     assert done.returncode == 0, done.stderr
     row = json.loads(done.stdout)
     jsonschema.Draft202012Validator(schema).validate(row)
-    assert row["threads"] == 2
+    assert row.threads == 2
     alone = benching.run_bench(
         Experiment(world="finite", steps=3, seeds=4, live=0, workers=1, cells=[Row("exact")]),
         lambda rows: None,
         lambda text, share: None,
     )[0]
-    assert row["gain"]["exact"] == pytest.approx(to_dict(alone)["gain"]["exact"], abs=1e-5)
-    assert alone["decide"] is None
+    assert row.gain.exact == pytest.approx(to_dict(alone)["gain"]["exact"], abs=1e-5)
+    assert alone.decide is None

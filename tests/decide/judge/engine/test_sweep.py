@@ -106,17 +106,17 @@ def test_the_real_thing_keeps_all_that_a_record_is_made_of(tmp_path: Path) -> No
     record, arrays = record_of(entry.record), entry.arrays()
     assert key == log.key(CELL)
     # An identity leaves out what is off.
-    assert {"think": 0, **entry.identity["cell"]} == record["config"]
+    assert {"think": 0, **entry.identity["cell"]} == record.config
     assert arrays["realised"].shape == (3, 3)
     assert arrays["actions"].shape == (1, 3, 1)
     assert arrays["observations"].shape == (1, 3)
-    assert record["gain"]["lower"] == mean_se(arrays["lower"])
-    assert record["decide"] == quantiles(arrays["decide"].ravel())
-    assert record["total"] == quantiles((arrays["decide"] + arrays["learn"]).ravel())
+    assert record.gain.lower == mean_se(arrays["lower"])
+    assert record.decide == quantiles(arrays["decide"].ravel())
+    assert record.total == quantiles((arrays["decide"] + arrays["learn"]).ravel())
     assert entry.seconds > 0
     ((_, baseline),) = log.store.entries(BASELINES)
     above = arrays["lower"] - baseline.arrays()["lower"]
-    assert record["gain"]["above_random"] == mean_se(above)
+    assert record.gain.above_random == mean_se(above)
     assert swept(tmp_path, one, engine=refuse) == []
 
 

@@ -10,11 +10,13 @@ from itertools import count
 import numpy as np
 import pytest
 from console import call
-from uncertain.cli.tables.format_values import format_in_full as share_in_full
+from msgspec import structs
+from uncertain.cli.tables.format_values import format_in_full
 from uncertain.decide.judge.measures import deadline_runs
 from uncertain.decide.judge.measures.deadline_runs import run_under_deadline
 from uncertain.decide.judge.measures.experiment import Cell, Experiment, Grid, check_experiment
 from uncertain.decide.judge.measures.quality import Wanted, quality
+from uncertain.decide.judge.records.record import Record, RungShare
 from uncertain.decide.loop.server import ladder
 from uncertain.posteriors.errors import UsageError
 
@@ -25,7 +27,7 @@ WANTED = Wanted(samples=100, reference=64)
 def test_with_time_to_spare_everything_is_done_in_full() -> None:
     found = run_under_deadline(CELL, 10.0, None, WANTED)
     assert (found.missed, found.fallback, found.timing.retraces) == (0.0, 0.0, 0)
-    assert [rung["share"] for rung in found.rungs] == [1.0]
+    assert [rung.share for rung in found.rungs] == [1.0]
     # Exact belief over a few hypotheses decides alike however it is executed.
     rolled = quality(CELL, 0, CELL.seeds, WANTED)
     np.testing.assert_allclose(found.runs["lower"], rolled["lower"], rtol=1e-3, atol=1e-3)
@@ -42,8 +44,8 @@ def test_an_impossible_deadline_is_missed_and_told(monkeypatch: pytest.MonkeyPat
     assert found.missed == 1.0
     assert found.fallback == 1.0
     (rung,) = found.rungs
-    assert rung["number"] > 0
-    assert rung["draws"] == 4
+    assert rung.number > 0
+    assert rung.draws == 4
     assert np.isfinite(found.runs["lower"]).all()
     assert found.runs["work"].max() == 0
 
@@ -120,7 +122,10 @@ def test_a_bench_under_a_deadline_says_so() -> None:
 
 
 def test_what_was_not_looked_at_in_full_does_not_count_as_such() -> None:
-    rungs = [{"number": 0, "share": 0.25}, {"number": 2, "share": 0.75}]
-    assert share_in_full({"rungs": rungs}) == "25"
-    assert share_in_full({"rungs": rungs[1:]}) == "0"
-    assert share_in_full({"rungs": None}) == "–"
+    rungs = [RungShare(0, 8, 4, 0.25), RungShare(2, 4, 4, 0.75)]
+    row = Record(
+        world="finite", model="finite", posterior="exact", rule="eig", steps=6, seeds=3, config={}
+    )
+    assert format_in_full(structs.replace(row, rungs=rungs)) == "25"
+    assert format_in_full(structs.replace(row, rungs=rungs[1:])) == "0"
+    assert format_in_full(row) == "–"

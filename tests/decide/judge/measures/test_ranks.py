@@ -22,6 +22,7 @@ from uncertain.decide.judge.measures.rank_runs import (
     ranked_quantities,
     take_draws,
 )
+from uncertain.decide.judge.records.calibration_record import CalibrationRecord
 from uncertain.posteriors.base import Draws
 from uncertain.posteriors.errors import UsageError
 from uncertain.posteriors.registry import build_model
@@ -113,7 +114,7 @@ def test_names_of_what_is_ranked() -> None:
 CELL = Cell("finite", "finite", "exact", "random", None, None, 0, 1, 0.0, 4, 0, 160)
 
 
-def made(likelihood: np.ndarray, ties: float = 0.0) -> dict:
+def made(likelihood: np.ndarray, ties: float = 0.0) -> CalibrationRecord:
     ranks = np.stack([np.arange(160) % 16, likelihood], axis=1)
     found = Ranks(("u", LIKELIHOOD), ranks, ties, 0)
     return build_calibration_record(CELL, found, RankSettings(), 0.0)
@@ -121,20 +122,20 @@ def made(likelihood: np.ndarray, ties: float = 0.0) -> dict:
 
 def test_verdict_counts_every_quantity_and_ties() -> None:
     fine = made(np.arange(160) % 16)
-    assert fine["calibrated"]
-    assert fine["p"] == 1
+    assert fine.calibrated
+    assert fine.p == 1
     low = made(np.zeros(160, int))
-    assert not low["calibrated"]
-    assert low["unknown"]["p"] == pytest.approx(1)
-    assert low["shape"] == "fits too closely"
+    assert not low.calibrated
+    assert low.unknown.p == pytest.approx(1)
+    assert low.shape == "fits too closely"
     # Copies of the truth rank evenly, because ties are broken at random.
     copies = made(np.arange(160) % 16, ties=1.0)
-    assert not copies["calibrated"]
-    assert copies["shape"] == "draws equal the truth"
+    assert not copies.calibrated
+    assert copies.shape == "draws equal the truth"
     # Bonferroni: the least p times the number of quantities.
     some = np.where(np.arange(160) < 22, 3, np.arange(160) % 16)
     row = made(some)
-    assert row["p"] == pytest.approx(2 * row["likelihood"]["p"])
+    assert row.p == pytest.approx(2 * row.likelihood.p)
 
 
 @pytest.mark.parametrize(

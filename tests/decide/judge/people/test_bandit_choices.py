@@ -14,6 +14,8 @@ from uncertain.decide.judge.people.summaries import (
     ratio_over_people,
     summary_rows,
 )
+from uncertain.decide.judge.records.people_record import StudyRun, TurnGain
+from uncertain.decide.judge.records.record import Mean
 from uncertain.posteriors.errors import UsageError
 from uncertain.posteriors.models.noisy_or import interventions, outcomes
 from uncertain.streams.formats.record import Where
@@ -137,30 +139,31 @@ def made_up(chosen: list[float], best: list[float]) -> ProblemWorth:
     )  # fmt: skip
 
 
+RUN: StudyRun = {"study": "made up", "config": {}, "seed": 0, "versions": {}}
+
+
 def test_sums_are_over_people() -> None:
     """One person with two choices weighs as much as one with a single choice."""
     watched_ = [made_up([1.0, 3.0], [2.0, 4.0]), made_up([5.0], [6.0])]
     people, first, second = summary_rows(
-        ["ann", "bob"], ["g", "g"], watched_, ("eig", "random"), True
+        RUN, ["ann", "bob"], ["g", "g"], watched_, ("eig", "random"), True
     )
-    assert [row["who"] for row in (people, first, second)] == ["people", "eig", "random"]
-    assert (people["people"], people["choices"], people["problems"]) == (2, 3, 2)
-    assert people["gain"] == {"mean": 3.5, "se": pytest.approx(1.5)}
-    assert people["best"]["mean"] == 4.5
-    assert people["share"]["mean"] == pytest.approx(3.5 / 4.5)
+    assert [row.who for row in (people, first, second)] == ["people", "eig", "random"]
+    assert (people.people, people.choices, people.problems) == (2, 3, 2)
+    assert people.gain == Mean(3.5, pytest.approx(1.5))
+    assert people.best.mean == 4.5
+    assert people.share.mean == pytest.approx(3.5 / 4.5)
     # Both fall short by one: residuals of the ratio are (2 - 7/9 3) / 4.5 and (5 - 7/9 6) / 4.5.
-    assert people["share"]["se"] == pytest.approx((1 / 3) / 4.5)
-    assert first["share"]["mean"] == 1
-    assert first["regret"]["mean"] == 0
-    assert people["regret"]["mean"] == pytest.approx(50)
-    assert people["by_turn"][0] == {
-        "turn": 1, "choices": 2, "gain": 3.0, "best": 4.0, "random": 2.0,
-    }  # fmt: skip
+    assert people.share.se == pytest.approx((1 / 3) / 4.5)
+    assert first.share.mean == 1
+    assert first.regret.mean == 0
+    assert people.regret.mean == pytest.approx(50)
+    assert people.by_turn[0] == TurnGain(turn=1, choices=2, gain=3.0, best=4.0, random=2.0)
 
 
 def test_what_nobody_says_is_none() -> None:
     assert mean_over_people(np.array([1.0, np.nan])) is None
-    assert mean_over_people(np.array([2.0])) == {"mean": 2.0, "se": 0.0}
+    assert mean_over_people(np.array([2.0])) == Mean(2.0, 0.0)
     assert ratio_over_people(np.array([1.0]), np.array([0.0])) is None
     assert gain_by_turn([], 0) == []
-    assert summary_rows([], [], [], ("eig",), True) == []
+    assert summary_rows(RUN, [], [], [], ("eig",), True) == []
