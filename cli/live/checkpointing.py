@@ -182,7 +182,8 @@ def _durable_of(
     output = None if is_address(options.file) else _file_of(environment)
     durable = DurableServer(
         server, folder, _identity_of(options), _interval_of(options.every), str(options.fsync),
-        options.resume, output, tell, options.salvage,
+        options.resume, output, tell,
+        environment.say if options.salvage else None,
     )  # fmt: skip
 
     def send(reply: bytes) -> None:

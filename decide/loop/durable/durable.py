@@ -54,7 +54,7 @@ class DurableServer:
     resume: whether to continue from the folder.
     output: descriptor of the file that replies are appended to; None for any other output.
     tell: prints a line for the user.
-    salvage: whether to go on from before any damage.
+    salvage: prints a line about each loss, and the run goes on; None refuses damage.
 
     Raises: UsageError if the folder is in use without `resume`, or belongs to another identity.
     """
@@ -69,7 +69,7 @@ class DurableServer:
         resume: bool = False,
         output: int | None = None,
         tell: Callable[[str], None] = lambda text: None,
-        salvage: bool = False,
+        salvage: Callable[[str], None] | None = None,
     ) -> None:
         self.server, self.folder, self.every = server, folder, every
         self.identity = {**identity, "state": state_layout(server)}
@@ -95,7 +95,7 @@ class DurableServer:
         log = root / recovery.LOG
         known: dict[Any, Any] = {}
         if point is not None:
-            recovery.check_log(log, point, self._salvage, self._tell)
+            recovery.check_log(log, point, self._salvage)
             self._restore(point)
             known = {point.facts.get("log"): point.facts.get("chain")}
         self._log = WriteAheadLog(log, self._fsync, self.number + 1, known)
@@ -103,7 +103,7 @@ class DurableServer:
             self._tell(f"{self._log.cut_bytes} bytes of a torn record cut off the log")
         if point is not None:
             output = point.facts.get("output")
-            self._replies.compare_output(log, self.number, output, self._salvage, self._tell)
+            self._replies.compare_output(log, self.number, output, self._salvage)
             self._replay(log)
             self._doubtful = self.position()
         if self.server.keyed is not None:

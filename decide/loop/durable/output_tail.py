@@ -9,6 +9,7 @@ See also: reply_log.py for logged replies, recovery.py for replies that the outp
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,26 +26,33 @@ class LoggedEnd(NamedTuple):
     """The last logged reply.
 
     end: bytes of the output up to its end; 0 if the output was no file.
-    reply: its bytes.
-    line: number of its line.
+    length: its bytes; 0 before the first one.
+    check: CRC-32 of it.
+    device, inode: of the output.
     """
 
     end: int
-    reply: bytes
-    line: int
+    length: int
+    check: int
+    device: int = 0
+    inode: int = 0
 
 
 def check_output(
-    descriptor: int, logged: LoggedEnd, log: Path, salvage: bool, tell: Callable[[str], None]
+    descriptor: int,
+    logged: LoggedEnd,
+    line: int,
+    log: Path,
+    salvage: Callable[[str], None] | None,
 ) -> None:
     """Check that the log has the lines of all replies in the output.
 
     descriptor: of the output file.
     logged: the last logged reply.
+    line: number of its line, or of a later one that had no reply.
     log: folder of the log.
-    salvage: whether to move what follows that reply out of the output.
-    tell: prints a line for the user.
-    Raises: UsageError if replies follow whose lines are not logged, and salvage is not asked for.
+    salvage: prints a line after what follows was moved out of the output; None refuses it.
+    Raises: UsageError if replies follow whose lines are not logged.
     """
     tail = _read_tail(descriptor, logged)
     count = sum(map(_is_answer, tail.splitlines(keepends=True)))
@@ -52,13 +60,13 @@ def check_output(
         return
     name = os.readlink(f"/proc/self/fd/{descriptor}")
     found = (
-        f"{name}: holds {count} replies behind byte {logged.end} to lines after {logged.line} that "
-        f"{log} does not hold"
+        f"{name}: holds {count} replies behind byte {logged.end} to lines after {line} that {log} "
+        "does not hold"
     )
-    if not salvage:
+    if salvage is None:
         raise UsageError(
             f"{found}; restore the log, or go on with --resume --salvage, which keeps all up to "
-            f"line {logged.line} and moves those replies out of the file"
+            f"line {line} and moves those replies out of the file"
         )
     aside = free_path(log / "output")
     try:
@@ -66,13 +74,14 @@ def check_output(
         os.ftruncate(descriptor, logged.end)
     except OSError as error:
         raise UsageError(f"{name}: cannot be salvaged ({error.strerror})") from error
-    tell(f"{found}; dropped those lines, {len(tail):,} bytes moved to {aside}")
+    salvage(f"{found}; dropped those lines, {len(tail):,} bytes moved to {aside}")
 
 
 def _read_tail(descriptor: int, logged: LoggedEnd) -> bytes:
     """What follows the last logged reply; empty where the file is another, or cannot be read."""
-    begin = logged.end - len(logged.reply)
-    if begin < 0 or os.fstat(descriptor).st_size <= logged.end:
+    begin, found = logged.end - logged.length, os.fstat(descriptor)
+    same = logged.length > 0 or (found.st_dev, found.st_ino) == logged[3:]
+    if begin < 0 or found.st_size <= logged.end or not same:
         return b""
     try:
         # The descriptor itself is for appending.
@@ -81,7 +90,8 @@ def _read_tail(descriptor: int, logged: LoggedEnd) -> bytes:
             content = file.read()
     except OSError:
         return b""
-    return content[len(logged.reply) :] if content.startswith(logged.reply) else b""
+    reply, tail = content[: logged.length], content[logged.length :]
+    return tail if zlib.crc32(reply) == logged.check else b""
 
 
 def _is_answer(line: bytes) -> bool:

@@ -128,24 +128,22 @@ def replay_notes(replayed: int, differing: int) -> list[str]:
     return found
 
 
-def check_log(log: Path, point: Checkpoint, salvage: bool, tell: Callable[[str], None]) -> None:
+def check_log(log: Path, point: Checkpoint, salvage: Callable[[str], None] | None) -> None:
     """Check the log behind a checkpoint: its chain, and that the segment named there exists.
 
     log: folder of the log.
     point: the checkpoint.
-    salvage: whether to cut the log at its first damage and go on.
-    tell: prints a line for the user.
+    salvage: prints a line after the log was cut at its first damage; None refuses damage.
 
-    Raises: UsageError if it is damaged, and salvage is not asked for: its lines would be lost in
-        silence.
+    Raises: UsageError if it is damaged: its lines would be lost in silence.
     """
     # Checkpoints that are older than these checks lack the facts.
     fault = find_fault(log, point.number, point.facts.get("log"), point.facts.get("chain"))
     if fault is None:
         return
-    if not salvage:
+    if salvage is None:
         raise fault.refusal()
-    tell(set_aside(fault))
+    salvage(set_aside(fault))
 
 
 def _plain(value: Any) -> Any:

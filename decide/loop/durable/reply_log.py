@@ -6,6 +6,7 @@ See also: seen_ids.py for repeated lines, recovery.py for the output.
 from __future__ import annotations
 
 import os
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,8 @@ class ReplyLog:
     def __init__(self, output: int | None) -> None:
         self.output, self.repeated = output, 0
         self.unsent: list[bytes] = []
+        self._logged: tuple[int, bytes] | None = None
+        self._mark: LoggedEnd | None = None
         self._kept: OrderedDict[int, bytes] = OrderedDict()
 
     def size(self) -> int:
@@ -43,47 +46,54 @@ class ReplyLog:
         assert self.output is not None
         return os.fstat(self.output).st_size
 
-    def mark_output(self, sync: bool) -> list[int] | None:
-        """Return size, device and inode of the output file; None for any other output.
+    def mark_output(self, sync: bool) -> LoggedEnd | None:
+        """Return where the last logged reply ends in the output; None if that is no file.
 
-        sync: whether to sync it to disk.
+        sync: whether to sync the output to disk.
         """
         if self.output is None:
             return None
         if sync:
             os.fsync(self.output)
         found = os.fstat(self.output)
-        return [found.st_size, found.st_dev, found.st_ino]
+        last = self._last_end() or LoggedEnd(found.st_size, 0, 0)
+        return last._replace(device=found.st_dev, inode=found.st_ino)
 
     def compare_output(
         self,
         log: Path,
         number: int,
         mark: list[int] | None,
-        salvage: bool,
-        tell: Callable[[str], None],
+        salvage: Callable[[str], None] | None,
     ) -> None:
         """Compare the output file with the log; collect the replies that it lacks.
 
         log: folder of the log.
         number: number of the line of the checkpoint.
         mark: the output by then, as `mark_output` returned it.
-        salvage: whether to move replies to lost lines out of the output.
-        tell: prints a line for the user.
+        salvage: prints a line after replies to lost lines were moved out of the output; None
+            refuses them.
         Raises: UsageError if the output has replies to lines that the log has lost.
         """
         if self.output is None:
             return
+        line = number
+        if mark is not None:
+            self._mark = LoggedEnd(*mark)
         logged = [entry for entry in read_entries(log, 0, number) if entry.kind == REPLY]
-        last = None
-        if logged:
-            (end,), reply = OUTPUT_END.unpack_from(logged[-1].body), logged[-1].body
-            last = LoggedEnd(end, reply[OUTPUT_END.size :], logged[-1].number)
-        elif mark is not None and mark[1:] == (self.mark_output(False) or [])[1:]:
-            last = LoggedEnd(mark[0], b"", number)
-        if last is not None:
-            check_output(self.output, last, log, salvage, tell)
+        if logged and (mark is None or logged[-1].number > number):
+            (end,), line = OUTPUT_END.unpack_from(logged[-1].body), logged[-1].number
+            self._logged = end, logged[-1].body[OUTPUT_END.size :]
+        if (last := self._last_end()) is not None:
+            check_output(self.output, last, line, log, salvage)
         self.unsent = missing_output(iter(logged), self.size())
+
+    def _last_end(self) -> LoggedEnd | None:
+        """The last logged reply; None before the first one."""
+        if self._logged is None:
+            return self._mark
+        end, reply = self._logged
+        return LoggedEnd(end, len(reply), zlib.crc32(reply))
 
     def append(self, log: WriteAheadLog, number: int, key: int, reply: bytes) -> None:
         """Log the reply to a line, with the position that its end will have in the output.
@@ -96,6 +106,7 @@ class ReplyLog:
         end = 0
         if self.output is not None:
             end = self.size() + sum(map(len, self.unsent)) + len(reply)
+            self._logged = end, reply
         log.append(REPLY, number, OUTPUT_END.pack(end) + reply)
         self.remember(key, reply)
 
