@@ -103,7 +103,7 @@ class DurableServer:
             self._tell(f"{self._log.cut_bytes} bytes of a torn record cut off the log")
         if point is not None:
             output = point.facts.get("output")
-            self._replies.compare_output(log, self.number, output, self._salvage)
+            self._replies.compare_output(log, self.number, output, self._salvage, self._tell)
             self._replay(log)
             self._doubtful = self.position()
         if self.server.keyed is not None:

@@ -2,7 +2,7 @@
 
 Replies are logged before they are sent, except those to refused lines. So a reply that follows the
 last logged one and is no error shows that the end of the log is missing, as where its newest
-segment was cut off between two records.
+segment was cut off between two records. Half a line there answers no line, and is removed.
 See also: reply_log.py for logged replies, recovery.py for replies that the output lacks.
 """
 
@@ -44,6 +44,7 @@ def check_output(
     line: int,
     log: Path,
     salvage: Callable[[str], None] | None,
+    tell: Callable[[str], None],
 ) -> None:
     """Check that the log has the lines of all replies in the output.
 
@@ -52,10 +53,16 @@ def check_output(
     line: number of its line, or of a later one that had no reply.
     log: folder of the log.
     salvage: prints a line after what follows was moved out of the output; None refuses it.
+    tell: prints a line for the user.
     Raises: UsageError if replies follow whose lines are not logged.
     """
     tail = _read_tail(descriptor, logged)
     count = sum(map(_is_answer, tail.splitlines(keepends=True)))
+    half = tail[tail.rfind(b"\n") + 1 :]
+    if not count and half and half[:2] in (b"{", b'{"'):
+        # The next reply would stand on the same line.
+        os.ftruncate(descriptor, os.fstat(descriptor).st_size - len(half))
+        tell(f"{len(half)} bytes of a reply that was cut short removed from the output")
     if not count:
         return
     name = os.readlink(f"/proc/self/fd/{descriptor}")

@@ -65,6 +65,7 @@ class ReplyLog:
         number: int,
         mark: list[int] | None,
         salvage: Callable[[str], None] | None,
+        tell: Callable[[str], None],
     ) -> None:
         """Compare the output file with the log; collect the replies that it lacks.
 
@@ -73,6 +74,7 @@ class ReplyLog:
         mark: the output by then, as `mark_output` returned it.
         salvage: prints a line after replies to lost lines were moved out of the output; None
             refuses them.
+        tell: prints a line for the user.
         Raises: UsageError if the output has replies to lines that the log has lost.
         """
         if self.output is None:
@@ -85,7 +87,7 @@ class ReplyLog:
             (end,), line = OUTPUT_END.unpack_from(logged[-1].body), logged[-1].number
             self._logged = end, logged[-1].body[OUTPUT_END.size :]
         if (last := self._last_end()) is not None:
-            check_output(self.output, last, line, log, salvage)
+            check_output(self.output, last, line, log, salvage, tell)
         self.unsent = missing_output(iter(logged), self.size())
 
     def _last_end(self) -> LoggedEnd | None:

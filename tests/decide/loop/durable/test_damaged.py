@@ -185,6 +185,10 @@ def test_errors_in_the_output_are_no_lost_lines(tmp_path: Path, states, undistur
     with (folder / "out").open("ab") as file:
         file.write(b'{"id":7,"error":"stream:9: not JSON"}\n{"id":8,"err')
     assert known_of(play(folder, Steps())) == undisturbed[0]
+    # Half a line is gone: the next reply would stand on it.
+    found = said(folder / "out")
+    assert [row for row in found if "error" not in row] == undisturbed[1]
+    assert len(found) == len(undisturbed[1]) + 1
 
 
 def foreign(folder: Path, tmp_path: Path) -> None:
