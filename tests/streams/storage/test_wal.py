@@ -7,20 +7,26 @@ import errno
 import os
 import shutil
 import threading
+import zlib
 from pathlib import Path
 
 import pytest
 from uncertain.posteriors.errors import UsageError
 from uncertain.streams.storage import wal
-from uncertain.streams.storage.log_faults import set_aside, tail_fault
+from uncertain.streams.storage.log_faults import find_fault, set_aside, tail_fault
 from uncertain.streams.storage.log_segments import (
+    FRAME,
+    HEAD,
     HEADER_SIZE,
     LINE,
+    MAGIC,
+    OLD_MAGIC,
     REPLY,
     LogEntry,
     first_line_of,
     read_entries,
     scan_segment,
+    segment_path,
     segment_paths,
 )
 from uncertain.streams.storage.wal import FSYNC, WriteAheadLog
@@ -204,6 +210,33 @@ def test_damage_before_later_segments_is_refused(tmp_path: Path) -> None:
     assert [entry.number for entry in read_entries(tmp_path, 0, needed=1)] == [2, 3]
     last.write_bytes(b"")
     assert [entry.number for entry in read_entries(tmp_path, 1)] == [2, 3]
+
+
+@pytest.mark.parametrize("lines", [0, 2])
+def test_a_log_of_version_1_goes_on_and_the_next_segment_is_of_version_2(
+    tmp_path: Path, lines: int
+) -> None:
+    given = [LogEntry(kind, n, b"old") for n in range(1, lines + 1) for kind in (LINE, REPLY)]
+    payloads = [HEAD.pack(entry.kind, entry.number) + entry.body for entry in given]
+    records = [FRAME.pack(len(payload), zlib.crc32(payload)) + payload for payload in payloads]
+    file = segment_path(tmp_path, 1)
+    file.write_bytes(OLD_MAGIC + b"".join(records) + b"torn")
+    log = WriteAheadLog(tmp_path, wal.NEVER)
+    assert log.cut_bytes == 4
+    log.append(LINE, lines + 1, b"new")
+    log.rotate(lines + 2)
+    log.append(LINE, lines + 2, b"newer")
+    log.close()
+    found = [(entry.number, entry.body) for entry in read_entries(tmp_path) if entry.kind == LINE]
+    assert found[-2:] == [(lines + 1, b"new"), (lines + 2, b"newer")]
+    assert len(found) == lines + 2
+    magics = [path.read_bytes()[: len(MAGIC)] for path in segment_paths(tmp_path)]
+    assert magics == [OLD_MAGIC if lines else MAGIC, MAGIC]
+    assert find_fault(tmp_path, 0, None, None) is None
+    # Another segment in the place of the first is found by the second.
+    file.write_bytes(OLD_MAGIC + b"".join(records[:-1]))
+    fault = find_fault(tmp_path, 0, None, None)
+    assert fault is not None
 
 
 @pytest.mark.parametrize("change", ["removed", "moved", "replaced", "folder moved", "no folder"])

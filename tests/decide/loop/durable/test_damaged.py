@@ -16,7 +16,7 @@ import many_streams
 import numpy as np
 import pytest
 from killing import known_of
-from playing import Killed, Steps, play, said, stream
+from playing import OPTIONS, Killed, Steps, play, said, stream
 from uncertain.cli.live.run import build_server
 from uncertain.decide.loop.durable.durable import CheckpointInterval, DurableServer
 from uncertain.decide.loop.durable.recovery import SPILLED
@@ -151,6 +151,25 @@ def test_each_kind_of_damage_to_a_segment(
         refusal = resumed(folder, undisturbed, kind.__name__)
         # Lines before the checkpoint are in it.
         assert newest or kind is swap or not refusal
+
+
+def test_a_salvage_equals_a_run_over_the_kept_lines(tmp_path: Path, states) -> None:
+    for seed in range(3):
+        folder = copied(states[1], tmp_path / str(seed))
+        file, losses = segments(folder)[-1], []
+        flip(file, random.Random(seed))
+        server = build_server(OPTIONS)
+        kept = DurableServer(
+            server, str(folder / "kept"), {"of": "test"}, CheckpointInterval(), NEVER, True,
+            salvage=losses.append,
+        )  # fmt: skip
+        (loss,) = losses
+        assert f"going on after line {kept.number}" in loss
+        taken = kept.lines_taken("stream")
+        kept.abandon()
+        (tmp_path / f"prefix{seed}").mkdir()
+        wanted = play(tmp_path / f"prefix{seed}", Steps(), given=stream()[:taken])
+        assert known_of(server) == known_of(wanted)
 
 
 def test_a_segment_that_is_cut_between_records_is_noticed(
