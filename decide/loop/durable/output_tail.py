@@ -72,8 +72,9 @@ def check_output(
     )
     if salvage is None:
         raise UsageError(
-            f"{found}; restore the log, or go on with --resume --salvage, which keeps all up to "
-            f"line {line} and moves those replies out of the file"
+            f"{found}; restore the log, or name another output if they are of another run, or go "
+            f"on with --resume --salvage, which keeps all up to line {line} and moves those "
+            "replies out of the file"
         )
     aside = free_path(log / "output")
     try:
