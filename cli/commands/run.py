@@ -214,6 +214,10 @@ class RunOptions:
     resume: bool = option(
         False, help="Continue from the state in --checkpoint, if there is any.", group=DURABILITY
     )
+    salvage: bool = option(
+        False, help="With --resume: continue from before any damage, and set aside the rest.",
+        group=DURABILITY,
+    )  # fmt: skip
     status: Seconds | None = option(
         None, help="Print progress on standard error at this interval.", metavar="TIME",
         group=MONITORING,
@@ -232,3 +236,5 @@ class RunOptions:
     def __post_init__(self) -> None:
         if self.resume and self.checkpoint is None:
             raise UsageError("--resume needs a folder: --checkpoint DIR")
+        if self.salvage and not self.resume:
+            raise UsageError("--salvage is for a run that goes on: add --resume")

@@ -17,6 +17,7 @@ from ...streams.storage.log_segments import (
     LINE,
     REPLY,
     first_line_of,
+    link_damage,
     scan_segment,
     segment_paths,
 )
@@ -119,14 +120,15 @@ def _spilled(folder: Path) -> list[Row]:
 def _log(folder: Path) -> list[Row]:
     """Return a row for each segment of the log."""
     rows = []
-    files = segment_paths(folder)
+    files, check = segment_paths(folder), None
     for path in files:
         segment = scan_segment(path)
         kinds = [entry.kind for entry in segment.entries()]
-        damage = None
-        # What follows the last whole record of the newest segment is torn, or damaged.
-        if segment.torn and (path != files[-1] or segment.next_whole() is not None):
+        damage = link_damage(segment, check) or None
+        # What follows the last whole record of the newest segment may be torn.
+        if segment.torn and (path != files[-1] or segment.damage()):
             damage = f"damaged at byte {segment.whole}"
+        check = None if segment.torn else segment.check
         rows.append(
             {
                 "kind": "segment", "path": str(path), "line": first_line_of(path),

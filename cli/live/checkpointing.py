@@ -183,6 +183,7 @@ def _durable_of(
     durable = DurableServer(
         server, folder, _identity_of(options), _interval_of(options.every), str(options.fsync),
         options.resume, output, tell,
+        environment.say if options.salvage else None,
     )  # fmt: skip
 
     def send(reply: bytes) -> None:

@@ -6,7 +6,7 @@ lines.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -51,10 +51,11 @@ def check_key_options(options: RunOptions) -> None:
 
 
 @contextmanager
-def open_spill(options: RunOptions) -> Iterator[Spill | None]:
+def open_spill(options: RunOptions, say: Callable[[str], None]) -> Iterator[Spill | None]:
     """Open the store of spilled streams: beside the checkpoints, or in a temporary folder.
 
     options: of the command.
+    say: prints a line about each loss under `--salvage`.
     Returns: a context manager that gives the store, None without `--key-by`.
     """
     if options.key_by is None:
@@ -63,7 +64,7 @@ def open_spill(options: RunOptions) -> Iterator[Spill | None]:
 
     if options.checkpoint is not None:
         folder = Path(options.checkpoint) / SPILLED
-        yield Spill(folder, options.fsync != Fsync.NEVER)
+        yield Spill(folder, options.fsync != Fsync.NEVER, say if options.salvage else None)
         return
     with TemporaryDirectory(prefix="uncertain-", ignore_cleanup_errors=True) as folder:
         store = Spill(Path(folder))

@@ -59,7 +59,7 @@ def run(options: RunOptions, environment: Environment) -> int:
     with (
         open_input(options, environment, sink, tell) as source,
         serve_metrics(options.metrics, remote, tell) as expose,
-        open_spill(options) as store,
+        open_spill(options, environment.say) as store,
     ):
         server = build_server(options, store)
         # Without this the collector would walk all objects of JAX now and then.

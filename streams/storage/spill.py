@@ -4,6 +4,7 @@ A version is the state of a stream after a line, under the stream's name and tha
 
     NAM/E...-NUMBER     digest, then the bytes of the state
 
+A damaged version is refused, or set aside as `damaged/NAME-NUMBER.damaged` by `--salvage`.
 Versions are never changed in place: a run resumed from an earlier line reads the version from
 before that line, whatever came later. Writes go on in the background until `settle`.
 See also: ../../decide/loop/server/keyed_streams.py for the versions still needed.
@@ -12,7 +13,7 @@ See also: ../../decide/loop/server/keyed_streams.py for the versions still neede
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ import msgspec
 
 from ...posteriors.errors import UsageError
 from . import private
+from .log_faults import free_path
 
 DIGITS = 16
 """Of a line's number, so that names sort as numbers do."""
@@ -53,18 +55,31 @@ def stream_name(key: str | int) -> str:
     return hashlib.blake2b(msgspec.msgpack.encode(key), digest_size=NAME_BYTES).hexdigest()
 
 
+def version_check(name: str, number: int) -> int:
+    """Return 64 bits of a version's name; their XOR over versions stands for a set of them.
+
+    name: name of the stream.
+    number: of the line.
+    """
+    content = hashlib.blake2b(_path(name, number).encode(), digest_size=8).digest()
+    return int.from_bytes(content, "little")
+
+
 class Spill:
     """Versions in a folder, made when first written to.
 
     folder: the folder.
     sync: whether each is on disk after `settle`.
+    salvage: prints a line about each loss, and the run goes on; None refuses damage.
     Raises: UsageError if it cannot be written or read.
     """
 
-    def __init__(self, folder: Path, sync: bool = False) -> None:
+    def __init__(
+        self, folder: Path, sync: bool = False, salvage: Callable[[str], None] | None = None
+    ) -> None:
         import tensorstore as ts
 
-        self.folder = folder
+        self.folder, self._salvage = folder, salvage
         spec: Any = {"driver": "file", "path": f"{folder.absolute()}/"}
         with self._storage_errors("opened"):
             context = ts.Context({"file_io_sync": sync})
@@ -87,25 +102,61 @@ class Spill:
         numbers |= {_number(path) for path in self._flying if start <= path < _path(name, before)}
         return sorted(numbers)
 
-    def read(self, name: str, number: int) -> bytes:
-        """Return the bytes of a version.
+    def read_newest(self, name: str, versions: list[int]) -> bytes | None:
+        """Read a stream's newest version; under `--salvage`, the newest that is whole.
 
         name: name of the stream.
-        number: of the line.
+        versions: their numbers in order; damaged ones are set aside and removed from the list.
+
+        Returns: its bytes; None if there is none.
         Raises: UsageError if it is damaged.
         """
-        path = _path(name, number)
-        if path in self._flying:
-            return self._flying[path][1]
-        with self._storage_errors("read"):
-            content = self._keys.read(path).result().value
-        check, value = content[:CHECK_BYTES], content[CHECK_BYTES:]
-        if _check(value) != check:
+        while versions:
+            path = _path(name, versions[-1])
+            if path in self._flying:
+                return self._flying[path][1]
+            with self._storage_errors("read"):
+                content = self._keys.read(path).result().value
+            check, value = content[:CHECK_BYTES], content[CHECK_BYTES:]
+            if _check(value) == check:
+                return value
+            before = versions[-2] if len(versions) > 1 else 0
+            kept = f"as it was after line {before}" if before else "at its prior"
+            self.report_loss(f"{self.folder / path}: damaged", f"the stream {kept}")
+            with self._storage_errors("set aside"):
+                aside = free_path(self.folder / "damaged" / f"{name}-{versions.pop():0{DIGITS}}")
+                private.make_folder(aside.parent)
+                (self.folder / path).rename(aside)
+        return None
+
+    def report_loss(self, problem: str, kept: str) -> None:
+        """Report damage: a line for the user under `--salvage`, otherwise a refusal.
+
+        problem: the damage.
+        kept: with what a salvage goes on.
+        Raises: UsageError without `--salvage`.
+        """
+        if self._salvage is None:
             raise UsageError(
-                f"{self.folder / path}: damaged; go on from a copy of the folder, or start anew in "
-                "another"
+                f"{problem}; restore it, or resume with --salvage, which goes on with {kept}"
             )
-        return value
+        self._salvage(f"{problem}; going on with {kept}")
+
+    def newest_check(self, last: int, apart: Container[str]) -> int:
+        """Compute the XOR of `version_check` over the newest version of each stream.
+
+        last: only versions of lines up to this number.
+        apart: names of streams to leave out.
+        """
+        newest: dict[str, int] = {}
+        for path in self._paths():
+            name, number = path[: -DIGITS - 1].replace("/", "", 1), _number(path)
+            if number <= last and name not in apart:
+                newest[name] = max(number, newest.get(name, 0))
+        found = 0
+        for name, number in newest.items():
+            found ^= version_check(name, number)
+        return found
 
     def write(self, name: str, number: int, value: bytes) -> None:
         """Write a version in the background; until it is on disk it is read from memory.

@@ -1,8 +1,9 @@
 """A write-ahead log: accepted lines and their replies, kept before any reply is sent.
 
 Append-only segments `FIRST.log`. A torn record was being written when the process or the machine
-stopped; it is recognised and cut off.
-See also: log_segments.py for reading and the format, checkpoint.py for checkpoints,
+stopped; it is recognised and cut off. Other damage is refused.
+See also: log_segments.py for reading and the format, log_faults.py for damage, checkpoint.py for
+checkpoints,
 ../../decide/loop/durable/durable.py for the records' meaning.
 """
 
@@ -10,30 +11,32 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from threading import Event as Flag
 from threading import Lock, Thread
+from types import MappingProxyType
 
 from ...posteriors.errors import UsageError
 from . import private
+from .log_faults import tail_fault
 from .log_segments import (
+    CHECK,
     FRAME,
     HEAD,
-    HEADER,
-    check_tail,
+    HEADER_SIZE,
     first_line_of,
+    header_of,
     scan_segment,
+    segment_path,
     segment_paths,
 )
 
 ALWAYS, INTERVAL, NEVER = FSYNC = ("always", "interval", "never")
 SECONDS_BETWEEN = 1.0
 """At most, between two fsyncs under `interval`."""
-DIGITS = 16
-"""Of a segment's first number in its name, so that names sort as numbers do."""
 
 
 class WriteAheadLog:
@@ -45,11 +48,18 @@ class WriteAheadLog:
     fsync: `always`, before `settle` returns; `interval`, once a second in a thread; `never`, left
         to the operating system.
     first: number of the first line, for a new log.
+    known: checksums that segments begin from, by name, for one whose header is not whole.
     Raises: UsageError, old records intact, if the disk is full or read-only, or if the newest
-        segment is damaged before its end.
+        segment is damaged otherwise than by a torn tail.
     """
 
-    def __init__(self, folder: Path, fsync: str = INTERVAL, first: int = 1) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        fsync: str = INTERVAL,
+        first: int = 1,
+        known: Mapping[str, int | None] = MappingProxyType({}),
+    ) -> None:
         self.folder, self.fsync, self.cut_bytes = folder, fsync, 0
         self._dirty, self._closed = False, Flag()
         self._failed: OSError | None = None
@@ -59,9 +69,9 @@ class WriteAheadLog:
             private.make_folder(folder)
             files = segment_paths(folder)
             if files:
-                self._reopen(files[-1])
+                self._reopen(files[-1], files[-2:-1], known.get(files[-1].name))
             else:
-                self._create(first)
+                self._create(first, 0)
         self._flusher: Thread | None = None
         if fsync == INTERVAL:
             self._flusher = Thread(target=self._flush_now_and_then, daemon=True)
@@ -72,6 +82,11 @@ class WriteAheadLog:
         """Name of the segment that records go to."""
         return os.path.basename(self._path)
 
+    @property
+    def begins_from(self) -> int:
+        """Checksum that the segment begins from; 0 in a segment of version 1."""
+        return self._before
+
     def append(self, kind: int, number: int, body: bytes) -> None:
         """Write a record, all of it or nothing.
 
@@ -81,7 +96,8 @@ class WriteAheadLog:
         Raises: UsageError if it cannot be written, or if the file is no longer at its path.
         """
         payload = HEAD.pack(kind, number) + body
-        record = FRAME.pack(len(payload), zlib.crc32(payload)) + payload
+        check = zlib.crc32(payload, self._seed)
+        record = FRAME.pack(len(payload), check) + payload
         # Every line pays for this twice: a context manager would cost as much as the write.
         try:
             if self._failed is not None:
@@ -90,6 +106,9 @@ class WriteAheadLog:
             self._write(record)
         except OSError as error:
             raise self._refusal(error) from error
+        self._check = check
+        if self._chained:
+            self._seed = check
         self._dirty = True
 
     def check_place(self) -> None:
@@ -121,18 +140,24 @@ class WriteAheadLog:
 
         first: number of the first line there.
         """
-        if self.size == len(HEADER):
+        if self.size == HEADER_SIZE:
             return
         if self.fsync != NEVER:
             self.sync()
         with self._storage_errors(), self._using:
-            before = self._file, self._path, self._opened, self.size
+            before = (
+                self._file, self._path, self._opened, self.size,
+                self._seed, self._check, self._before, self._chained,
+            )  # fmt: skip
             try:
-                self._create(first)
+                self._create(first, self._check)
             except OSError:
                 # A new segment that cannot be begun is none: the log goes on in this one.
                 begun, path = self._file, self._path
-                self._file, self._path, self._opened, self.size = before
+                (
+                    self._file, self._path, self._opened, self.size,
+                    self._seed, self._check, self._before, self._chained,
+                ) = before  # fmt: skip
                 if begun != self._file:
                     os.close(begun)
                     os.unlink(path)
@@ -161,23 +186,38 @@ class WriteAheadLog:
         finally:
             os.close(self._file)
 
-    def _create(self, first: int) -> None:
-        path = self.folder / f"{first:0{DIGITS}}.log"
+    def _create(self, first: int, before: int) -> None:
+        path = segment_path(self.folder, first)
         self._open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
         self.size = 0
-        self._write(HEADER)
+        self._begin(first, before)
         if self.fsync != NEVER:
             sync_folder(self.folder)
 
-    def _reopen(self, path: Path) -> None:
+    def _begin(self, first: int, before: int) -> None:
+        """Write the header of an empty segment, which its first record begins from."""
+        header = header_of(first, before)
+        self._write(header)
+        (self._seed,) = CHECK.unpack_from(header, HEADER_SIZE - CHECK.size)
+        self._check, self._before, self._chained = self._seed, before, True
+
+    def _reopen(self, path: Path, previous: list[Path], before: int | None) -> None:
         segment = scan_segment(path)
-        check_tail(segment)
+        if (fault := tail_fault(segment)) is not None:
+            raise fault.refusal()
         self._open(path, os.O_WRONLY | os.O_APPEND)
         self.cut_bytes, self.size = segment.torn, segment.whole
-        if self.cut_bytes:
+        self._seed, self._check = segment.seed, segment.check
+        self._before, self._chained = segment.before or 0, segment.before is not None
+        # A segment of version 1 goes on as such; without records it becomes one of this version.
+        if not segment.count and not self._chained:
+            self.size = 0
+        if self.size < segment.size:
             os.ftruncate(self._file, self.size)
         if not self.size:
-            self._write(HEADER)
+            if before is None:
+                before = scan_segment(previous[0]).check if previous else 0
+            self._begin(first_line_of(path), before)
 
     def _open(self, path: Path, flags: int) -> None:
         self._file = os.open(path, flags, private.FILE)

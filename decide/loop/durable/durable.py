@@ -54,6 +54,7 @@ class DurableServer:
     resume: whether to continue from the folder.
     output: descriptor of the file that replies are appended to; None for any other output.
     tell: prints a line for the user.
+    salvage: prints a line about each loss, and the run goes on; None refuses damage.
 
     Raises: UsageError if the folder is in use without `resume`, or belongs to another identity.
     """
@@ -68,12 +69,13 @@ class DurableServer:
         resume: bool = False,
         output: int | None = None,
         tell: Callable[[str], None] = lambda text: None,
+        salvage: Callable[[str], None] | None = None,
     ) -> None:
         self.server, self.folder, self.every = server, folder, every
         self.identity = {**identity, "state": state_layout(server)}
         self.cost, self.replayed, self.differing = CheckpointCost(), 0, 0
         self.number = 0
-        self._fsync, self._tell = fsync, tell
+        self._fsync, self._tell, self._salvage = fsync, tell, salvage
         self._replies, self._seen = ReplyLog(output), SeenIds()
         self._position, self._last, self._end = InputPosition(), None, 0
         self._doubtful: InputPosition | None = None
@@ -90,13 +92,19 @@ class DurableServer:
         point = recovery.newest_checkpoint(
             self._checkpoints, self.folder, self.identity, resume, self._tell
         )
+        log = root / recovery.LOG
+        known: dict[Any, Any] = {}
         if point is not None:
+            recovery.check_log(log, point, self._salvage)
             self._restore(point)
-        self._log = WriteAheadLog(root / recovery.LOG, self._fsync, self.number + 1)
+            known = {point.facts.get("log"): point.facts.get("chain")}
+        self._log = WriteAheadLog(log, self._fsync, self.number + 1, known)
         if self._log.cut_bytes:
             self._tell(f"{self._log.cut_bytes} bytes of a torn record cut off the log")
         if point is not None:
-            self._replay(root / recovery.LOG)
+            output = point.facts.get("output")
+            self._replies.compare_output(log, self.number, output, self._salvage, self._tell)
+            self._replay(log)
             self._doubtful = self.position()
         if self.server.keyed is not None:
             # After a power loss, spilled streams may be ahead of the log.
@@ -229,12 +237,11 @@ class DurableServer:
         # The checkpoint names the segment behind it, so that its loss is noticed.
         self._log.rotate(self.number + 1)
         if new:
-            if self._replies.output is not None and self._fsync != wal.NEVER:
-                os.fsync(self._replies.output)
+            output = self._replies.mark_output(self._fsync != wal.NEVER)
             arrays, facts = take_snapshot(self.server)
             arrays["known"] = self._seen.array()
             said = {"written": time.time(), "input": list(self.position()), "server": facts}
-            said["log"] = self._log.segment
+            said |= {"log": self._log.segment, "chain": self._log.begins_from, "output": output}
             self._checkpoints.commit(self.number, self.identity, said, arrays)
             self._whole = self.number
             self.server.retain_checkpoints(self._checkpoints.numbers())
@@ -259,10 +266,6 @@ class DurableServer:
 
     def _replay(self, log: Path) -> None:
         """Learn the lines logged after the checkpoint again; collect replies that may be unsent."""
-        replies = self._replies
-        if replies.output is not None:
-            logged = read_entries(log, 0, self.number)
-            replies.unsent = recovery.missing_output(logged, replies.size())
         last: LogEntry | None = None
         # Clients may repeat lines from before the checkpoint.
         recent = max(self.number - RECENT_REPLIES, 0)
@@ -270,17 +273,14 @@ class DurableServer:
             if line.number <= self.number:
                 if reply is not None:
                     key = line_key(_records.decode(line.body))
-                    replies.remember(key, reply.body[recovery.OUTPUT_END.size :])
+                    self._replies.remember(key, reply.body[recovery.OUTPUT_END.size :])
                 continue
             last = reply
             if line.number != self.number + 1:
-                raise UsageError(
-                    f"{log}: line {self.number + 1} is missing, line {line.number} is there; name "
-                    "another folder to start anew"
-                )
+                raise UsageError(f"{log}: has line {line.number} where {self.number + 1} follows")
             self._replay_line(_records.decode(line.body), reply)
-        if replies.output is None and last is not None:
-            replies.unsent = [last.body[recovery.OUTPUT_END.size :]]
+        if self._replies.output is None and last is not None:
+            self._replies.unsent = [last.body[recovery.OUTPUT_END.size :]]
         for line in recovery.replay_notes(self.replayed, self.differing):
             self._tell(line)
 

@@ -18,6 +18,7 @@ from ....posteriors.errors import UsageError
 from ....streams.formats.ndjson import encode_line
 from ....streams.storage import private
 from ....streams.storage.checkpoint import Checkpoint, Checkpoints
+from ....streams.storage.log_faults import find_fault, set_aside
 from ....streams.storage.log_segments import (
     LINE,
     REPLY,
@@ -127,14 +128,22 @@ def replay_notes(replayed: int, differing: int) -> list[str]:
     return found
 
 
-def _check_segment(log: Path, point: Checkpoint) -> None:
-    """Refuse a log without the segment behind a checkpoint: its lines would be lost in silence."""
-    name = point.facts.get("log")  # none in a checkpoint that is older than this check
-    if name is not None and not (log / name).exists():
-        raise UsageError(
-            f"{log / name}: missing; it holds the lines accepted after line {point.number}. "
-            f"Restore it, or make an empty one (touch {log / name}) to go on without them"
-        )
+def check_log(log: Path, point: Checkpoint, salvage: Callable[[str], None] | None) -> None:
+    """Check the log behind a checkpoint: its chain, and that the segment named there exists.
+
+    log: folder of the log.
+    point: the checkpoint.
+    salvage: prints a line after the log was cut at its first damage; None refuses damage.
+
+    Raises: UsageError if it is damaged: its lines would be lost in silence.
+    """
+    # Checkpoints that are older than these checks lack the facts.
+    fault = find_fault(log, point.number, point.facts.get("log"), point.facts.get("chain"))
+    if fault is None:
+        return
+    if salvage is None:
+        raise fault.refusal()
+    salvage(set_aside(fault))
 
 
 def _plain(value: Any) -> Any:
@@ -182,7 +191,7 @@ def newest_checkpoint(
 
     Returns: the newest whole checkpoint; None for a new folder.
     Raises: UsageError if the folder is in use without `resume`, has no whole checkpoint, belongs to
-        another identity, or lacks the newest segment of its log.
+        another identity.
     """
     numbers, files = checkpoints.numbers(), segment_paths(Path(folder) / LOG)
     if not resume and (numbers or files):
@@ -196,7 +205,8 @@ def newest_checkpoint(
         tell(f"{line}; looking further back")
     if point is None and (wrong or any(scan_segment(file).count for file in files)):
         raise UsageError(
-            f"{folder}: no checkpoint in it is whole; name another folder to start anew"
+            f"{folder}: no checkpoint in it is whole, so --salvage could keep nothing; restore "
+            "one, or name another folder to start anew"
         )
     if point is None and resume:
         tell(f"nothing to resume in {folder}: starting anew")
@@ -205,6 +215,4 @@ def newest_checkpoint(
             f"{folder}: its checkpoint is of another run: {unlike}; resume it as it was, "
             "or name another folder"
         )
-    if point is not None:
-        _check_segment(Path(folder) / LOG, point)
     return point

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ....streams.storage.spill import stream_name
 from ..server.keyed_streams import KeyedStreams, PendingTotals, Resident, StreamCounts
 from ..server.pending import PendingDecisions
 from ..server.server import Server
@@ -76,6 +77,7 @@ def _keyed_facts(keyed: KeyedStreams) -> dict[str, Any]:
     """JSON of keyed streams, without their beliefs and actions."""
     return {
         "number": keyed.number,
+        "held": keyed.held,
         "streams": [
             [key, one.number, stream_facts(one.stream)] for key, one in keyed.memory.items()
         ],
@@ -121,6 +123,7 @@ def _restore_keyed(server: Server, keyed: KeyedStreams, snapshot: Snapshot) -> N
     rows = [arrays[f"{STATE}{i}"] for i in range(len(packed))]
     keyed.number, keyed.pending = facts["number"], PendingTotals(**facts["waits"])
     keyed.counts = StreamCounts(**facts["known"])
+    _check_spilled(keyed, facts)
     start, surplus = 0, max(len(facts["streams"]) - keyed.agent.rows, 0)
     for place, (key, number, said) in enumerate(facts["streams"]):
         stream = StreamState(PendingDecisions(keyed.horizon))
@@ -135,6 +138,18 @@ def _restore_keyed(server: Server, keyed: KeyedStreams, snapshot: Snapshot) -> N
     for array, kept in zip(whole, rows, strict=True):
         array[:used] = kept[surplus:]
     server._packed = (*(_placed(x, like) for x, like in zip(whole, packed, strict=True)), row)
+
+
+def _check_spilled(keyed: KeyedStreams, facts: dict[str, Any]) -> None:
+    """Check that the store has a version of each spilled stream, which it would begin anew else."""
+    resident = {stream_name(key) for key, _, _ in facts["streams"]}
+    keyed.held = keyed.store.newest_check(keyed.number, resident)
+    if facts.get("held", keyed.held) != keyed.held:
+        keyed.store.report_loss(
+            f"{keyed.store.folder}: some streams are not as they were after line {keyed.number}, "
+            "their files are missing or older",
+            "those that are there; the others as they were before, or at their prior",
+        )
 
 
 def _limits(server: Server) -> list[float | None]:

@@ -22,7 +22,7 @@ import jax
 import msgspec
 import numpy as np
 
-from ....streams.storage.spill import Spill, stream_name
+from ....streams.storage.spill import Spill, stream_name, version_check
 from ..core.batched_state import Packed, read_row, select_row, write_row
 from ..core.compiled import build_learn, learning_step
 from ..core.step import Agent
@@ -152,6 +152,7 @@ class KeyedStreams:
     size: numbers in an action.
     store: holds the spilled streams.
     number: lines accepted.
+    held: XOR of `version_check` over the newest versions of streams that are not in memory.
     checkpoints: line numbers of the checkpoints that a run may resume from.
     memory: resident streams by key, the least recently used first.
     pending, counts: totals over all streams.
@@ -164,6 +165,7 @@ class KeyedStreams:
     size: int
     store: Spill
     number: int = 0
+    held: int = 0
     checkpoints: Iterable[int] = ()
     memory: OrderedDict[Key, Resident] = dataclasses.field(default_factory=OrderedDict)
     pending: PendingTotals = dataclasses.field(default_factory=PendingTotals)
@@ -221,7 +223,10 @@ class KeyedStreams:
         """Read or create a stream; spill the least recently used one where memory is full."""
         name = stream_name(key)
         versions = self.store.versions(name, self.number)
-        content = self.store.read(name, versions[-1]) if versions else None
+        known = bool(versions)
+        if known:
+            self.held ^= version_check(name, versions[-1])
+        content = self.store.read_newest(name, versions)
         row = np.int32(len(self.memory))
         if len(self.memory) == self.agent.rows:
             oldest, resident = self.memory.popitem(last=False)
@@ -230,7 +235,7 @@ class KeyedStreams:
         resident = Resident(StreamState(PendingDecisions(self.horizon)), row, 0, versions)
         packed = select_row(packed, row)
         if content is None:
-            self.counts.known += 1
+            self.counts.known += not known
             return self.calls.fresh(packed, stream_key(self.seed, key)), resident
         self.counts.loaded += 1
         facts, actions, one = self._decoded(content)
@@ -251,6 +256,7 @@ class KeyedStreams:
             return
         self.counts.spilled += 1
         name, number = stream_name(key), resident.number
+        self.held ^= version_check(name, number)
         versions = resident.versions
         if versions is None:
             versions = self.store.versions(name, number + 1)

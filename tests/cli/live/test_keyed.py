@@ -52,7 +52,7 @@ def known(folder: Path) -> dict[Any, Any]:
         name, _, number = path.replace("/", "").partition("-")
         newest[name] = max(newest.get(name, 0), int(number))
     for name, number in newest.items():
-        key, facts, _, rows = msgspec.msgpack.decode(store.read(name, number))
+        key, facts, _, rows = msgspec.msgpack.decode(store.read_newest(name, [number]))
         streams[key] = (facts, rows)
     for place, (key, _, facts) in enumerate(point.facts["server"]["streams"]):
         streams[key] = (facts, [state[place].tobytes() for state in states])

@@ -289,6 +289,7 @@ def test_another_half_life_is_refused_naming_both(tmp_path: Path) -> None:
 
 def test_wrong_options_are_one_line(tmp_path: Path) -> None:
     assert "needs a folder" in call(*LINEAR, "--resume").err
+    assert "add --resume" in call(*LINEAR, "--checkpoint", tmp_path / "kept", "--salvage").err
     for every in ("0", "-1", "x", "10 parsecs"):
         result = call(*LINEAR, "--checkpoint", tmp_path / "kept", f"--every={every}")
         assert result.status == 2
@@ -354,7 +355,17 @@ def test_a_flipped_bit_in_the_log_loses_nothing_in_silence(tmp_path: Path) -> No
     result = call(*ask, "--resume")
     assert result.status == 2
     assert f"{newest}: damaged at bytes " in result.errors[-1]
+    assert "--salvage, which keeps all up to line 3" in result.errors[-1]
     assert newest.read_bytes() == damaged
+    # With its lines set aside it goes on, and says so though it is asked to be quiet.
+    copy = shutil.copytree(tmp_path, tmp_path.with_name("copy"))
+    again = (*LINEAR, "--checkpoint", copy, "--every", 10, "--resume")
+    salvaged = call(*again, "--salvage", "--quiet")
+    assert salvaged.status == 0
+    assert [line.count("dropped lines 3") for line in salvaged.errors] == [1]
+    assert f"kept aside as {newest.name}.damaged" in salvaged.err
+    assert (copy / "log" / f"{newest.name}.damaged").read_bytes() == damaged
+    assert call(*again).status == 0
     newest.write_bytes(content)
     result = call(*ask, "--resume")
     assert result.status == 0

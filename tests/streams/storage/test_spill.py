@@ -24,8 +24,8 @@ def test_versions_come_back(tmp_path: Path, sync: bool) -> None:
         assert again.versions(ann, 101) == [3, 20]
         assert again.versions(ann, 3) == []
         assert again.versions(other, 100) == [7]
-        assert again.read(ann, 20) == bytes([20]) * 1000
-        assert again.read(other, 7) == b""
+        assert again.read_newest(ann, [20]) == bytes([20]) * 1000
+        assert again.read_newest(other, [7]) == b""
         store.settle()
     store.delete(ann, 3)
     store.delete_after(20)
@@ -57,10 +57,10 @@ def test_damage_is_told(tmp_path: Path) -> None:
     whole = file.read_bytes()
     for wrong in (whole[:-1], whole[:10], b"", whole[:-1] + b"X"):
         file.write_bytes(wrong)
-        with pytest.raises(UsageError, match="damaged; go on from a copy of the folder"):
-            store.read(name, 5)
+        with pytest.raises(UsageError, match="damaged; restore it, or resume with --salvage"):
+            store.read_newest(name, [5])
     file.write_bytes(whole)
-    assert store.read(name, 5) == b"all that was known"
+    assert store.read_newest(name, [5]) == b"all that was known"
 
 
 def test_what_could_not_be_written_is_not_lost(tmp_path: Path) -> None:
@@ -72,10 +72,10 @@ def test_what_could_not_be_written_is_not_lost(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(UsageError, match="streams cannot be written"):
             store.settle()
-        assert store.read(stream_name("ann"), 5) == b"known"
+        assert store.read_newest(stream_name("ann"), [5]) == b"known"
     folder.unlink()
     with suppress(UsageError):
         # What was tried last, perhaps before.
         store.settle()
     store.settle()
-    assert Spill(folder).read(stream_name("ann"), 5) == b"known"
+    assert Spill(folder).read_newest(stream_name("ann"), [5]) == b"known"

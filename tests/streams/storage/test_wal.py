@@ -5,22 +5,28 @@ See also: tests/decide/loop/durable/test_durable.py for the meaning of records.
 
 import errno
 import os
-import re
 import shutil
 import threading
+import zlib
 from pathlib import Path
 
 import pytest
 from uncertain.posteriors.errors import UsageError
 from uncertain.streams.storage import wal
+from uncertain.streams.storage.log_faults import find_fault, set_aside, tail_fault
 from uncertain.streams.storage.log_segments import (
-    HEADER,
+    FRAME,
+    HEAD,
+    HEADER_SIZE,
     LINE,
+    MAGIC,
+    OLD_MAGIC,
     REPLY,
     LogEntry,
     first_line_of,
     read_entries,
     scan_segment,
+    segment_path,
     segment_paths,
 )
 from uncertain.streams.storage.wal import FSYNC, WriteAheadLog
@@ -92,10 +98,11 @@ def test_wherever_it_is_cut_what_is_whole_before_is_kept(tmp_path: Path) -> None
         # What was half there is gone, and the log goes on behind what is whole.
         whole = scan_segment(file).whole
         log = WriteAheadLog(folder, wal.NEVER)
-        assert (log.cut_bytes, file.stat().st_size) == (size - whole, max(whole, len(HEADER)))
-        log.append(LINE, 99, b"next")
+        assert (log.cut_bytes, file.stat().st_size) == (size - whole, max(whole, HEADER_SIZE))
+        number = scan_segment(file).line + 1
+        log.append(LINE, number, b"next")
         log.close()
-        assert list(read_entries(folder)) == [*found, LogEntry(LINE, 99, b"next")]
+        assert list(read_entries(folder)) == [*found, LogEntry(LINE, number, b"next")]
 
 
 def test_a_flipped_bit_ends_what_is_whole(tmp_path: Path) -> None:
@@ -113,27 +120,43 @@ def test_a_flipped_bit_ends_what_is_whole(tmp_path: Path) -> None:
     assert scan_segment(file).torn == 5_000
 
 
-def test_damage_before_whole_records_is_refused_and_kept(tmp_path: Path) -> None:
+def test_damage_is_refused_and_kept(tmp_path: Path) -> None:
+    small = [entry for entry in GIVEN if len(entry.body) < 1_000]
+    file = written(tmp_path, small)
+    content = file.read_bytes()
+    for at in range(len(content)):
+        damaged = content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :]
+        file.write_bytes(damaged)
+        # The last record too: it is of full length, so no write was cut short.
+        with pytest.raises(UsageError, match=f"{file}: damaged at bytes ") as caught:
+            WriteAheadLog(tmp_path, wal.NEVER)
+        assert file.read_bytes() == damaged
+        assert "--resume --salvage" in str(caught.value)
+        # What a salvage keeps is all that is whole before the damage.
+        fault = tail_fault(scan_segment(file))
+        assert fault is not None
+        set_aside(fault)
+        aside = file.with_name(f"{file.name}.damaged")
+        assert aside.read_bytes() == damaged
+        aside.unlink()
+        WriteAheadLog(tmp_path, wal.NEVER).close()
+        found = list(read_entries(tmp_path))
+        assert found == small[: len(found)]
+        file.write_bytes(content)
+
+
+def test_zeros_behind_a_torn_record_are_torn(tmp_path: Path) -> None:
+    """A machine that lost power may have extended the file before it wrote the bytes."""
     small = [entry for entry in GIVEN if len(entry.body) < 1_000]
     file = written(tmp_path, small)
     content = file.read_bytes()
     last = len(written(tmp_path / "shorter", small[:-1]).read_bytes())
-    for at in range(len(content)):
-        damaged = content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :]
-        file.write_bytes(damaged)
-        if at >= last:
-            # A last record that is not whole cannot be told from a torn one.
-            WriteAheadLog(tmp_path, wal.NEVER).close()
-            assert file.read_bytes() == content[:last]
-            continue
-        with pytest.raises(UsageError, match=f"{file}: damaged at bytes ") as caught:
-            WriteAheadLog(tmp_path, wal.NEVER)
-        assert file.read_bytes() == damaged
-    # What the message says to do keeps all that is whole before the damage.
-    size = int(re.search(r"--size (\d+)\)", str(caught.value))[1])
-    os.truncate(file, size)
-    WriteAheadLog(tmp_path, wal.NEVER).close()
-    assert list(read_entries(tmp_path)) == small[:-2]
+    for at in range(last, len(content)):
+        file.write_bytes(content[:at] + bytes(len(content) - at) + bytes(9 * (at % 3)))
+        log = WriteAheadLog(tmp_path, wal.NEVER)
+        log.close()
+        # Where the record itself ends in zeros it may be whole.
+        assert file.read_bytes() in (content[:last], content)
 
 
 @pytest.mark.parametrize("lost", range(5))
@@ -180,13 +203,40 @@ def test_damage_before_later_segments_is_refused(tmp_path: Path) -> None:
     log.close()
     first, *_, last = segment_paths(tmp_path)
     first.write_bytes(first.read_bytes()[:-1])
-    with pytest.raises(UsageError, match=f"{first}: damaged at byte {len(HEADER)} "):
+    with pytest.raises(UsageError, match=f"{first}: damaged at byte {HEADER_SIZE} "):
         list(read_entries(tmp_path))
     # It does not matter to whoever needs only what follows.
     assert [entry.number for entry in read_entries(tmp_path, 1)] == [2, 3]
     assert [entry.number for entry in read_entries(tmp_path, 0, needed=1)] == [2, 3]
     last.write_bytes(b"")
     assert [entry.number for entry in read_entries(tmp_path, 1)] == [2, 3]
+
+
+@pytest.mark.parametrize("lines", [0, 2])
+def test_a_log_of_version_1_goes_on_and_the_next_segment_is_of_version_2(
+    tmp_path: Path, lines: int
+) -> None:
+    given = [LogEntry(kind, n, b"old") for n in range(1, lines + 1) for kind in (LINE, REPLY)]
+    payloads = [HEAD.pack(entry.kind, entry.number) + entry.body for entry in given]
+    records = [FRAME.pack(len(payload), zlib.crc32(payload)) + payload for payload in payloads]
+    file = segment_path(tmp_path, 1)
+    file.write_bytes(OLD_MAGIC + b"".join(records) + b"torn")
+    log = WriteAheadLog(tmp_path, wal.NEVER)
+    assert log.cut_bytes == 4
+    log.append(LINE, lines + 1, b"new")
+    log.rotate(lines + 2)
+    log.append(LINE, lines + 2, b"newer")
+    log.close()
+    found = [(entry.number, entry.body) for entry in read_entries(tmp_path) if entry.kind == LINE]
+    assert found[-2:] == [(lines + 1, b"new"), (lines + 2, b"newer")]
+    assert len(found) == lines + 2
+    magics = [path.read_bytes()[: len(MAGIC)] for path in segment_paths(tmp_path)]
+    assert magics == [OLD_MAGIC if lines else MAGIC, MAGIC]
+    assert find_fault(tmp_path, 0, None, None) is None
+    # Another segment in the place of the first is found by the second.
+    file.write_bytes(OLD_MAGIC + b"".join(records[:-1]))
+    fault = find_fault(tmp_path, 0, None, None)
+    assert fault is not None
 
 
 @pytest.mark.parametrize("change", ["removed", "moved", "replaced", "folder moved", "no folder"])

@@ -5,9 +5,7 @@ See also: tests/cli/live/test_resume.py for killing a real process.
 
 import itertools
 import json
-import os
-from collections.abc import Callable
-from contextlib import suppress
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from killing import known_of
+from playing import OPTIONS, Killed, Steps, play, said, stream
 from uncertain.cli.commands.run import RunOptions
 from uncertain.cli.live.run import build_server
 from uncertain.decide.loop.durable import durable as durable_module
@@ -26,100 +25,8 @@ from uncertain.posteriors.errors import UsageError
 from uncertain.streams.formats.ndjson import encode_line
 from uncertain.streams.formats.record import LineError, Record, Where
 from uncertain.streams.storage.checkpoint import Checkpoints
+from uncertain.streams.storage.log_segments import FRAME, HEAD, OLD_MAGIC, REPLY, scan_segment
 from uncertain.streams.storage.wal import FSYNC, NEVER
-
-OPTIONS = RunOptions(model="linear:arms=3:features=1", horizon=4)
-
-
-def stream() -> list[Record]:
-    """Lines of every kind: late, repeated, unmatched, refused, dropped beyond the horizon."""
-    found: list[dict[str, Any]] = []
-    for i in range(6):
-        found += [{"id": i, "x": [1.0], "t": 1e9 + i}, {"id": f"e{i}", "x": [0.5], "action": i % 3,
-                  "propensity": 0.5, "y": 0.1 * i, "t": 1e9 + i + 0.5}]  # fmt: skip
-        if i % 2:
-            found += [{"id": i - 1, "y": 0.3}, {"id": i, "y": -0.2}, {"id": i, "y": -0.2}]
-        if i == 2:
-            found += [{"id": "nobody", "y": 1.0}, {"id": 2, "x": [1.0, 2.0]}, {"id": "w", "x": []}]
-    found += [{"id": f"late{i}", "x": [2.0]} for i in range(6)]
-    found += [{"id": "late5", "y": 1.0}, {"id": "late0", "y": 1.0}, {"id": "nobody", "y": 1.0}]
-    return [Record(where=Where("stream", n), **one) for n, one in enumerate(found, 1)]
-
-
-class Killed(BaseException):
-    """The process is gone."""
-
-
-class Steps:
-    """Counts what could be the last thing that the process does; kills it at one of them."""
-
-    def __init__(self, last: float = float("inf")) -> None:
-        self.last, self.count = last, 0
-
-    def write(self, write: Callable[[bytes], Any], data: bytes) -> Any:
-        """Write; or only a part of it, or all, and be gone."""
-        self.count += 2
-        if self.count - 1 == self.last:
-            write(data[: len(data) // 2])
-            raise Killed
-        done = write(data)
-        if self.count == self.last:
-            raise Killed
-        return done
-
-
-def play(
-    folder: Path, steps: Steps, output: str = "out", given: list[Record] | None = None
-) -> Server:
-    """Do what `uncertain run --resume --checkpoint` does with the stream."""
-    server = build_server(OPTIONS)
-    real_write, real_commit = os.write, Checkpoints.commit
-
-    def commit(self: Checkpoints, number: int, *rest: Any) -> None:
-        def write(data: bytes) -> None:
-            if data == b"whole":
-                real_commit(self, number, *rest)
-            else:
-                (self.path(number) / "d").mkdir(parents=True)
-
-        steps.write(write, b"whole")
-
-    with (folder / output).open("ab", buffering=0) as file, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "write", lambda to, data: steps.write(lambda d: real_write(to, d), data))
-        patch.setattr(Checkpoints, "commit", commit)
-        kept = DurableServer(
-            server,
-            str(folder / "kept"),
-            {"of": "test"},
-            CheckpointInterval(lines=5),
-            NEVER,
-            True,
-            file.fileno(),
-        )
-        try:
-            kept.resend(lambda reply: steps.write(file.write, reply))
-            for record in (given or stream())[kept.lines_taken("stream") :]:
-                try:
-                    reply = kept.answer(record)
-                except LineError:
-                    continue
-                if reply is not None:
-                    steps.write(file.write, encode_line(reply))
-                kept.checkpoint_if_due()
-            kept.close()
-        except Killed:
-            for descriptor in (kept._log._file, kept._lock):
-                # It may have been about to end.
-                with suppress(OSError):
-                    os.close(descriptor)
-            raise
-    return server
-
-
-def said(file: Path) -> list[dict[str, Any]]:
-    """Replies without what the clock decides."""
-    rows = [json.loads(line) for line in file.read_bytes().splitlines()]
-    return [{name: value for name, value in row.items() if name != "latency"} for row in rows]
 
 
 def killed_and_resumed(folder: Path, last: int) -> Server:
@@ -292,23 +199,32 @@ def test_damaged_checkpoints_are_passed_over(tmp_path: Path, undisturbed) -> Non
         play(tmp_path, Steps())
 
 
-def test_lines_that_are_gone_are_noticed(tmp_path: Path) -> None:
+def test_lines_that_are_gone_are_noticed(tmp_path: Path, undisturbed) -> None:
+    """Of version 1, which had no chain: numbers alone show that a record is gone."""
     with pytest.raises(Killed):
         play(tmp_path, Steps(100))
     newest = Checkpoints(tmp_path / "kept" / "checkpoints").numbers()[-1]
-    log = tmp_path / "kept" / "log"
-    (log / f"{newest + 1:016}.log").rename(log / f"{newest + 2:016}.log")
-    file = log / f"{newest + 2:016}.log"
-    content = file.read_bytes()
-    first = 8 + int.from_bytes(content[16:20], "little")
-    file.write_bytes(content[:16] + content[16 + first :])
-    other = [name for name in log.iterdir() if name != file]
-    for name in other:
-        name.unlink()
-    (log / f"{newest + 1:016}.log").touch()
-    # The reply without its line is nothing; the next line has the wrong number.
-    with pytest.raises(UsageError, match=rf"line {newest + 1} is missing"):
-        play(tmp_path, Steps())
+    file = tmp_path / "kept" / "log" / f"{newest + 1:016}.log"
+    records = old_records(file)
+    for gone in range(len(records)):
+        file.write_bytes(OLD_MAGIC + b"".join(records[:gone] + records[gone + 1 :]))
+        # A line whose reply is gone looks like one that was refused.
+        if gone == len(records) - 1 or records[gone][8] == REPLY:
+            continue
+        with pytest.raises(UsageError, match=f"{file}: damaged at bytes"):
+            play(tmp_path, Steps())
+    file.write_bytes(OLD_MAGIC + b"".join(records))
+    assert known_of(play(tmp_path, Steps())) == undisturbed[0]
+    assert said(tmp_path / "out") == undisturbed[1]
+
+
+def old_records(file: Path) -> list[bytes]:
+    """The records of a segment as version 1 had them."""
+    found = []
+    for entry in scan_segment(file).entries():
+        payload = HEAD.pack(entry.kind, entry.number) + entry.body
+        found.append(FRAME.pack(len(payload), zlib.crc32(payload)) + payload)
+    return found
 
 
 def test_a_newest_segment_that_is_gone_is_noticed(tmp_path: Path, undisturbed) -> None:
@@ -318,10 +234,11 @@ def test_a_newest_segment_that_is_gone_is_noticed(tmp_path: Path, undisturbed) -
     segment = tmp_path / "kept" / "log" / f"{newest + 1:016}.log"
     content = segment.read_bytes()
     segment.unlink()
-    with pytest.raises(UsageError, match=f"{segment}: missing; .* after line {newest}") as caught:
+    with pytest.raises(
+        UsageError, match=f"{segment}: missing; .* --salvage, which keeps all up to line {newest}"
+    ):
         play(tmp_path, Steps())
-    # What the message says to do goes on without them; restored, nothing is lost.
-    assert f"touch {segment}" in str(caught.value)
+    # Restored, nothing is lost.
     segment.write_bytes(content)
     assert known_of(play(tmp_path, Steps())) == undisturbed[0]
 
