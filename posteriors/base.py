@@ -90,13 +90,11 @@ class Posterior(NamedTuple):
     All of them return the tree, shapes, dtypes and weak types that they were given.
 
     init: `(key) -> state`, the prior.
-    absorb: `(key, state, events) -> state`, takes in a block of events, at a cost that does not
-        grow with the events seen.
+    absorb: `(key, state, events) -> state`, a block more, at a cost that does not grow with time.
     refine: `(key, state) -> (state, Info)`, one unit of iterative work without new data.
     belief: `(key, state, now []) -> Belief`, the input of decisions, carried forward to `now`
         (seconds).
-    fade: `(key, state, factor []) -> state`, for a half-life (parts/half_life.py); None if
-        impossible.
+    fade: `(key, state, factor []) -> state`, for a half-life; None if impossible.
     """
 
     init: Callable[[Array], Any]
