@@ -30,10 +30,10 @@ Seconds = Annotated[float, Meta(gt=0)]
 
 
 class Mean(Struct):
-    """A mean over runs with its standard error."""
+    """A mean, over runs unless the field says otherwise, with its standard error."""
 
-    mean: Annotated[Number, Meta(description="Over runs; null if it is not a number.")] = NaN
-    se: Annotated[Error, Meta(description="Standard error of the mean; 0 for a single run.")] = NaN
+    mean: Annotated[Number, Meta(description="Mean; null if it is not a number.")] = NaN
+    se: Annotated[Error, Meta(description="Standard error of the mean; 0 for a single one.")] = NaN
 
 
 class Quantiles(Struct):
