@@ -93,11 +93,17 @@ def position_after(record: Record, end: int) -> InputPosition:
 def record_checksum(record: Record) -> int:
     """Compute the CRC-32 of a record's content, independent of its position.
 
+    A field that is newer than the first checkpoints counts only where it is given, so that they
+    can be resumed.
+
     record: the record.
 
     Returns: the checksum.
     """
-    return zlib.crc32(_lines.encode(msgspec.structs.replace(record, where=Where("", 0))))
+    fields = msgspec.structs.asdict(record) | {"where": Where("", 0)}
+    if not record.withdrawn:
+        del fields["withdrawn"]
+    return zlib.crc32(_lines.encode(fields))
 
 
 def _absolute(where: Where) -> str:

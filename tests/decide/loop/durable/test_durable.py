@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 from killing import known_of
+from msgspec import structs
 from playing import OPTIONS, Killed, Steps, play, said, stream
 from uncertain.cli.commands.run import RunOptions
 from uncertain.cli.live.run import build_server
 from uncertain.decide.loop.durable import durable as durable_module
 from uncertain.decide.loop.durable.durable import CheckpointInterval, DurableServer
+from uncertain.decide.loop.durable.input_position import record_checksum
 from uncertain.decide.loop.durable.seen_ids import SeenIds, line_key
 from uncertain.decide.loop.durable.snapshot import restore_snapshot, take_snapshot
 from uncertain.decide.loop.server.server import Server
@@ -377,3 +379,14 @@ def test_thinking_is_done_again_as_it_was_done(tmp_path: Path) -> None:
     # Negative control: other thinking is another belief.
     other = played("other", (2, 0, 1), False, False)
     assert known_of(other)[0] != known_of(killed)[0]
+
+
+def test_a_line_has_the_checksum_of_the_first_checkpoints() -> None:
+    """A checkpoint names its last line by it: a field that is newer must not change it."""
+    record = Record(
+        id=7, where=Where("a", 3), t=1.5, x=[1.0, 2.0], actions=["a", 2, [1.0]], y=0.25,
+        weight=2.0, cost=[1.0],
+    )  # fmt: skip
+    assert record_checksum(record) == 4139724937
+    assert record_checksum(structs.replace(record, where=Where("b", 9))) == 4139724937
+    assert record_checksum(structs.replace(record, withdrawn=True)) != 4139724937
