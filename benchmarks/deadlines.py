@@ -33,6 +33,7 @@ from uncertain.decide.judge.measures.experiment import Cell
 from uncertain.decide.judge.measures.frontier import Option, choose_option, measure_p99
 from uncertain.decide.judge.measures.latency import live_runs
 from uncertain.decide.judge.measures.quality import Wanted, agent_and_world, measure_runs, quality
+from uncertain.decide.judge.records.read_record import to_dict
 from uncertain.decide.loop.core.compiled import build_live, pause_gc
 from uncertain.decide.loop.core.cores import count_cores, use_one_thread
 from uncertain.decide.loop.core.rollout import Trace
@@ -143,7 +144,7 @@ def fixed(events: int, judged: int, most: int, wanted: Wanted) -> dict[Option, d
                         STEPS)  # fmt: skip
         found[option] = {
             "kind": "fixed", "name": option.name, "p50": float(np.median(both)), "p99": p99,
-            "p99.9": high(both), "stall": stalls.high(), "gain": mean_se(gains),
+            "p99.9": high(both), "stall": stalls.high(), "gain": to_dict(mean_se(gains)),
         }  # fmt: skip
         print(f"{option.name}: p50 {np.median(both) * 1e3:.3f} ms, p99 {p99 * 1e3:.3f} ms, gain "
               f"{gains.mean():.2f}", file=sys.stderr)  # fmt: skip
@@ -198,7 +199,7 @@ def kept(option: Option, goal: float, events: int, judged: int, wanted: Wanted) 
         "empty_missed": float(np.mean(np.asarray(stalls.spent) / 1e9 > goal)),
         "full": full / len(decide),
         "fallback": driver.fallbacks / len(decide), "retraces": pace.traces() - traces,
-        "gain": mean_se(gains),
+        "gain": to_dict(mean_se(gains)),
     }  # fmt: skip
 
 

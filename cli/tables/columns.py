@@ -70,7 +70,10 @@ class Column:
 
         row: the record.
         """
-        return "–" if self.key_of(row) is None else text_or_dash(lambda: self.show(row))
+        if self.key_of(row) is None:
+            return "–"
+        # A name may have "nan" in it.
+        return self.show(row) if self.names else text_or_dash(lambda: self.show(row))
 
     def key_of(self, row: Record) -> Key:
         """Return the sort key of a record; None is last.

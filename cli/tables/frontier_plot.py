@@ -26,7 +26,7 @@ def draw_frontier(records: Records) -> str:
     points = [
         (r.total.p99, value, r)
         for r in records
-        if r.total and not is_baseline(r) and (value := _height(r, gains)) is not None
+        if r.total and not is_baseline(r) and math.isfinite(value := _height(r, gains))
     ]
     if len(points) < 2:
         return ""
@@ -58,6 +58,7 @@ def draw_frontier(records: Records) -> str:
     return "\n".join(out)
 
 
-def _height(row: Record, gains: bool) -> float | None:
-    """Return the value of a row on the vertical axis."""
-    return field_of(row, "gain.above_random.mean" if gains else "regret.percent_of_uniform")
+def _height(row: Record, gains: bool) -> float:
+    """Return the value of a row on the vertical axis, NaN for none."""
+    found = field_of(row, "gain.above_random.mean" if gains else "regret.percent_of_uniform")
+    return math.nan if found is None else found

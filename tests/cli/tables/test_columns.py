@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from msgspec import inspect
+from msgspec.structs import replace
 from uncertain.cli.tables.columns import page_columns, terminal_columns
 from uncertain.decide.judge.records.read_record import record_of
 from uncertain.decide.judge.records.record import Record
@@ -46,3 +47,9 @@ def test_each_column_shows_a_field_of_the_record(name: str) -> None:
         assert has_field(kind, column.field), column.field
         assert all(isinstance(column.show(row), str) for row in records)
     assert not has_field(kind, "gain.lower.median")
+
+
+def test_a_name_may_hold_the_letters_of_no_number() -> None:
+    row = replace(rows("default")[1], posterior="finance.py:build")
+    texts = {column.title: column.text(row) for column in page_columns([row])}
+    assert texts["posterior"] == "finance.py:build"

@@ -260,6 +260,11 @@ def test_the_frontier_of_regret() -> None:
     assert [r.frontier for r in rows] == [True, True, False, True, True]
 
 
+def test_a_row_whose_gain_is_no_number_is_not_plotted() -> None:
+    rows = [made_up("a", 1.0, 1.0), made_up("a", 2.0, 3.0), made_up("a", 3.0, math.nan)]
+    assert draw_frontier(rows) == draw_frontier(rows[:2]) != ""
+
+
 @lru_cache(maxsize=1)
 def paid() -> list[Record]:
     """Records of a world that pays and whose truth is no model."""
