@@ -10,6 +10,7 @@ from uncertain.decide.loop.core.rollout import AGENT, TRUTH, seed_key
 from uncertain.decide.rules.base import Choice
 from uncertain.posteriors.base import Gaussian
 from uncertain.posteriors.methods.laplace import Laplace, build
+from uncertain.posteriors.parts.block_gaussian import factor_of
 from uncertain.posteriors.parts.draws import uniform_draws
 from uncertain.posteriors.parts.unknowns import unknowns_of
 from uncertain.posteriors.registry import build_posterior
@@ -115,11 +116,14 @@ def keyhole(model, seed: int = 0, runs: int = 200, width: float = 0.1):
         # As one more look, at all unknowns at once, before the first event.
         gain = state.covariance[0] @ jnp.linalg.inv(state.covariance[0] + width**2 * jnp.eye(size))
         mean = state.mean + gain @ (jnp.asarray(seen)[jnp.argmax(same)] - state.mean)
+        # At its start the state's factor is a diagonal, and so the covariance.
         covariance = state.covariance - (gain @ state.covariance[0])[None]
         found = jnp.any(same)
         return state._replace(
             mean=jnp.where(found, mean, state.mean),
-            covariance=jnp.where(found, covariance, state.covariance),
+            covariance=jnp.where(
+                found, factor_of(jnp.linalg.cholesky(covariance)), state.covariance
+            ),
         )
 
     return honest._replace(init=init)
