@@ -18,7 +18,7 @@ from .record import AtLeastZero, Share
 class ParityRecord(Struct, kw_only=True):
     """Moments of a posterior on a target, beside those of its reference.
 
-    What compares them is null without a reference, and where it is not finite.
+    Numbers of the comparison are null without a reference, and where they are not finite.
     """
 
     schema: Annotated[int, Meta(description="Version of this format.")] = 1

@@ -39,7 +39,7 @@ class PeopleRecord(Struct, kw_only=True):
     schema: Annotated[int, Meta(description="Version of this format.")] = 1
     study: Annotated[str, Meta(description="Name of the study.")]
     group: Annotated[str, Meta(description="Problems that are summed up together.")]
-    who: Annotated[str, Meta(description="people, or the name of a rule.")]
+    who: Annotated[str, Meta(description="people, or the spec of a rule.")]
     people: Annotated[int, Meta(ge=1, description="Participants.")]
     problems: Annotated[int, Meta(ge=1, description="Problems of all participants.")]
     choices: Annotated[int, Meta(ge=1, description="Choices of all participants.")]

@@ -19,7 +19,9 @@ SCHEMA = 1
 BASELINE = "random"
 """Rule with which every cell is compared."""
 NaN = float("nan")
-_NULLABLE: dict[str, Any] = {"type": ["number", "null"]}
+NULLABLE = "nullable"
+"""Marks a number that may be null, for the schema."""
+_NULLABLE: dict[str, Any] = {NULLABLE: True}
 Number = Annotated[float, Meta(extra_json_schema=_NULLABLE)]
 """NaN is null in JSON, and would not pass a bound."""
 Error = Annotated[float, Meta(extra_json_schema=_NULLABLE | {"minimum": 0})]

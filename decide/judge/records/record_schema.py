@@ -16,7 +16,7 @@ from msgspec import UNSET, inspect, structs
 from .calibration_record import CalibrationRecord
 from .parity_record import ParityRecord
 from .people_record import PeopleRow
-from .record import Record
+from .record import NULLABLE, Record
 from .replay_record import ReplayRecord
 from .tuning_record import TuningRecord
 
@@ -49,6 +49,7 @@ def record_schema(name: str = "record") -> bytes:
     left_out = set(_left_out(inspect.multi_type_info(kinds)))
     for part in parts.values():
         _describe_written(part, left_out)
+    _allow_null(parts)
     whole = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"uncertain/{name}/{version}",
@@ -69,6 +70,16 @@ def _left_out(kind: Any) -> Iterator[tuple[str, str]]:
         kind = tuple(structs.asdict(kind).values())
     for part in kind if isinstance(kind, tuple) else ():
         yield from _left_out(part)
+
+
+def _allow_null(part: Any) -> None:
+    """Let numbers that are marked be null: msgspec writes the type of the field over any other."""
+    if isinstance(part, dict):
+        if part.pop(NULLABLE, False):
+            part["type"] = [part["type"], "null"]
+        part = list(part.values())
+    for one in part if isinstance(part, list) else ():
+        _allow_null(one)
 
 
 def _describe_written(part: dict[str, Any], left_out: set[tuple[str, str]]) -> None:

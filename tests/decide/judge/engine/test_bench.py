@@ -152,6 +152,9 @@ def test_controls_the_schema_refuses(records, schema) -> None:
         assert not valid({**row, **change}, schema), change
     for name in row:
         assert not valid({k: v for k, v in row.items() if k != name}, schema), name
+    # A number that is none is null in JSON, but a quantile always is one.
+    assert valid({**row, "fidelity": to_dict(Mean())}, schema)
+    assert not valid({**row, "decide": {**row["decide"], "p50": None}}, schema)
 
 
 def test_several_taus_and_no_gain(schema) -> None:
