@@ -4,6 +4,7 @@ See also: tests/cli/live/test_spoilt.py for what a client is told.
 """
 
 import os
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -114,9 +115,29 @@ def test_a_hostile_stream_leaves_a_finite_belief(posterior: str, model: str) -> 
     assert withstands(posterior, model, 60) <= 30, "ordinary events are refused"
 
 
+STUCK = {
+    "bonus": "linear mlp", "dropout": "mlp", "epinet": "linear", "exact": "noisy-or",
+    "hmc": "testbed", "laplace": "mlp", "last-layer": "mlp", "point": "linear mlp testbed",
+    "smc": "discounting noisy-or", "subspace-ekf": "binomial linear mlp surface",
+    "svgd": "linear mlp testbed", "swag": "linear mlp testbed",
+    "variational": "linear mlp testbed",
+}  # fmt: skip
+"""Pairs that do not withstand 10 000 events: an event that was learnt leaves a state that is finite
+and that most later events would spoil, so they are refused; `subspace-ekf` on two models is not
+finite under another key than the one looked at."""
+
+
+def pairs() -> Iterator[Any]:
+    for posterior in sorted(set(POSTERIORS) - {"amortised"}):
+        for model in sorted(MODELS):
+            known = model in STUCK.get(posterior, "").split()
+            # Strict where the list was made; a shorter stream may do no harm.
+            mark = [pytest.mark.xfail(reason="stuck", strict=SOAK == 10_000)] if known else []
+            yield pytest.param(posterior, model, marks=mark)
+
+
 @pytest.mark.soak
-@pytest.mark.parametrize("model", sorted(MODELS))
-@pytest.mark.parametrize("posterior", sorted(set(POSTERIORS) - {"amortised"}))
+@pytest.mark.parametrize(("posterior", "model"), list(pairs()))
 def test_every_pair_withstands_a_long_hostile_stream(posterior: str, model: str) -> None:
     if refused(posterior, model):
         pytest.skip(f"{posterior} does not learn {model}")
