@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from ...decide.judge.parity.estimate import Effort
+from ...decide.judge.parity.estimate import Effort, posterior_for
 from ...decide.judge.parity.problems import (
     ParityProblem,
     judge_posterior,
@@ -24,6 +24,7 @@ from ...decide.judge.reference.reference_draws import target_draws
 from ...posteriors.errors import UsageError
 from ...posteriors.registry import POSTERIORS, option_default, options_class, takes_option
 from ...posteriors.specs import nearest, parse_spec
+from ...posteriors.targets.base import Target
 from ...streams.formats.posteriordb import find_posteriors, select_posteriors
 from ..commands.parity import ParityOptions
 from ..environment import Environment, ExitStatus
@@ -102,6 +103,8 @@ def _measured(
     models = Path(options.models) if options.models else None
     # All models are built before any work starts, so that faults show at once.
     targets = [load_target(source, models, options.model) for source in picked]
+    if options.posterior:
+        _refuse_early(targets, texts)
     for done, (source, target) in enumerate(zip(picked, targets, strict=True)):
         report(f"{source.name}, reference", done / len(picked))
         subject = load_problem(source, target, _judge_own(options))
@@ -115,6 +118,13 @@ def _measured(
                     if options.posterior:
                         raise
                     environment.say(f"{source.name}: {error}")
+
+
+def _refuse_early(targets: list[Target], texts: tuple[str, ...]) -> None:
+    """Refuse a posterior that the user named and a target cannot have, before any work."""
+    for target in targets:
+        for text in texts:
+            posterior_for(text, target, Effort())
 
 
 def _judge_own(options: ParityOptions):
@@ -155,13 +165,29 @@ def _efforts(options: ParityOptions, text: str) -> list[Effort]:
 
 
 def _gate(options: ParityOptions, rows: list[ParityRecord], environment: Environment) -> ExitStatus:
-    """Check every row against the bound asked for."""
+    """Check every row against the bound asked for; what was not compared has not met it."""
+    if options.max_off is None:
+        return ExitStatus.DONE
+    if not rows:
+        environment.say(
+            f"--max-off {options.max_off:g}: no posterior was compared with a reference"
+        )
+        return ExitStatus.GATE_FAILED
     status = ExitStatus.DONE
     for row in rows:
-        if options.max_off is not None and not (row.worst or 0.0) <= options.max_off:
+        where = f"{row.target}, {row.posterior}"
+        if row.passed is None:
             environment.say(
-                f"{row.target}, {row.posterior}: mean of {row.worst_of} is {row.worst:.3g} sd off "
-                f"> {options.max_off:g}"
+                f"{where}: no reference to compare with, so --max-off is not met; --reference "
+                "makes one"
             )
-            status = ExitStatus.GATE_FAILED
+        elif row.worst is None:
+            environment.say(f"{where}: mean of {row.worst_of} is no number: it diverged")
+        elif not row.worst <= options.max_off:
+            environment.say(
+                f"{where}: mean of {row.worst_of} is {row.worst:.3g} sd off > {options.max_off:g}"
+            )
+        else:
+            continue
+        status = ExitStatus.GATE_FAILED
     return status

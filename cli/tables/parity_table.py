@@ -25,11 +25,17 @@ def _off(row: ParityRecord) -> str:
     return "–" if row.worst is None else f"{row.worst:.3f} ({row.median:.3f})"
 
 
+MOSTLY = 0.5
+"""Share of diverged runs from which their error says nothing about noise."""
+
+
 def _agrees(row: ParityRecord) -> str:
     if row.passed is None:
         return "–"
     if row.passed:
         return "yes"
+    if isinstance(row.diverged, float) and row.diverged >= MOSTLY:
+        return "diverged"
     within = row.z is not None and row.limit is not None and row.z < row.limit
     return "noisy" if within else "no"
 
@@ -85,6 +91,7 @@ def list_parity_remarks(rows: Sequence[ParityRecord]) -> list[str]:
         return []
     return [
         f"agrees: mean and spread of every quantity within `limit` errors of both sides, a false "
-        f"alarm in {1 / rows[0].false_alarm:,.0f} rows; noisy: within, but too rough to tell",
+        f"alarm in {1 / rows[0].false_alarm:,.0f} rows; noisy: within, but too rough to tell; "
+        "diverged: in half the runs a mean is more than 3 sd off, or no number",
         "Stein: the reference draws against the model's log density, in standard errors (4.4)",
     ]

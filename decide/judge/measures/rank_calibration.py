@@ -80,7 +80,9 @@ def judge_ranks(ranks: np.ndarray, draws: int, bins: int) -> RankVerdict:
     apart = np.asarray(ranks, float) - draws / 2
     square = np.square(every)
     off = apart.mean() / np.sqrt(square.mean() / runs)
-    wide = (np.square(apart).mean() - square.mean()) / (square.std() / np.sqrt(runs))
+    # Of one draw both ranks are equally far from the middle: nothing can be too wide.
+    spread = square.std() / np.sqrt(runs)
+    wide = (np.square(apart).mean() - square.mean()) / spread if spread else 0.0
     return RankVerdict(counts, p, float(off), float(wide))
 
 

@@ -117,8 +117,14 @@ def _schedule_of(target: Target, effort: Effort, refines: bool) -> Schedule:
     )
 
 
-def _posterior_for(text: str, target: Target, effort: Effort) -> Posterior:
-    """The backend with a memory of all events, and as many particles as asked for."""
+def posterior_for(text: str, target: Target, effort: Effort) -> Posterior:
+    """Build the backend with a memory of all events, and as many particles as asked for.
+
+    text: spec of the backend.
+    target: with its data.
+    effort: size of the comparison.
+    Raises: UsageError if the backend cannot handle the target.
+    """
     events = effort.parts if target.whole else len(target_events(target)[0])
     extra: dict[str, Any] = {
         "capacity": events,
@@ -144,7 +150,7 @@ def estimate_moments(
     centre: `[Q]`, of the mean squares.
     Raises: UsageError if the backend cannot handle the target.
     """
-    posterior = _posterior_for(text, target, effort)
+    posterior = posterior_for(text, target, effort)
     turns = _schedule_of(target, effort, bool(options_class(text).refine))
     begun = time.perf_counter()
     keys = jax.random.split(jax.random.key(effort.seed), effort.runs)

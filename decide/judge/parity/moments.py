@@ -26,6 +26,9 @@ FALSE_ALARM = 1e-4
 """Of one posterior on one target, over all its quantities, mean and spread."""
 NOISE = 0.1
 """Largest standard error of a mean or standard deviation, in reference ones, that may pass."""
+FAR = 3.0
+"""A run whose mean is more reference standard deviations off has diverged: it is not noise, since
+one posterior draw is as near in nine of ten cases of a bell curve, and a run has many."""
 
 
 class Moments(NamedTuple):
@@ -60,6 +63,8 @@ class MomentVerdict(NamedTuple):
     """Bound that z must stay below."""
     passed: bool
     """Whether it does, noise is small enough, and everything is finite."""
+    diverged: float
+    """Share of runs that diverged: a mean far off, or a number that is not finite."""
 
 
 def quantity_shapes(target: Target) -> dict[str, tuple[int, ...]]:
@@ -134,20 +139,27 @@ def compare_moments(reference: Moments, first: Any, second: Any) -> MomentVerdic
     second: `[R, Q]`, mean square of each run about the reference mean.
     """
     first, second = np.asarray(first, float), np.asarray(second, float)
+    with np.errstate(all="ignore"):
+        return _compare(reference, first, second)
+
+
+def _compare(reference: Moments, first: np.ndarray, second: np.ndarray) -> MomentVerdict:
+    """The same, of arrays; runs that diverged may overflow."""
     runs, count = first.shape
     known = reference.sd > 0  # a quantity that cannot vary has nothing to be compared by
     gap = first.mean(0) - reference.mean
     spread = second.mean(0) - np.square(reference.sd)
     own, own_square = (x.std(0, ddof=1) / np.sqrt(runs) for x in (first, second))
-    with np.errstate(all="ignore"):
-        z = np.concatenate([
-            np.abs(gap) / np.hypot(own, reference.mean_error),
-            np.abs(spread) / np.hypot(own_square, reference.variance_error),
-        ])  # fmt: skip
-        off = np.abs(gap) / reference.sd
-        ratio = np.sqrt(np.maximum(second.mean(0) - np.square(gap), 0.0)) / reference.sd
-        apart = np.abs(np.log(ratio))
+    z = np.concatenate([
+        np.abs(gap) / np.hypot(own, reference.mean_error),
+        np.abs(spread) / np.hypot(own_square, reference.variance_error),
+    ])  # fmt: skip
+    off = np.abs(gap) / reference.sd
+    ratio = np.sqrt(np.maximum(second.mean(0) - np.square(gap), 0.0)) / reference.sd
+    apart = np.abs(np.log(ratio))
     finite = bool(np.isfinite(first).all() and np.isfinite(second).all())
+    each = np.where(known, np.abs(first - reference.mean) / np.where(known, reference.sd, 1.0), 0.0)
+    near = np.isfinite(first) & np.isfinite(second) & (each <= FAR)
     off, apart = np.where(known, off, 0.0), np.where(known, apart, 0.0)
     z = np.where(np.tile(known, 2), z, 0.0)
     limit = float(stdtrit(runs - 1, 1 - FALSE_ALARM / (4 * count)))
@@ -164,4 +176,5 @@ def compare_moments(reference: Moments, first: Any, second: Any) -> MomentVerdic
         float(z.max()),
         limit,
         finite and noise <= NOISE and bool(z.max() < limit),
+        float(1 - near.all(1).mean()),
     )

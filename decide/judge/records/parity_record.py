@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from .record import AtLeastZero, Share
 
@@ -82,6 +82,13 @@ class ParityRecord(Struct, kw_only=True):
         bool | None,
         Meta(description="z is below the limit, noise small enough, and everything finite."),
     ]
+    diverged: Annotated[
+        Share | UnsetType | None,
+        Meta(
+            description="Share of runs whose mean is more than 3 sd off, or not finite; null "
+            "without a reference; left out in records of earlier versions."
+        ),
+    ] = UNSET
     mean: Annotated[
         dict[str, float | None],
         Meta(description="Mean of each quantity over runs; null if not finite."),
@@ -91,7 +98,11 @@ class ParityRecord(Struct, kw_only=True):
     ]  # fmt: skip
     refines: Annotated[int, Meta(ge=0, description="Refine steps a run.")]
     unhealthy: Annotated[
-        Share, Meta(description="Share of unhealthy steps among those that count.")
+        Share,
+        Meta(
+            description="Share of unhealthy steps among those that count, or of runs that "
+            "diverged where that is larger."
+        ),
     ]
     seconds: Annotated[AtLeastZero, Meta(description="Seconds a run.")]
     compile: Annotated[AtLeastZero, Meta(description="Seconds to compile.")]

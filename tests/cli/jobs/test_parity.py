@@ -110,6 +110,52 @@ def test_wrong_use_is_one_line(arguments: tuple[str, ...], message: str) -> None
     assert message in result.err
 
 
+def test_a_gate_with_nothing_to_compare_fails(place: Path) -> None:
+    (place / "db/seen-level/reference_draws.json.zip").unlink()
+    alone = parity(place, "--posterior", "laplace", "--max-off", 0.3)
+    assert alone.status == 1
+    assert "no reference to compare with, so --max-off is not met" in alone.err
+    met = parity(place, "--posterior", "laplace", "--reference", "--max-off", 0.3)
+    assert met.status == 0
+
+
+def test_a_refused_posterior_ends_the_run_before_it_begins(place: Path) -> None:
+    result = parity(place, "--posterior", "laplace,bonus,hmc")
+    assert result.status == 2
+    assert result.rows == []
+    assert len(result.errors) == 1
+    assert "made of prior draws" in result.err
+
+
+FAR = """
+import jax
+from uncertain.posteriors.registry import build_posterior
+
+def build(model):
+    inner = build_posterior("laplace", model)
+
+    def belief(key, state, now):
+        found = inner.belief(key, state, now)
+        return found._replace(mean=found.mean + 2e8 * jax.random.normal(key, found.mean.shape))
+
+    return inner._replace(belief=belief)
+"""
+"""A posterior whose draws lie 2 * 10^8 units aside, each time elsewhere."""
+
+
+def test_a_run_that_left_is_said_to_have_diverged(place: Path) -> None:
+    (place / "far.py").write_text(FAR)
+    far = parity(
+        place, "--posterior", f"{place / 'far.py'}:build", "--max-off", 1, "--export-markdown",
+        place / "t.md",
+    )  # fmt: skip
+    assert far.status == 1
+    assert far.rows[0]["diverged"] == 1.0
+    assert far.rows[0]["unhealthy"] == 1.0
+    assert "| diverged |" in (place / "t.md").read_text()
+    assert "sd off > 1" in far.err
+
+
 def test_what_cannot_be_is_left_out_and_told(place: Path) -> None:
     result = parity(place, "--posterior", "bonus")
     assert result.status == 2

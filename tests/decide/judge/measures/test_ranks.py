@@ -31,6 +31,16 @@ KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
 
 
+def test_one_draw_cannot_be_too_wide() -> None:
+    """Ranks of 0 and 1 are equally far from the middle: no spread, and no number divided by it."""
+    with np.errstate(all="raise"):
+        made = judge_ranks(np.random.default_rng(1).integers(0, 2, 400), 1, 2)
+        assert made.wide == 0.0
+        assert abs(made.off) < 4.5
+        # Negative control: the truth always above its draw.
+        assert judge_ranks(np.ones(400, int), 1, 2).off > 4.5
+
+
 def test_rank_is_the_number_below() -> None:
     draws = jnp.asarray([[1.0, 5.0], [2.0, 6.0], [3.0, 7.0]])
     assert rank_truth(KEY, jnp.asarray([2.5, 8.0]), draws).tolist() == [2, 3]

@@ -60,6 +60,22 @@ def test_too_much_noise_never_passes() -> None:
     assert not compare_moments(exact(), first, second).passed
 
 
+def test_runs_that_left_have_diverged_and_rough_ones_have_not() -> None:
+    assert compare_moments(exact(), *runs()).diverged == 0
+    # Of two draws a mean is hardly ever three standard deviations off (4.2 errors, once in 10^4).
+    assert compare_moments(exact(), *runs(size=2)).diverged < 0.1
+    first, second = runs()
+    first[:12] = 2e8 * np.random.default_rng(3).normal(size=(12, 3))
+    second[:12] = np.square(first[:12])
+    far = compare_moments(exact(), first, second)
+    # Their own error is as large as they are off: by that alone they would only be noisy.
+    assert far.z < far.limit
+    assert far.diverged == 0.75
+    assert not far.passed
+    first[13, 2] = np.inf
+    assert compare_moments(exact(), first, second).diverged == 13 / 16
+
+
 def test_errors_of_a_reference_count() -> None:
     draws = np.random.default_rng(0).normal(size=(50, 3))
     few = compute_moments(draws, NAMES)
