@@ -127,7 +127,14 @@ def _label(words: list[str], made: VwLine, where: Where) -> None:
         return
     for word in words:
         name, *parts = word.split(":")
-        if not name or len(parts) > 2 or name in made.offered:
+        if name in made.offered:
+            raise where.error(
+                "label",
+                f"action {name} twice",
+                "keep action:cost:probability; a label for --cb --eval begins with the action of "
+                "another policy, which is not read",
+            )
+        if not name or len(parts) > 2:
             raise where.error("label", f"{word!r} is no action:cost:probability", REMEDY)
         made.offered.append(name)
         if parts:

@@ -142,3 +142,26 @@ def test_no_interval_of_few_events_or_of_no_width(rewards):
     value.add(rewards, [0.5] * len(rewards), [0.5] * len(rewards))
     got = value.evaluate()
     assert (got.ips.low, got.ips.high) == (got.logged.low, got.logged.high) == (None, None)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_values_are_those_of_vw_estimators(weighted):
+    """An event that counts three times is three events to them. See benchmarks/off_policy_peers.py
+    for Open Bandit Pipeline, whose DR is compared too."""
+    bandits = pytest.importorskip("estimators.bandits.ips", reason="pip install vw-estimators")
+    from estimators.bandits import snips
+
+    _, reward, mu, pi = simulated(n=300)
+    times = np.arange(300) % 3 + 1 if weighted else np.ones(300, int)
+    value = OffPolicy()
+    value.add(reward, mu, pi, weight=times.astype(float))
+    got = value.evaluate()
+    theirs = bandits.Estimator(), snips.Estimator()
+    for each in zip(*(np.repeat(x, times) for x in (mu, reward, pi)), strict=True):
+        for estimator in theirs:
+            estimator.add_example(*each)
+    assert got.ips.value == pytest.approx(theirs[0].get(), abs=1e-9)
+    assert got.snips.value == pytest.approx(theirs[1].get(), abs=1e-9)
+    # Negative control: each event once is another value.
+    if weighted:
+        assert abs((pi / mu * reward).mean() - theirs[0].get()) > 1e-3

@@ -1,5 +1,7 @@
 """What `convert` writes is read by Vowpal Wabbit itself: as many events, the same loss."""
 
+import gzip
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ EVENTS = [
      "propensity": (0.5, 0.25, 0.25)[i % 3], "y": float(i % 4 == 0)}
     for i in range(24)
 ]  # fmt: skip
+CATS = "--cats 4 --min_value 0 --max_value 100 --bandwidth 1"
 ROUNDING = 1e-5
 """Vowpal Wabbit sums in single precision."""
 
@@ -60,3 +63,44 @@ def test_lines_without_the_list_of_actions_are_no_events_to_it(tmp_path: Path) -
     bare = tmp_path / "bare.dsjson"
     bare.write_text(out.read_text().replace('"a":[', '"z":['))
     assert read_by_owner(f"--cb_adf --dsjson -d {bare}") == (0, 0)
+
+
+DATA = os.environ.get("UNCERTAIN_DATA")
+GIVEN = [
+    ("dsjson_cb.json", "--cb_adf --dsjson", "dsjson", "--cb_adf --dsjson", 23),
+    ("dsjson_cb.json", "--cb_adf --dsjson", "vw", "--cb_adf", 23),
+    ("cb_test256.json", "--cb_adf --json", "dsjson", "--cb_adf --dsjson", 260),
+    ("cb_test256.json", "--cb_adf --json", "vw", "--cb_adf", 260),
+    ("igl.dsjson", "--cb_adf --dsjson", "dsjson", "--cb_adf --dsjson", 200),
+    ("igl.dsjson", "--cb_adf --dsjson", "vw", "--cb_adf", 200),
+    ("rcv1_raw_cb_small.vw", "--cb 2", "vw", "--cb 2", 1000),
+    ("rcv1_raw_cb_small.vw", "--cb 2", "dsjson", "--cb_adf --dsjson", 1000),
+    ("cats_room_temp.json", CATS + " --dsjson", "dsjson", CATS + " --dsjson", 100),
+    ("cats_room_temp.json", CATS + " --dsjson", "vw", CATS, 100),
+]
+
+
+@pytest.mark.skipif(DATA is None, reason="needs UNCERTAIN_DATA, a folder of data sets")
+@pytest.mark.parametrize(("name", "first", "ending", "second", "count"), GIVEN)
+def test_files_of_its_own(
+    tmp_path: Path, name: str, first: str, ending: str, second: str, count: int
+) -> None:
+    """As many events and the same loss before and after, of files that others wrote."""
+    kept = tmp_path / name
+    kept.write_bytes(gzip.decompress(Path(f"{DATA}/vw_cb/{name}.gz").read_bytes()))
+    out = tmp_path / f"out.{ending}"
+    result = call("convert", kept, out)
+    assert result.status == 0, result.err
+    before, after = read_by_owner(f"{first} -d {kept}"), read_by_owner(f"{second} -d {out}")
+    assert before[0] == after[0] == count
+    assert after[1] == pytest.approx(before[1], rel=1e-6)
+
+
+def test_a_label_for_evaluation_is_refused_by_name(tmp_path: Path) -> None:
+    """`--cb 2 --eval`: the first word is the action of the policy that is evaluated."""
+    path = tmp_path / "eval.vw"
+    path.write_text("1:1:0.5 | a b\n2 2:0:0.5 | a\n")
+    result = call("validate", path)
+    assert result.status == 1
+    assert "action 2 twice" in result.out
+    assert "--cb --eval" in result.out
