@@ -34,12 +34,12 @@ from .methods import (
     variational,
 )
 from .models.binomial import Binomial
-from .models.causal_net import CausalNet
 from .models.causal_pair import CausalPair
 from .models.death_process import DeathProcess
 from .models.discounting import Discounting
 from .models.drifting import Drifting
 from .models.finite import Finite
+from .models.graphs.causal_net import CausalNet
 from .models.linear import Linear
 from .models.location import Location
 from .models.logistic import Logistic

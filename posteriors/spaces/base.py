@@ -2,7 +2,7 @@
 
 A method asks for the ability that it needs and refuses the space by name where it is missing, so
 that no method knows which space it searches.
-See also: check.py for the rules that abilities keep.
+See also: check.py for what a user's own space is checked for.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Space(Distribution):
         """Range of the integers; not every object within it belongs to the space."""
         return self._range
 
-    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
+    def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draw an object `[n]` int32.
 
         key: for the draw.
@@ -55,7 +55,7 @@ class Space(Distribution):
         """
         raise NotImplementedError
 
-    def log_prob(self, value: Array, intermediates: Any = None) -> Array:
+    def log_prob(self, value: Any, intermediates: Any = None) -> Array:
         """Compute the log probability `[]` of an object; minus infinity outside the space.
 
         value: `[n]`.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from itertools import combinations
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -78,7 +79,7 @@ def is_acyclic(parents: Array, size: int) -> Array:
     return jax.lax.fori_loop(0, size, peel, jnp.int32((1 << size) - 1)) == 0
 
 
-def drop_bit(sets: Array, place: int | Array) -> Array:
+def drop_bit(sets: Any, place: int | Array) -> Any:
     """Remove a node's own place from sets of the other nodes.
 
     sets: int32 without that node.

@@ -62,10 +62,10 @@ class DAGs(Space):
         self.sizes = layer_sizes(nodes, most, self.odds)
         super().__init__(nodes, 0, 2**nodes - 1)
 
-    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
+    def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Array:
         return draw_sizes(key, self.sizes, self.nodes)
 
-    def log_prob(self, value: Array, intermediates: Any = None) -> Array:
+    def log_prob(self, value: Any, intermediates: Any = None) -> Array:
         value = value.astype(jnp.int32)
         counts = jax.lax.population_count(value)
         own = jnp.any((value >> jnp.arange(self.nodes)) & 1 == 1)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -103,9 +103,9 @@ def _subsets(whole: int, size: int) -> np.ndarray:
     return found
 
 
-def _ternary(sets: np.ndarray | np.int64, size: int) -> np.ndarray:
+def _ternary(sets: Any, size: int) -> Any:
     """The bits of sets as digits of base 3."""
-    return sum(((np.asarray(sets) >> i) & 1) * 3**i for i in range(size)) + np.int64(0)
+    return sum((((np.asarray(sets) >> i) & 1) * 3**i for i in range(size)), np.int64(0))
 
 
 @lru_cache(maxsize=64)

@@ -132,8 +132,8 @@ def _sampler(model: Model, steps: int, with_gains: bool, particles: int):
 def _summed(model: Model, with_gains: bool):
     """The same over a space that is summed."""
 
-    def run(seed: Array, *history: Array) -> Reference:
-        return Reference(*sum_history(model, judge_key(seed), *history, with_gains))
+    def run(seed: Array, *history: Any) -> Reference:
+        return Reference(*sum_history(model, judge_key(seed), with_gains, *history))
 
     many = cached_program(
         lambda *histories: jax.lax.map(lambda h: run(*h), histories),

@@ -59,23 +59,23 @@ def log_evidence(model: Model, stats: Any) -> tuple[Array, Any]:
 def sum_history(
     model: Model,
     key: Array,
+    with_gains: bool,
     actions: Array,
     observations: Array,
     probes: Array,
     probe_observations: Array,
     features: Array,
-    with_gains: bool,
 ) -> tuple[Array, Array, Array, Draws]:
     """Sum along one history.
 
     model: over a space that can be summed.
     key: for draws.
+    with_gains: whether to compute the gains of the candidates.
     actions: `[T, size]`.
     observations: `[T, ...]`.
     probes: actions not taken, `[T, size]`.
     probe_observations: their observations, `[T, ...]`.
     features: candidates, `[T, A, size]`.
-    with_gains: whether to compute the gains of the candidates.
 
     Returns: as `online.Reference`.
     """

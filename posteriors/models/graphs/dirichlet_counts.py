@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..base import Array
-from ..errors import UsageError
-from ..spaces.bits import parent_sets, rank_parents
+from ...base import Array
+from ...errors import UsageError
+from ...spaces.bits import parent_sets, rank_parents
 
 MOST_CELLS = 20_000_000
 """Most counts kept."""

@@ -4,7 +4,7 @@ All acyclic graphs are hypotheses; the probabilities within each are integrated 
 enter through counts. Fixing a node cuts it off from its causes, which tells causes from effects
 where watching cannot.
 Source: Heckerman, Geiger and Chickering (1995), BDeu; Pearl (2000), interventions.
-See also: dirichlet_counts.py for the evidence, ../spaces/dags.py for the graphs.
+See also: dirichlet_counts.py for the evidence, ../../spaces/dags.py for the graphs.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from itertools import product
 import jax.numpy as jnp
 import numpy as np
 
-from ..base import Arms, Array, Distribution, Event, Model, Params, dist
-from ..errors import UsageError
-from ..spaces.dags import DAGs
+from ...base import Arms, Array, Distribution, Event, Model, Params, dist
+from ...errors import UsageError
+from ...spaces.dags import DAGs
 from .dirichlet_counts import Counts, CountTable
 from .net_outcome import NetOutcome
 
@@ -50,6 +50,7 @@ class CausalNet(Model):
     arrows: expected arrows a node, by Erdős and Rényi; 0: all acyclic graphs are equally likely.
     score: "bdeu", or "half" for half a prior event a cell (Jeffreys).
     equivalent: prior events in all, of BDeu.
+    fix: whether nodes can be fixed; without it the only action is to watch.
     """
 
     nodes: int = 5
@@ -58,6 +59,7 @@ class CausalNet(Model):
     arrows: float = 0.0
     score: str = "bdeu"
     equivalent: float = 1.0
+    fix: bool = True
 
     def __post_init__(self) -> None:
         if self.score not in SCORES:
@@ -72,7 +74,7 @@ class CausalNet(Model):
         if any(not isinstance(k, int) or k < 2 for k in self.all_levels):
             raise UsageError(f"causal-net: levels={self.levels}: whole numbers of at least 2")
         try:
-            self.space, self.table  # noqa: B018 - both check what they are given
+            assert self.space.nodes == self.table.nodes
         except UsageError as error:
             raise UsageError(f"causal-net: {error}") from error
 
@@ -94,7 +96,7 @@ class CausalNet(Model):
 
     @property
     def actions(self) -> Arms:
-        return Arms(1 + sum(self.all_levels))
+        return Arms(1 + sum(self.all_levels) if self.fix else 1)
 
     @property
     def tabled(self) -> bool:

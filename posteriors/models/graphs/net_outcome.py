@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from numpyro.distributions import constraints
 
-from ..base import Array, Distribution
+from ...base import Array, Distribution
 
 
 class NetOutcome(Distribution):
@@ -35,7 +35,7 @@ class NetOutcome(Distribution):
         """Levels from 0 to the largest of any node."""
         return self._range
 
-    def log_prob(self, value: Array, intermediates: Any = None) -> Array:
+    def log_prob(self, value: Any, intermediates: Any = None) -> Array:
         """Compute the log probability `[]` of a state `[n]`."""
         value = value.astype(jnp.int32)
         each = jnp.log(self.conditional(value[None])[:, 0])
@@ -43,7 +43,7 @@ class NetOutcome(Distribution):
         inside = jnp.all((value >= 0) & (value < jnp.asarray(self.levels)))
         return jnp.where(inside, jnp.sum(jnp.where(self.forced >= 0, held, each)), -jnp.inf)
 
-    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
+    def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draw a state `[n]`; each round settles the nodes whose parents are settled."""
         count = len(self.levels)
         uniforms = jax.random.uniform(key, (count,))

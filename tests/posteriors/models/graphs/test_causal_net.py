@@ -14,8 +14,8 @@ from uncertain.posteriors.base import Draws, Event, Model
 from uncertain.posteriors.errors import UsageError
 from uncertain.posteriors.methods.exact import Exact
 from uncertain.posteriors.methods.exact import build as build_exact
-from uncertain.posteriors.models.causal_net import CausalNet
-from uncertain.posteriors.models.net_outcome import NetOutcome
+from uncertain.posteriors.models.graphs.causal_net import CausalNet
+from uncertain.posteriors.models.graphs.net_outcome import NetOutcome
 from uncertain.posteriors.registry import build_model, build_posterior
 from uncertain.posteriors.spaces.bits import list_acyclic
 
