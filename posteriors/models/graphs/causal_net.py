@@ -126,9 +126,22 @@ class CausalNet(Model):
         """
         if not self.tabled:
             return observation.astype(jnp.int32)
+        levels = jnp.asarray(self.all_levels)
+        return (observation.astype(jnp.int32) // jnp.asarray(self._widths)) % levels
+
+    def join(self, levels: Array) -> Array:
+        """Undo `spell`: return an observation.
+
+        levels: of each node, `[n]` int32.
+        """
+        real = levels.astype(jnp.result_type(float))
+        return jnp.dot(real, jnp.asarray(self._widths, real.dtype)) if self.tabled else real
+
+    @property
+    def _widths(self) -> np.ndarray:
+        """What a level of each node adds to the number of a state."""
         levels = np.asarray(self.all_levels)
-        widths = np.cumprod(levels[::-1])[::-1] // levels
-        return (observation.astype(jnp.int32) // jnp.asarray(widths)) % jnp.asarray(levels)
+        return np.cumprod(levels[::-1])[::-1] // levels
 
     def init_stats(self) -> Counts:
         return self.table.empty()

@@ -139,10 +139,14 @@ class CountTable:
             jnp.asarray(self.strides) * state[None, None, :], 2
         )
         there = first + state[:, None]
-        row = jnp.zeros((), counts.cells.dtype)
+        counted = (free & (weight > 0))[:, None]
+        more = jnp.broadcast_to(jnp.where(counted, weight, 0.0), there.shape)
+        # Read after they are written: the other way round XLA copies all cells for each event.
+        cells = counts.cells.at[there].add(more, unique_indices=True)
+        row = -more
         for level in range(self.widest):
-            row = row + counts.cells[first + level]
-        cell = counts.cells[there]
+            row = row + cells[first + level]
+        cell = cells[there] - more
         prior = jnp.asarray(self.prior, cell.dtype)
         whole = prior * jnp.asarray(self.levels, cell.dtype)[:, None]
 
@@ -155,13 +159,10 @@ class CountTable:
             return one - (gamma(row + weight + whole) - gamma(row + whole))
 
         gained = jax.lax.cond(weight == 1, once, repeated, None)
-        counted = (free & (weight > 0))[:, None]
         gained = jnp.where(counted, gained, 0.0)
         alone, alone_rest = add_exactly(counts.alone, counts.alone_rest, gained[:, 0])
         above = gained - gained[:, :1]
         scores, rest = add_exactly(counts.scores, counts.scores_rest, above)
-        more = jnp.where(counted, weight, 0.0)
-        cells = counts.cells.at[there].add(jnp.broadcast_to(more, there.shape))
         return Counts(cells, alone, alone_rest, scores, rest)
 
     def conditional(self, counts: Counts, parents: Array, states: Array) -> Array:
