@@ -1,7 +1,7 @@
 """A causal network from a file as the truth: watch its nodes, or fix one.
 
 The agent believes `causal-net` of the same nodes and levels; gain is about the file's graph.
-See also: bif_reader.py for the format, pool.py for real data.
+See also: bif_reader.py for the format.
 """
 
 from __future__ import annotations
