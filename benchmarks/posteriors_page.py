@@ -22,6 +22,7 @@ ELSEWHERE = {
     "exact": "four continuous unknowns are too many for a grid: "
     "[death-process](results/death-process.table.md), [number-game](results/number-game.table.md)",
     "last-layer": "needs a network: [testbed](results/testbed.md)",
+    "mcmc": "searches spaces: [causal-net](results/causal-net.table.md)",
     "subspace-ekf": "made for networks: [testbed](results/testbed.md)",
 }
 """Posteriors that the experiment does not hold, with the reason and the nearest table."""

@@ -5,13 +5,15 @@ See also: registry.py for names, contract.py for checks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpyro.distributions as dist
 from numpyro.distributions import Distribution
+
+from .options import Options, Span
 
 Array = jax.Array
 Params = dict[str, Array]
@@ -102,34 +104,6 @@ class Posterior(NamedTuple):
     refine: Callable[[Array, Any], tuple[Any, Info]]
     belief: Callable[[Array, Any, Array], Belief]
     fade: Fade | None = None
-
-
-class Span(NamedTuple):
-    """Values that `tune` may try.
-
-    low, high: bounds.
-    log: sample evenly on a log scale.
-    """
-
-    low: float
-    high: float
-    log: bool = True
-
-
-@dataclass(frozen=True)
-class Options:
-    """Base of a method's options: subclass it as a frozen dataclass.
-
-    refine: default refine steps an event in a bench; on a stream at most one.
-    learns_at_once: default refine steps on a stream are none, as `absorb` learns nearly everything.
-    search: options worth tuning, each with a `Span` or a tuple of values to choose from.
-    rule: the only rule that can read the belief, a `Summary`; None if every rule can.
-    """
-
-    refine: ClassVar[int] = 1
-    learns_at_once: ClassVar[bool] = False
-    search: ClassVar[Mapping[str, Span | tuple[Any, ...]]] = {}
-    rule: ClassVar[str | None] = None
 
 
 class Method(NamedTuple):
@@ -245,6 +219,31 @@ class Model:
         params: constrained unknowns by name.
         action: `[action size]`.
         elapsed: `[]`, seconds.
+        """
+        raise NotImplementedError
+
+    def log_marginal(self, params: Params, stats: Any) -> Array:
+        """Optional: return log p(all events | unknowns), `[]` nats, from the statistics alone.
+
+        Without rounding it is the sum of the log probabilities that `predict` gave the events, in
+        any order; methods that search a space (spaces/) need it.
+
+        params: unknowns by name.
+        stats: the running statistics of all events.
+        """
+        raise NotImplementedError
+
+    def local_scores(self, stats: Any) -> Array:
+        """Optional: return the parts of which `log_marginal` is a sum, as the space reads them.
+
+        stats: the running statistics of all events.
+        """
+        raise NotImplementedError
+
+    def common_evidence(self, stats: Any) -> Array:
+        """Optional: return what `log_marginal` has beside the local scores, `[]` nats.
+
+        stats: the running statistics of all events.
         """
         raise NotImplementedError
 

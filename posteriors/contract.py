@@ -17,6 +17,7 @@ from .errors import UsageError
 from .parts.outcomes import Finite, outcome_kind
 from .parts.unknowns import unknowns_of
 from .placeholders import example_event, example_values
+from .spaces.check import check_space
 from .specs import describe_error, own_line
 
 
@@ -61,6 +62,9 @@ def check_model(target: str, model: Any) -> None:
         if getattr(type(model), method) is getattr(Model, method):
             raise UsageError(f"model {target} does not define {method}()")
     unknowns = _attempt("model", target, "prior()", unknowns_of, model)
+    space = unknowns.space
+    if space is not None and not type(space).__module__.startswith(f"{__package__}."):
+        _attempt("model", target, "its space", check_space, space)
     if unknowns.size % max(model.independent, 1):
         raise UsageError(
             f"model {target}: {unknowns.size} unknowns do not divide into "

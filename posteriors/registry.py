@@ -25,6 +25,7 @@ from .methods import (
     hmc,
     laplace,
     last_layer,
+    mcmc,
     point,
     smc,
     subspace_ekf,
@@ -38,6 +39,7 @@ from .models.death_process import DeathProcess
 from .models.discounting import Discounting
 from .models.drifting import Drifting
 from .models.finite import Finite
+from .models.graphs.causal_net import CausalNet
 from .models.linear import Linear
 from .models.location import Location
 from .models.logistic import Logistic
@@ -60,6 +62,7 @@ POSTERIORS: dict[str, Method] = {
     "hmc": Method(hmc.HMC, hmc.build),
     "laplace": Method(laplace.Laplace, laplace.build),
     "last-layer": Method(last_layer.LastLayer, last_layer.build),
+    "mcmc": Method(mcmc.MCMC, mcmc.build),
     "point": Method(point.Point, point.build),
     "smc": Method(smc.SMC, smc.build),
     "subspace-ekf": Method(subspace_ekf.SubspaceEKF, subspace_ekf.build),
@@ -70,6 +73,7 @@ POSTERIORS: dict[str, Method] = {
 
 MODELS: dict[str, type[Model]] = {
     "binomial": Binomial,
+    "causal-net": CausalNet,
     "causal-pair": CausalPair,
     "death-process": DeathProcess,
     "discounting": Discounting,

@@ -30,12 +30,14 @@ FLOORS = (
     ("streams.formats", "streams.inputs"),
     ("streams.formats", "streams.worlds"),
     ("streams.formats", "streams.people"),
-    ("posteriors.parts", "posteriors.methods"),
+    ("posteriors.spaces", "posteriors.parts", "posteriors.searches", "posteriors.methods"),
+    ("posteriors.spaces", "posteriors.models"),
 )
 """Folders, lowest first: a file may import its own floor and those before it."""
 APART = (
     ("posteriors.models", "posteriors.methods"),
     ("posteriors.models", "posteriors.parts"),
+    ("posteriors.models", "posteriors.searches"),
     ("posteriors.targets", "posteriors.methods"),
     ("decide.judge.parity", "decide.judge.people"),
 )

@@ -32,6 +32,10 @@ class ExperimentOptions:
         least=0, metavar="K,K", group=shared.MODEL, key="grid",
     )  # fmt: skip
     half_life: tuple[HalfLife, ...] = shared.half_lives()
+    attend: tuple[str, ...] = option(
+        (), help="Draws of the belief that a decision looks at, of all that are kept; a row each.",
+        metavar="K,all", group=shared.MODEL, key="grid",
+    )  # fmt: skip
     rule: tuple[str, ...] = shared.rules()
     proposer: str | None = shared.proposer()
     candidates: int | None = shared.candidates()

@@ -111,6 +111,10 @@ class RunOptions:
         None, help="Halve the weight of an event after each TIME; inf keeps it.", metavar="TIME",
         group=shared.MODEL,
     )  # fmt: skip
+    attend: str | None = option(
+        None, help="Draws of the belief that a decision looks at; else all that are kept.",
+        metavar="K", group=shared.MODEL,
+    )  # fmt: skip
     seed: int = option(
         0, help="Seed of the random numbers.", least=0, most=shared.LARGEST_SEED, metavar="N",
         group=shared.MODEL,

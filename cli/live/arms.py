@@ -5,7 +5,7 @@ See also: streams/formats/arms.py for the slots of arms.
 
 from __future__ import annotations
 
-from ...decide.loop.core.agent import build_agent
+from ...decide.loop.core.agent import build_agent, with_attend
 from ...decide.loop.core.step import Agent
 from ...posteriors.base import Arms, Model, Vector
 from ...posteriors.errors import UsageError
@@ -35,8 +35,9 @@ def agent_for(options: RunOptions, model: Model) -> tuple[Agent, str]:
     model: named by its spec.
     Returns: the agent, and its posterior's spec without `refine`.
     """
+    posterior = with_attend(options.posterior, options.attend)
     return build_agent(
-        model, options.posterior, options.rule, options.particles, options.refine,
+        model, posterior, options.rule, options.particles, options.refine,
         options.proposer, options.candidates, options.explore, think=int(options.think > 0),
         half_life=options.half_life,
     )  # fmt: skip

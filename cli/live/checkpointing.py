@@ -65,6 +65,7 @@ def _identity_of(options: RunOptions) -> dict[str, Any]:
         **{name: getattr(options, name) for name in DECIDING},
         **({"think": options.think} if options.think else {}),
         **({"half_life": half_life} if half_life not in (None, INFINITE) else {}),
+        **({"attend": options.attend} if options.attend else {}),
         **({} if options.alarm else {"alarm": 0}),
         **({"key_by": options.key_by} if options.key_by else {}),
         **({"new_arms": True} if options.new_arms else {}),

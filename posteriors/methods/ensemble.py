@@ -2,7 +2,8 @@
 
 Members differ by draws made once: how often each counts an event (`bootstrap`), the noise that it
 adds to the event's observation (`perturb`), the prior draw that it is pulled to (`anchor`), and the
-unknowns that a model names in `anchors`, which stay at their prior draw. Randomised maximum a
+unknowns that a model names in `anchors`, which stay at their prior draw. Over a space of candidates
+each member climbs by neighbours, on events counted by the bootstrap. Randomised maximum a
 posteriori, anchored and perturbed, is exact where the model is linear-Gaussian.
 
 Cost: a refine step is S gradients over the buffered events, with particles on the last axis.
@@ -34,6 +35,9 @@ from ..parts.requirements import require_fixed_continuous, require_proper_prior
 from ..parts.tempering import buffer_fade
 from ..parts.unknowns import Unknowns
 from ..parts.vmap_last import vmap_last
+from ..searches.climbing import climb_objects
+from ..searches.evidence import evidence_of
+from ..spaces.base import require_ability
 
 POISSON = np.cumsum([np.exp(-1) / float(np.prod(np.arange(1, k + 1))) for k in range(11)])
 """Chances of at most 0, 1, ... 10 where one is expected; more have a chance of 1e-8."""
@@ -106,11 +110,14 @@ def build(model: Model, config: Ensemble) -> Posterior:
 
     Raises: UsageError if the model or the options do not fit.
     """
+    if config.bootstrap not in SHARES:
+        raise UsageError(f"bootstrap={config.bootstrap!r}: choose one of {', '.join(SHARES)}")
+    if evidence := evidence_of(model):
+        require_ability("posterior ensemble", evidence.space, "neighbours", "use exact")
+        return climb_objects(evidence, config.particles, SHARES[config.bootstrap])
     unknowns = require_fixed_continuous("ensemble", model)
     if config.anchor:
         require_proper_prior("ensemble", model, "anchor=false")
-    if config.bootstrap not in SHARES:
-        raise UsageError(f"bootstrap={config.bootstrap!r}: choose one of {', '.join(SHARES)}")
     draw = SHARES[config.bootstrap]
     noise_scale = _noise_scale_of(model, unknowns) if config.perturb else None
     full = config.full

@@ -1,6 +1,7 @@
 """Exact Bayes over finitely many hypotheses, or over a grid of few continuous unknowns.
 
-The only approximation is the grid itself.
+The only approximation is the grid itself. A space that is too large for a list, as all graphs of
+5 to 11 nodes, is summed where it can be, and decisions see independent draws.
 
 Cost: absorbing an event evaluates its likelihood at every hypothesis; there is nothing to refine.
 Take it when: there are at most some 100 000 hypotheses; it is the reference for all other methods.
@@ -17,15 +18,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..base import Array, Belief, Draws, Event, Model, Options, Posterior
+from ..base import Array, Belief, Draws, Event, Model, Options, Posterior, provides
 from ..errors import UsageError
-from ..parts.draws import normalise
+from ..parts.draws import normalise, uniform_draws
 from ..parts.no_refine import no_refine
 from ..parts.unknowns import log_likelihood, unknowns_of
 from ..parts.vmap_last import vmap_last
+from ..spaces.base import Space, has_ability
 
 LIMIT = 300_000
 """Most hypotheses."""
+LISTED = 1000
+"""Objects of a space up to which all are listed, although they could be summed."""
 GRID_WIDTH = 4.0
 """Half width of a grid in prior standard deviations of the unconstrained coordinate."""
 
@@ -35,12 +39,14 @@ class Exact(Options):
     """Options of the enumeration.
 
     grid: points along each continuous unknown.
+    draws: independent draws that a decision sees of a space too large for a list.
     """
 
     refine: ClassVar[int] = 0
     learns_at_once: ClassVar[bool] = True
 
     grid: int = 64
+    draws: int = 128
 
 
 class State(NamedTuple):
@@ -99,6 +105,10 @@ def build(model: Model, config: Exact) -> Posterior:
             f"posterior exact cannot follow the moving unknowns of {type(model).__name__}; "
             "use smc, or laplace where the model is linear"
         )
+    space = unknowns_of(model).space
+    summable = has_ability(space, "exact sums") and provides(model, "local_scores")
+    if space is not None and summable and unknowns_of(model).enumerate(LISTED) is None:
+        return _build_sums(model, space, config.draws)
     values, prior = enumerate_hypotheses(model, config.grid)
     dtype = jnp.result_type(float)
 
@@ -129,3 +139,37 @@ def build(model: Model, config: Exact) -> Posterior:
         return state._replace(log_weights=normalise(jnp.where(jnp.isfinite(logs), fallen, logs)))
 
     return Posterior(init, absorb, no_refine(), belief, fade)
+
+
+class Sums(NamedTuple):
+    """State over a space that is summed, not listed.
+
+    stats: the model's running statistics.
+    sums: from the space's `sum_local`.
+    """
+
+    stats: Any
+    sums: Any
+
+
+def _build_sums(model: Model, space: Space, count: int) -> Posterior:
+    """Build a posterior that sums over all objects after every block of events."""
+
+    def summed(stats: Any) -> Sums:
+        return Sums(stats, space.sum_local(model.local_scores(stats)))
+
+    jax.eval_shape(summed, model.init_stats())  # refuses a space that is too large
+
+    def init(key: Array) -> Sums:
+        return summed(model.init_stats())
+
+    def absorb(key: Array, state: Sums, events: Event) -> Sums:
+        def one(stats: Any, event: Event) -> tuple[Any, None]:
+            return model.update_stats(stats, event), None
+
+        return summed(jax.lax.scan(one, state.stats, events)[0])
+
+    def belief(key: Array, state: Sums, now: Array) -> Belief:
+        return uniform_draws(space.draw_local(key, state.sums, count))
+
+    return Posterior(init, absorb, no_refine(), belief)

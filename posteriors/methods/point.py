@@ -1,4 +1,4 @@
-"""Point estimate: the maximum a posteriori value, found by Adam.
+"""Point estimate: the maximum a posteriori value, found by Adam, or a space's best by climbing.
 
 The one-draw base case that every other method is compared with.
 
@@ -22,6 +22,9 @@ from ..parts.map_estimate import MapEstimator, MapOptions, MapState
 from ..parts.replay_buffer import ReplayBuffer
 from ..parts.requirements import require_fixed_continuous
 from ..parts.tempering import estimate_fade
+from ..searches.climbing import climb_objects
+from ..searches.evidence import evidence_of
+from ..spaces.base import require_ability
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,14 @@ class State(NamedTuple):
 def build(model: Model, config: Point) -> Posterior:
     """Build a posterior that climbs the log posterior of the buffered events.
 
-    model: a model with fixed continuous unknowns.
+    model: a model with fixed continuous unknowns, or over a space with neighbours.
     config: the options.
 
     Raises: UsageError if the model has other unknowns.
     """
+    if evidence := evidence_of(model):
+        require_ability("posterior point", evidence.space, "neighbours", "use exact")
+        return climb_objects(evidence, 1, None)
     unknowns = require_fixed_continuous("point", model)
     store = ReplayBuffer(model, config.capacity, config.full)
     estimator = MapEstimator(unknowns, BufferLikelihood(store, config.batch), config.jitter)

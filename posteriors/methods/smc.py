@@ -35,6 +35,9 @@ from ..parts.replay_buffer import Buffer, ReplayBuffer, event_count
 from ..parts.tempering import RESERVOIR, fade_buffer
 from ..parts.unknowns import log_likelihood, unknowns_of
 from ..parts.vmap_last import vmap_last
+from ..searches.evidence import evidence_of
+from ..searches.particles import weigh_objects
+from ..spaces.base import require_ability
 
 TOO_FEW = 0.5
 """Share of the effective particles below which forgetting draws some from the prior anew."""
@@ -52,6 +55,7 @@ class SMC(Options):
     step_size: scale of the move, 1 being its textbook value.
     capacity: events in the replay buffer.
     full: policy of a full buffer (../parts/replay_buffer.py).
+    steps: proposals a particle in one refine step, over a space of candidates.
     """
 
     refine: ClassVar[int] = 5
@@ -67,6 +71,7 @@ class SMC(Options):
     step_size: float = 1.0
     capacity: int = 512
     full: str = "auto"
+    steps: int = 8
 
 
 class State(NamedTuple):
@@ -104,6 +109,9 @@ def build(model: Model, config: SMC) -> Posterior:
         raise UsageError(f"move={config.move!r}: choose one of {', '.join(MOVES)}")
     if not 0 <= config.ess <= 1:
         raise UsageError(f"ess={config.ess}: must lie between 0 and 1")
+    if evidence := evidence_of(model):
+        require_ability("posterior smc", evidence.space, "neighbours", "use exact")
+        return weigh_objects(evidence, count, config.steps, config.ess)
     store = None if model.latent else ReplayBuffer(model, config.capacity, config.full)
     likelihood = BufferLikelihood(store) if store else None
     drift = sampled_dynamics(model) if model.latent else None

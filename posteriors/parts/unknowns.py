@@ -1,7 +1,4 @@
-"""A model's unknowns as one flat vector in unconstrained coordinates.
-
-The change-of-variables term is counted here and nowhere else.
-"""
+"""A model's unknowns as one flat vector; the change-of-variables term is counted here alone."""
 
 from __future__ import annotations
 
@@ -17,6 +14,7 @@ from numpyro.distributions import (
 
 from ..base import Array, Distribution, Model, Params
 from ..errors import UsageError
+from ..spaces.base import has_ability, space_of
 from ..targets.base import Start, Target, overrides
 from .outcomes import base_distribution, is_discrete, is_normal, log_prob
 from .vmap_last import vmap_last
@@ -29,6 +27,7 @@ class Unknowns:
     """Flat coordinates `u [D]` of a model's unknowns.
 
     discrete: every unknown is an integer (then `u` is int32 and there is no transformation).
+    space: the space of candidates that the unknowns are an object of; None for named numbers.
     latent: `[D]` numpy bool, which coordinates move.
     proper: the prior is that of the named distributions, and `sample` draws from it; only a static
         target's may be flat, have another factor, or start elsewhere.
@@ -46,6 +45,7 @@ class Unknowns:
                 "make all of one kind"
             )
         self.discrete = kinds.pop()
+        self.space = space_of(type(model).__name__, self.prior)
         self.dtype = jnp.int32 if self.discrete else jnp.result_type(float)
         self._parts: dict[str, tuple[slice, tuple[int, ...]]] = {}
         start = 0
@@ -255,6 +255,8 @@ class Unknowns:
         """
         if not self.discrete:
             return None
+        if self.space is not None:
+            return self.space.list_objects(limit) if has_ability(self.space, "listing") else None
         columns, total = [], 1
         for name, (span, _) in self._parts.items():
             d = self.prior[name]

@@ -20,9 +20,10 @@ from uncertain.posteriors.errors import UsageError
 from uncertain.posteriors.placeholders import example_event
 from uncertain.posteriors.registry import MODELS, POSTERIORS, build_model, build_posterior
 
-KINDS = {"causal-pair", "discounting", "drifting", "linear", "mlp"}
-"""A model of every kind (discrete with an order, skewed, moving, linear, with a network's layers):
-every rule of the contract is run on these, with -m nightly on all others too."""
+KINDS = {"causal-net", "causal-pair", "discounting", "drifting", "linear", "mlp"}
+"""A model of every kind (a space of graphs, discrete with an order, skewed, moving, linear, with a
+network's layers): every rule of the contract is run on these, with -m nightly on all others too."""
+GRAPHS = ("causal-net",)
 DISCRETE = ("causal-pair", "finite", "noisy-or", "number-game")
 FIXED = (
     "bonus",
@@ -37,7 +38,9 @@ FIXED = (
 )
 """Posteriors of continuous unknowns that stand still."""
 REFUSED = {(p, m) for p in FIXED for m in (*DISCRETE, "drifting")}
-REFUSED |= {("laplace", m) for m in DISCRETE}
+REFUSED |= {(p, m) for p in FIXED for m in GRAPHS if p not in ("ensemble", "point")}
+REFUSED |= {("laplace", m) for m in (*DISCRETE, *GRAPHS)}
+REFUSED |= {("mcmc", m) for m in MODELS if m not in GRAPHS}
 REFUSED |= {("amortised", m) for m in MODELS}
 REFUSED |= {(p, m) for p in ("dropout", "last-layer") for m in MODELS if m != "mlp"}
 REFUSED |= {

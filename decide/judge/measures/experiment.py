@@ -13,7 +13,7 @@ import msgspec
 from ....posteriors.base import provides
 from ....posteriors.errors import UsageError
 from ....posteriors.specs import parse_spec
-from ...loop.core.agent import check_draws, with_half_life
+from ...loop.core.agent import check_draws, with_attend, with_half_life
 from ..records.record import BASELINE
 
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
@@ -68,6 +68,8 @@ class Row(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     seeds: int | None = None
     think: NotNegative = 0
     half_life: Positive | None = None
+    attend: int | str | None = None
+    """Draws of the belief that a decision looks at; "all"."""
 
 
 class Grid(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -84,6 +86,7 @@ class Grid(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     seeds: int | None = None
     think: list[NotNegative] = []
     half_life: list[Positive] = []
+    attend: list[int | str] = []
 
 
 class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -157,6 +160,7 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
                     g.seeds,
                     think,
                     half_life,
+                    attend,
                 )
                 for world in g.world or [None]
                 for model in g.model or [None]
@@ -168,6 +172,7 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
                 for proposer in g.proposer or [None]
                 for think in g.think or [0]
                 for half_life in g.half_life or [None]
+                for attend in g.attend or [None]
             ]
         found: dict[Cell, None] = {}
         for row in rows:
@@ -176,7 +181,7 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
             refine = row.refine if row.refine is not None and moves else moves
             refine = dict(spec.settings).get("refine", refine)
             bare = ":".join(p for p in row.posterior.split(":") if not p.startswith("refine="))
-            bare = with_half_life(bare, row.half_life)
+            bare = with_attend(with_half_life(bare, row.half_life), row.attend)
             # A belief that one rule alone can read is chosen by with that one.
             own = options_class(spec.target).rule
             rule = row.rule or own or self.rule

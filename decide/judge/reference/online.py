@@ -1,7 +1,7 @@
 """The judge's own inference event by event, independent of the backend under test.
 
-Exact if the unknowns can be enumerated, or if everything is linear and normal (then in float64
-NumPy, with moving unknowns included); otherwise many particles with many moves.
+Exact if the unknowns can be enumerated or summed, or if everything is linear and normal (then in
+float64 NumPy, with moving unknowns included); otherwise many particles with many moves.
 
 See also: ../measures/gain.py for bounds, ../measures/fidelity.py for scores.
 """
@@ -26,6 +26,7 @@ from ....posteriors.parts.vmap_last import vmap_last
 from ...loop.core.program_cache import cached_program, model_name
 from ...rules.information import expected_gain
 from .likelihood import unit_event
+from .summed import is_summed, sum_history
 
 PARTICLES = 2048
 MOVES = 10
@@ -50,7 +51,9 @@ class Reference(NamedTuple):
 
 
 def reference_kind(model: Model) -> str:
-    """Return the kind of reference for a model: "linear", "enumerated", "sampled", or "none".
+    """Return the kind of reference for a model.
+
+    It is "linear", "enumerated", "summed", "sampled" or "none".
 
     model: any.
     """
@@ -61,12 +64,18 @@ def reference_kind(model: Model) -> str:
         return "none"
     if unknowns.enumerate(ENUMERABLE) is not None:
         return "enumerated"
+    if is_summed(model):
+        return "summed"
+    if unknowns.space is not None:
+        return "none"
     return "sampled" if unknowns.size <= WIDEST else "none"
 
 
 @lru_cache(maxsize=32)
 def _sampler(model: Model, steps: int, with_gains: bool, particles: int):
     """A jitted, vmapped reference run over histories of `steps` events."""
+    if reference_kind(model) == "summed":
+        return _summed(model, with_gains)
     enumerated = reference_kind(model) == "enumerated"
     if enumerated:
         posterior, moves = build_exact(model, Exact()), 0
@@ -116,6 +125,19 @@ def _sampler(model: Model, steps: int, with_gains: bool, particles: int):
     many = cached_program(
         lambda *histories: jax.lax.map(lambda h: run(*h), histories),
         judge_program_name(model, f"reference {steps} {with_gains} {particles}"),
+    )
+    return jax.jit(many)
+
+
+def _summed(model: Model, with_gains: bool):
+    """The same over a space that is summed."""
+
+    def run(seed: Array, *history: Any) -> Reference:
+        return Reference(*sum_history(model, judge_key(seed), with_gains, *history))
+
+    many = cached_program(
+        lambda *histories: jax.lax.map(lambda h: run(*h), histories),
+        judge_program_name(model, f"reference summed {with_gains}"),
     )
     return jax.jit(many)
 

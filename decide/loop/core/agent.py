@@ -34,6 +34,9 @@ from .step import Agent
 DRAWS = 128
 """Default draws of a Gaussian belief that a rule or proposer sees."""
 INFINITE = float("inf")
+ATTEND = "attend"
+"""An option of every posterior: draws of its belief that a decision looks at."""
+ALL = "all"
 
 
 def with_half_life(text: str, half_life: float | None) -> str:
@@ -62,6 +65,46 @@ def half_life_of(text: str) -> float | None:
     Returns: seconds; None where every event counts in full.
     """
     return dict(parse_spec(text).settings).get(HALF_LIFE)
+
+
+def with_attend(text: str, attend: int | str | None) -> str:
+    """Add to a posterior's spec how many draws a decision looks at, unless it says so itself.
+
+    text: posterior spec.
+    attend: number of draws; "all" or None for all of them.
+
+    Returns: the spec with its settings sorted, unchanged where all are looked at.
+    """
+    spec = parse_spec(text)
+    settings = dict(spec.settings)
+    if attend in (None, ALL) or ATTEND in settings:
+        return text
+    settings[ATTEND] = read_attend(attend)
+    return str(Spec(spec.target, tuple(sorted(settings.items()))))
+
+
+def read_attend(value: object) -> int:
+    """Read a number of draws that a decision looks at.
+
+    value: a whole number above 0, or "all".
+
+    Returns: the number; 0 for all.
+    Raises: UsageError for anything else.
+    """
+    if value == ALL:
+        return 0
+    number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise UsageError(f"attend={value}: must be a whole number of draws, 1 or more, or all")
+    return number
+
+
+def _own_attend(text: str) -> tuple[str, int]:
+    """Split `attend=K` off a posterior's spec: (rest of the spec, draws looked at, 0 for all)."""
+    spec = parse_spec(text)
+    settings = dict(spec.settings)
+    attend = read_attend(settings.pop(ATTEND, ALL))
+    return str(Spec(spec.target, tuple(sorted(settings.items()))) if attend else text), attend
 
 
 def _own_refine(text: str, refine: int | None) -> tuple[str, int]:
@@ -131,7 +174,7 @@ def build_agent(
     """Build an agent from specs.
 
     model: the model, already built.
-    posterior: posterior spec; may set `refine=k`.
+    posterior: posterior spec; may set `refine=k`, and `attend=K`.
     rule: spec of the acquisition rule.
     particles: S, draws of the belief; None for the posterior's default.
     refine: refine steps per event; None for 1 where the posterior needs refining, else 0.
@@ -146,8 +189,9 @@ def build_agent(
     Raises: UsageError if the specs do not fit each other.
     """
     spec, k = _own_refine(with_half_life(posterior, half_life), refine)
-    inference = _posterior_of(spec, model, particles, capacity)
-    choose = build_rule(rule, model, explore, particles)
+    bare, attend = _own_attend(spec)
+    inference = _posterior_of(bare, model, particles, capacity)
+    choose = build_rule(rule, model, explore, attend or particles)
     name = proposer or default_proposer(rule, model)
     propose = build_proposer(name, model) if name else None
     own = options_class(spec).rule
@@ -163,5 +207,5 @@ def build_agent(
         whole = f"{whole} {spec} {rule} {name} {particles} {capacity} {count} {explore} {k} {think}"
         whole += _contents(spec)
     return Agent(
-        model, inference, choose, propose, count, k, particles or DRAWS, whole, think
+        model, inference, choose, propose, count, k, particles or DRAWS, whole, think, attend
     ), spec

@@ -194,7 +194,7 @@ def build_decide_variants(
     shape = belief_shape(agent)
     known = 0
     if isinstance(shape, Draws):
-        known = len(shape.log_weights)
+        known = min(len(shape.log_weights), agent.thin or len(shape.log_weights))
     elif isinstance(shape, Gaussian):
         known = agent.particles
     whole = given or candidate_count(agent)

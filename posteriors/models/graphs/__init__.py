@@ -1,0 +1,1 @@
+"""Models of causal graphs, whose parameters are integrated out."""

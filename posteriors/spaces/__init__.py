@@ -1,0 +1,1 @@
+"""Spaces of candidates: distributions over graphs, and other objects built of integers."""
