@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +21,14 @@ RATIO = 64
 
 class ArchiveError(Exception):
     """An archive that cannot be read; its text is one line."""
+
+
+def find_twice(names: list[str]) -> str | None:
+    """Return a name that is there twice, None without one.
+
+    names: any number.
+    """
+    return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
 def load_archive(file: BinaryIO | Path) -> dict[str, np.ndarray]:
@@ -39,9 +48,7 @@ def load_archive(file: BinaryIO | Path) -> dict[str, np.ndarray]:
                     f"{held} bytes unpack to {size}, which is more than {RATIO} times as many; if "
                     "that is meant, store them as they are with numpy.savez"
                 )
-            names = [one.filename for one in members]
-            if len(set(names)) < len(names):
-                twice = next(name for name in names if names.count(name) > 1)
+            if (twice := find_twice([one.filename for one in members])) is not None:
                 raise ArchiveError(f"holds {twice!r} twice")
         if not isinstance(file, Path):
             file.seek(0)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ....posteriors.archives import FREE, RATIO
+from ....posteriors.archives import FREE, RATIO, find_twice
 from ....posteriors.errors import UsageError
 from ....posteriors.specs import first_line, nearest
 from ....posteriors.units import SECONDS_BY_UNIT
@@ -55,9 +55,9 @@ def read_parquet(source: Source, config: NoOptions, on_error: ErrorHandler = rai
     """
     rows = _batches(source)
     names = next(rows)
+    if (twice := find_twice(names)) is not None:
+        raise UsageError(f'{source.name}: two columns called "{twice}"; leave one of them out')
     for name in names:
-        if names.count(name) > 1:
-            raise UsageError(f'{source.name}: two columns called "{name}"; leave one of them out')
         if name not in FIELDS:
             known = nearest(str(name), FIELDS)
             raise UsageError(f'{source.name}: no field called "{name}"{known}')

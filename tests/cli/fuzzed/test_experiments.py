@@ -15,6 +15,7 @@ from uncertain.decide.judge.measures.experiment_toml import (
     encode_experiment,
     load_experiment,
 )
+from uncertain.posteriors.errors import UsageError
 
 CONFIGS = sorted((Path(__file__).parents[3] / "configs").glob("*.toml"))
 RAW = (
@@ -105,6 +106,15 @@ def test_each_is_read_rightly_or_refused(tmp_path: Path) -> None:
 
 def test_some_are(tmp_path: Path) -> None:
     assert survey(files(tmp_path, 150), read, command).faults == []
+
+
+def test_a_grid_of_too_many_cells_is_refused() -> None:
+    numbers = list(range(1, 401))
+    grid = f'[grid]\nposterior = ["smc"]\nparticles = {numbers}\nrefine = {numbers}\n'
+    with pytest.raises(UsageError, match=r"x: its grids make 160000 cells, at most 100000"):
+        decode_experiment(grid, "x")
+    few = grid.replace(str(numbers), str(numbers[:4]))
+    assert len(decode_experiment(few, "x").resolved()) == 16
 
 
 def test_a_reader_with_a_fault_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

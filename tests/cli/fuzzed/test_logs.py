@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from columnar import converted, event, log
 from fuzzing import LARGEST, Mistake, asked_for, odd, spoil, survey
+from uncertain.posteriors.errors import UsageError
 from uncertain.streams.formats.ndjson import FIELDS, decode_line, encode_line
 from uncertain.streams.formats.record import LineError, Record, Where
 from uncertain.streams.formats.registry import open_log
@@ -202,6 +203,29 @@ def test_few_bytes_that_mean_many(tmp_path: Path, form: str, make: Made) -> None
     path.write_bytes(make(random.Random(0)))
     assert path.stat().st_size < LARGEST >> 6
     assert survey(iter([("bomb", path)]), read_only, slowest=60).faults == []
+
+
+def test_rows_of_many_numbers_are_decoded_few_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a list that is far longer than the others is refused."""
+    wide, path, batches = 1 << 17, tmp_path / "wide.parquet", []
+    ends = pa.array(np.arange(65) * wide, pa.int32())
+    x = pa.ListArray.from_arrays(ends, pa.array(np.zeros(64 * wide)))
+    path.write_bytes(_written(pa.table({"id": np.arange(64), "x": x, "y": np.zeros(64)})))
+    real = parquet._listed
+    monkeypatch.setattr(
+        parquet, "_listed", lambda pa, column: batches.append(len(column)) or real(pa, column)
+    )
+    read_only(path)
+    # Each of three columns in two halves; the numbers of the lists come apart.
+    assert batches.count(32) == 6
+    longest = parquet.VALUES + 1
+    ends = pa.array([0, longest, *range(longest + 1, longest + 64)], pa.int32())
+    x = pa.ListArray.from_arrays(ends, pa.array(np.zeros(longest + 63)))
+    path.write_bytes(_written(pa.table({"id": np.arange(64), "x": x, "y": np.zeros(64)})))
+    with pytest.raises(UsageError, match=f"a list of {longest} values, at most"):
+        read_only(path)
 
 
 def read_only(path: Path) -> None:

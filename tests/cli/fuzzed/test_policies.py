@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fuzzing import Mistake, asked_for, spoil, survey, twist
+from uncertain.posteriors.errors import UsageError
 from uncertain.posteriors.methods.amortised import Amortised, build
 from uncertain.posteriors.parts import policy_file
 from uncertain.posteriors.parts.policy_file import MOMENTS, WEIGHTS, load_policy
@@ -105,6 +106,17 @@ def test_each_is_read_rightly_or_refused(tmp_path: Path) -> None:
 
 def test_some_are(tmp_path: Path) -> None:
     assert survey(files(tmp_path, 200), read).faults == []
+
+
+def test_other_weights_are_refused(tmp_path: Path) -> None:
+    arrays, about = content()
+    name = next(name for name in arrays if name.startswith(WEIGHTS))
+    path = tmp_path / "other.npz"
+    path.write_bytes(written(arrays, about))
+    assert load_policy(path).known
+    path.write_bytes(written({**arrays, name: arrays[name] + np.float32(0.5)}, about))
+    with pytest.raises(UsageError, match="its weights are not those that were written"):
+        load_policy(path)
 
 
 def test_a_reader_with_a_fault_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
