@@ -56,7 +56,7 @@ class Survey:
         return (
             f"{self.told.total()} files, {self.told['read']} read, {self.told['refused']} refused, "
             f"{len(self.faults)} faults; slowest {self.slowest:.2f} s, largest "
-            f"{self.largest / 2**20:.0f} MiB"
+            f"{self.largest / 2**20:.0f} MiB" + "".join(f"\n  {fault}" for fault in self.faults)
         )
 
 

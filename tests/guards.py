@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from uncertain.decide.judge.engine import timing_lock
-from uncertain.decide.judge.measures import experiment, experiment_toml, offpolicy
+from uncertain.decide.judge.measures import experiment, offpolicy
 from uncertain.decide.loop.core import host_arrays, program_cache, step
 from uncertain.decide.loop.durable import recovery, reply_log
 from uncertain.decide.loop.durable.seen_ids import SeenIds
@@ -47,11 +47,6 @@ def instead(owner: Any, **values: Any) -> Patch:
             patched.setattr(owner, name, value)
 
     return patch
-
-
-def without_sizes(patched: pytest.MonkeyPatch) -> None:
-    patched.setattr(experiment, "check_size", nothing)
-    patched.setattr(experiment_toml, "check_size", nothing)
 
 
 def without_weights(patched: pytest.MonkeyPatch) -> None:
@@ -162,7 +157,7 @@ GUARDS: dict[str, tuple[str, Patch]] = {
         instead(parquet, VALUES=10**9)),
     "experiments of too many cells": (
         "tests/cli/fuzzed/test_experiments.py::test_a_grid_of_too_many_cells_is_refused",
-        without_sizes),
+        instead(experiment, check_size=nothing)),
     "weights of a policy": (
         "tests/cli/fuzzed/test_policies.py::test_other_weights_are_refused",
         without_digests),

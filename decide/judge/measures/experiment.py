@@ -196,7 +196,7 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         return list(found)
 
 
-MOST_CELLS = 100_000
+MOST_CELLS = 20_000
 """Cells of one experiment; each takes seconds at least."""
 MOST = 2**31 - 1
 """Of anything that is counted, and of a seed."""

@@ -17,7 +17,7 @@ from ....posteriors.errors import UsageError
 from ....posteriors.specs import first_line, nearest
 from ....streams.formats.field_errors import MISSING, UNKNOWN, FieldError, find_field_error
 from ....streams.formats.json_errors import join_path
-from .experiment import Experiment, check_experiment, check_size
+from .experiment import Experiment, check_experiment
 
 
 def built_in_experiments() -> dict[str, Any]:
@@ -66,12 +66,13 @@ def decode_experiment(text: str, where: str) -> Experiment:
         made = msgspec.convert(data, Experiment)
     except Exception as error:  # that it refuses is all that is read from it
         raise UsageError(f"{where}{_explain(find_field_error(data, Experiment), text)}") from error
-    check_size(made, where)
     try:
-        made.resolved()
-    except UsageError as error:  # a name that nobody knows
+        return check_experiment(made, where)
+    except UsageError as error:
+        if str(error).startswith(where):
+            raise
+        # A name that nobody knows, or a posterior that cannot be judged so.
         raise UsageError(f"{where}: {error}") from error
-    return check_experiment(made, where)
 
 
 def _explain(wrong: FieldError | None, text: str) -> str:

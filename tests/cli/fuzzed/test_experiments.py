@@ -111,7 +111,7 @@ def test_some_are(tmp_path: Path) -> None:
 def test_a_grid_of_too_many_cells_is_refused() -> None:
     numbers = list(range(1, 401))
     grid = f'[grid]\nposterior = ["smc"]\nparticles = {numbers}\nrefine = {numbers}\n'
-    with pytest.raises(UsageError, match=r"x: its grids make 160000 cells, at most 100000"):
+    with pytest.raises(UsageError, match=r"x: its grids make 160000 cells, at most 20000"):
         decode_experiment(grid, "x")
     few = grid.replace(str(numbers), str(numbers[:4]))
     assert len(decode_experiment(few, "x").resolved()) == 16
