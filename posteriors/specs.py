@@ -62,7 +62,7 @@ def _literal(text: str) -> Any:
         return lowered
     try:
         value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, RecursionError, MemoryError):  # the last two: too deep for it
         return text
     return tuple(value) if isinstance(value, list) else value
 

@@ -105,10 +105,10 @@ def play(
                 kept.checkpoint_if_due()
             kept.close()
         except Killed:
-            for descriptor in (kept._log._file, kept._lock):
-                # It may have been about to end.
-                with suppress(OSError):
-                    os.close(descriptor)
+            # It may have been about to end.
+            with suppress(OSError):
+                os.close(kept._log._file)
+            kept._unlock()
             raise
     return server
 

@@ -14,8 +14,9 @@ from rich.table import Table
 
 from ...decide.judge.records.record import Record, mark_frontier
 from ...posteriors.errors import UsageError
+from ...posteriors.specs import first_line
 from ...streams.formats.files import STANDARD, open_output
-from ..commands.show import ShowOptions
+from ..commands.show import Format, ShowOptions
 from ..environment import Environment, ExitStatus
 from ..tables.bench_table import bench_table, list_bench_remarks, render_bench_markdown
 from ..tables.exports import encode_csv, encode_ndjson, flatten_record
@@ -55,7 +56,15 @@ def show(options: ShowOptions, environment: Environment) -> ExitStatus:
         for line in list_bench_remarks(rows) if alike and not names else ():
             environment.messages().print(line, style="dim", highlight=False)
         return ExitStatus.DONE
-    text = WRITERS[kind](rows, names)
+    try:
+        text = WRITERS[kind](rows, names)
+    except (OverflowError, ValueError, TypeError) as error:
+        if kind != Format.PARQUET:
+            raise
+        # A column has one type there, and whole numbers have 64 bits.
+        raise UsageError(
+            f"{options.place}: cannot be written as {kind} ({first_line(error)}); write ndjson"
+        ) from error
     file = open_output(options.output or STANDARD, environment.data)
     try:
         file.write(text)

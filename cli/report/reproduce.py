@@ -100,6 +100,7 @@ def list_recipes(results: Iterable[Result]) -> list[Recipe]:
     for result in results:
         row = result.record
         judge = result.identity.get("judge")
+        judge = judge if isinstance(judge, dict) else None
         settings = {name: row.config.get(name) for name in SHARED}
         # An identity leaves out options that are off.
         settings |= _judged(row) if judge is None else OFF | judge

@@ -22,7 +22,7 @@ from ...posteriors.specs import nearest
 from ...streams.formats.files import Source
 from ...streams.formats.line_errors import check_line
 from ...streams.formats.record import Where
-from ...streams.storage.results import Store
+from ...streams.storage.results import Entry, Store
 from ..environment import Environment
 from .exports import flatten_record
 
@@ -30,6 +30,10 @@ CONDITION = re.compile(r"\s*([\w.]+)\s*(!=|>=|<=|=|>|<)\s*(.*?)\s*")
 REQUIRED = ("world", "model", "posterior", "rule", "steps", "seeds")
 MEASURES = ("gain", "total", "work")
 """Every record of a bench has at least one of these fields, though its value may be null."""
+RANKS = {"lower": 1, "decide": 2, "learn": 2, "realised": 2, "predicted": 2}
+"""Axes of the arrays that are shown."""
+PAIRS = {"decide": "learn", "learn": "decide", "realised": "predicted", "predicted": "realised"}
+"""Arrays of one shape."""
 NOTHING = ("", "none", "null")
 """Spellings of a missing value in a condition."""
 
@@ -74,19 +78,46 @@ def _of_store(place: str, environment: Environment) -> list[Result]:
     """Read the results of a store, sorted."""
     store = Store(place)
     entries = [entry for _, entry in store.entries(CELLS)]
-    if damaged := len(store.attempts(CELLS)) - len(entries):
-        environment.say(f"{place}: left out {damaged} damaged cells; uncertain sweep mends them")
-    entries.sort(key=lambda entry: (_place_of(entry.record), entry.attempt))
-    return [
-        Result(record_of(entry.record, place), entry.arrays, entry.identity) for entry in entries
+    found = [
+        (entry.attempt, _stored(entry, record_of(entry.record, entry.place))) for entry in entries
     ]
+    if damaged := len(store.attempts(CELLS)) - len(entries):
+        if not entries:
+            raise UsageError(
+                f"{place}: all {damaged} cells are damaged; uncertain sweep mends them"
+            )
+        environment.say(f"{place}: left out {damaged} damaged cells; uncertain sweep mends them")
+    found.sort(key=lambda one: (_place_of(one[1].record), one[0]))
+    return [result for _, result in found]
 
 
-def _place_of(record: dict[str, Any]) -> list[tuple[bool, Any]]:
+def _stored(entry: Entry, record: Record) -> Result:
+    """A result of a store, whose arrays are checked when they are read."""
+
+    def arrays() -> dict[str, np.ndarray]:
+        found = entry.arrays()
+        for name, rank in RANKS.items():
+            array = found.get(name)
+            if array is None:
+                continue
+            runs = rank > 1 or array.shape == (record.seeds,)
+            alike = found.get(PAIRS.get(name, ""), array).shape == array.shape
+            filled = array.size and array.ndim == rank and array.dtype.kind in "fiu"
+            if not (filled and runs and alike):
+                raise UsageError(
+                    f"{entry.place}: {name} is {array.dtype} {list(array.shape)}, which fits "
+                    "nothing; delete this folder, and uncertain sweep fills it again"
+                )
+        return found
+
+    return Result(record, arrays, entry.identity)
+
+
+def _place_of(record: Record) -> list[tuple[bool, Any]]:
     """Return the sort key of a cell; a store has no order of its own."""
     names = ("world", "model", "steps", "seeds", "posterior", "rule", "particles", "refine")
-    sizes = [(record[name] is not None, record[name]) for name in names]
-    return [*sizes, (True, record.get("think") or 0)]
+    sizes = [(getattr(record, name) is not None, getattr(record, name)) for name in names]
+    return [*sizes, (True, record.think)]
 
 
 def _of_file(place: str, environment: Environment) -> list[Result]:

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import os
 import re
 import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 
+from ..archives import ArchiveError, load_archive
 from ..base import Model
 from ..errors import UsageError
 from ..units import MEGABYTE
@@ -58,6 +59,21 @@ class Artefact:
     versions: dict[str, str]
     reached: dict[str, Any] | None = None
     moments: list[np.ndarray] = field(default_factory=list)
+
+
+class About(msgspec.Struct):
+    """The JSON text of the file; see `Artefact`."""
+
+    format: str
+    model: str
+    known: str
+    horizon: Annotated[int, msgspec.Meta(ge=1)]
+    settings: dict[str, Any]
+    trained: dict[str, Any]
+    versions: dict[str, str]
+    reached: dict[str, Any] | None
+    shape: NetworkShape
+    digest: str
 
 
 def model_identity(model: Model) -> str:
@@ -120,33 +136,25 @@ def load_policy(path: str | Path) -> Artefact:
     if not place.is_file():
         raise UsageError(f"{path}: no such file; uncertain train makes one")
     try:
-        with np.load(io.BytesIO(place.read_bytes()), allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-        about = json.loads(str(arrays.pop("about")))
-        file_format = about["format"]
-        weights = _part(arrays, WEIGHTS)
-        whole = about["digest"] == _digest(weights)
-        artefact = Artefact(
-            about["model"],
-            about["known"],
-            int(about["horizon"]),
-            NetworkShape(**about["shape"]),
-            weights,
-            about["settings"],
-            about["trained"],
-            about["versions"],
-            about["reached"],
-            list(_part(arrays, MOMENTS).values()),
-        )
+        arrays = load_archive(place)
+        about = msgspec.json.decode(str(arrays.pop("about")), type=About)
+        weights, moments = _part(arrays, WEIGHTS), _part(arrays, MOMENTS)
     except Exception as error:  # a damaged archive fails in any way at all
+        told = f": {error}" if isinstance(error, ArchiveError) else f" ({type(error).__name__})"
         raise UsageError(
-            f"{path}: damaged, or no policy that uncertain train made ({type(error).__name__})"
+            f"{path}: damaged, or no policy that uncertain train made{told}"
         ) from error
-    if file_format != FORMAT:
-        raise UsageError(f"{path}: format {file_format!r}, this version reads {FORMAT!r}")
-    if not whole:
+    if about.format != FORMAT:
+        raise UsageError(f"{path}: format {about.format!r}, this version reads {FORMAT!r}")
+    if about.digest != _digest(weights):
         raise UsageError(f"{path}: damaged: its weights are not those that were written")
-    return artefact
+    for name, array in weights.items():
+        if array.dtype.kind != "f" or not np.all(np.isfinite(array)):
+            raise UsageError(f"{path}: {WEIGHTS}{name}: holds what is no number; train again")
+    return Artefact(
+        about.model, about.known, about.horizon, about.shape, weights, about.settings,
+        about.trained, about.versions, about.reached, list(moments.values()),
+    )  # fmt: skip
 
 
 def _part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
@@ -170,7 +178,10 @@ def load_fitting_policy(path: str | Path, model: Model) -> tuple[Artefact, Polic
             f"{path}: trained for {artefact.known.partition(' ')[2]}, not for {model!r}; train "
             "another, or choose that model"
         )
-    policy = Policy(model, artefact.shape)
+    try:
+        policy = Policy(model, artefact.shape)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
     shapes = {name: value.shape for name, value in artefact.weights.items()}
     if shapes != policy.shapes():
         raise UsageError(f"{path}: weights that do not fit its own network; train again")

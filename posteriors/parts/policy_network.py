@@ -27,6 +27,9 @@ LIMIT = 10.0
 sigmoid from 1, and so not find the way back."""
 ACTIVATIONS = {"relu": jax.nn.relu, "softplus": jax.nn.softplus}
 
+SIZES = {"width": (1, 10**5), "code": (1, 10**5), "encoder": (0, 100), "emitter": (0, 100)}
+"""Least and most of each size of a network; files have room for far less."""
+
 Weights = dict[str, Array]
 
 
@@ -72,12 +75,10 @@ def _check_policy(model: Model, shape: NetworkShape) -> None:
     kind = outcome_kind(model)
     if isinstance(kind, Other) and kind.shape:
         raise UsageError(f"policy dad encodes one number a time, {name} observes {kind.shape}")
-    for field in ("width", "code"):
-        if getattr(shape, field) < 1:
-            raise UsageError(f"policy dad: {field}={getattr(shape, field)}: must be at least 1")
-    for field in ("encoder", "emitter"):
-        if getattr(shape, field) < 0:
-            raise UsageError(f"policy dad: {field}={getattr(shape, field)}: must be at least 0")
+    for field, (least, most) in SIZES.items():
+        if not least <= getattr(shape, field) <= most:
+            told = f"at least {least}" if getattr(shape, field) < least else f"at most {most}"
+            raise UsageError(f"policy dad: {field}={getattr(shape, field)}: must be {told}")
     if shape.activation not in ACTIVATIONS:
         raise UsageError(
             f"policy dad: activation={shape.activation!r}: choose {' or '.join(ACTIVATIONS)}"

@@ -35,6 +35,8 @@ Made = TypeVar("Made")
 
 LOOKAHEAD = 10_000
 """Records read ahead to learn a log's arms; an arm first seen later is an error that says so."""
+NUMBERS = 1 << 22
+"""Numbers and candidates in these records, about, after which no more are read ahead."""
 MOST_ARMS = 1_000_000
 """A larger number is no index from 0 but a name."""
 
@@ -182,13 +184,25 @@ def read_ahead(records: Iterator[Any], count: int) -> tuple[list[Any], Iterator[
     return ahead, chain(ahead, records)
 
 
+def _first(records: Iterator[Record]) -> Iterator[Record]:
+    """The records from which a log's shape is inferred: fewer of them where they are long."""
+    room = NUMBERS
+    for record in islice(records, LOOKAHEAD):
+        yield record
+        parts = record.x, record.actions, record.action, record.y
+        room -= sum(len(part) for part in parts if isinstance(part, list | tuple))
+        if room < 0:
+            return
+
+
 def infer_log(records: Iterator[Record], on_error: ErrorHandler = raise_error) -> Log:
     """Open a log whose arms, context and vector size are those of its first `LOOKAHEAD` records.
 
     records: as written.
     on_error: receives wrong lines.
     """
-    ahead, records = read_ahead(records, LOOKAHEAD)
+    ahead = list(_first(records))
+    records = chain(ahead, records)
     arms: dict[str | int, Where] = {}
     context = size = offered = 0
     for record in ahead:

@@ -8,12 +8,12 @@ Source: Bramley, Gerstenberg, Mayrhofer and Lagnado; mTurk sample.
 from __future__ import annotations
 
 import math
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from ...posteriors.archives import ArchiveError, load_archive
 from ...posteriors.errors import UsageError
 from ...posteriors.units import MILLISECOND
 from ..formats.record import DECISION, Record
@@ -140,9 +140,9 @@ def _entropies(folder: str) -> dict[tuple[str, str], list[tuple[float, float]]]:
 def _read_graphs(path: Path) -> dict[int, np.ndarray]:
     """Every graph that the files number, `[N, n, n]` of 0 and 1 by number of components."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            made = {nodes: np.asarray(file[f"DBN{nodes}"]) for nodes in NODES}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+        held = load_archive(path)
+        made = {nodes: held[f"DBN{nodes}"] for nodes in NODES}
+    except (ArchiveError, KeyError) as error:
         raise UsageError(
             f"{path}: no graphs ({type(error).__name__}); it needs DBN3 and DBN4 as published"
         ) from error

@@ -15,6 +15,7 @@ See also: ../../decide/judge/engine/result_index.py for identities and records.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import secrets
 import time
@@ -26,7 +27,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from ...posteriors.archives import FREE, RATIO
 from ...posteriors.errors import UsageError
+from ...posteriors.specs import first_line
 
 SCHEMA = 1
 """Version of this layout, part of an identity."""
@@ -54,25 +57,26 @@ class Entry:
     attempt: its name, which begins with the time of writing.
     seconds: time spent on it.
     values: bytes of its keys, already checked against their digests.
+    place: where it is, for messages. record, identity: decoded.
     """
 
     attempt: str
     seconds: float
     values: Mapping[str, bytes]
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """The record, decoded."""
-        return msgspec.json.decode(self.values[RECORD])
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """The identity, decoded."""
-        return msgspec.json.decode(self.values[IDENTITY])
+    place: str
+    record: dict[str, Any]
+    identity: dict[str, Any]
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return every array by name."""
-        return decode_arrays(self.values)
+        """Return every array by name.
+
+        Raises: UsageError if one is none.
+        """
+        try:
+            return decode_arrays(self.values)
+        except Exception as error:  # a damaged array fails in any way at all
+            told = f"no arrays ({first_line(error)}); delete this folder and sweep again"
+            raise UsageError(f"{self.place}: {told}") from error
 
 
 def canonical_bytes(identity: Mapping[str, Any]) -> bytes:
@@ -206,7 +210,11 @@ class Store:
         # An entry moved to another's key is no result of that other.
         if RECORD not in whole or digest(whole.get(IDENTITY, b""))[:KEY_DIGITS] != key:
             return None
-        return Entry(attempt, done.seconds, whole)
+        try:
+            about = [msgspec.json.decode(whole[n], type=dict) for n in (RECORD, IDENTITY)]
+        except Exception:  # as above
+            return None
+        return Entry(attempt, done.seconds, whole, f"{self.place}/{prefix[:-1]}", *about)
 
     def _values(self, names: list[str]) -> list[bytes | None]:
         with self._storage_errors("read", "check the path and its rights"):
@@ -237,7 +245,6 @@ def encode_arrays(arrays: Mapping[str, np.ndarray]) -> dict[str, bytes]:
     """
     import tensorstore as ts
 
-    # Made in memory first, so that digests are of what was meant, not of what was read back.
     context = ts.Context()
     group = {"zarr_format": 3, "node_type": "group", "attributes": {}}
     made = {GROUP: msgspec.json.encode(group)}
@@ -282,5 +289,12 @@ def decode_arrays(values: Mapping[str, bytes]) -> dict[str, np.ndarray]:
         array, _, rest = name.rpartition("/")
         if array and rest == GROUP:
             spec = {"driver": "zarr3", "kvstore": {"driver": "memory", "path": f"{array}/"}}
-            found[array] = np.asarray(ts.open(spec, context=context).result().read().result())
+            opened = ts.open(spec, context=context).result()
+            stored = sum(len(v) for key, v in values.items() if key.startswith(f"{array}/"))
+            # Few bytes can say that an array is huge; what is not there reads as zeros.
+            for shape in (opened.shape, opened.chunk_layout.read_chunk.shape or ()):
+                size = math.prod(n or 1 for n in shape) * opened.dtype.numpy_dtype.itemsize
+                if size > FREE and size > RATIO * stored:
+                    raise ValueError(f"{array}: {stored} bytes unpack to {size}")
+            found[array] = np.asarray(opened.read().result())
     return found

@@ -6,12 +6,14 @@ See also: payoff.py for the rewards of the arms, labelled.py for the order of th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from ...posteriors.archives import ArchiveError, load_archive
 from ...posteriors.errors import UsageError
-from ...posteriors.specs import first_line, nearest
+from ...posteriors.specs import nearest
 from ..formats.record import Where
 from ..formats.tables.columns import Columns, read_columns
 from ..formats.tables.csv_rows import strict_float
@@ -121,11 +123,9 @@ def _is_number(text: str) -> bool:
 def _arrays(path: str, label: str) -> Rows:
     """An npz with `contexts [N, C]`, and `rewards [N, A]` or classes `[N]` under `label`."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            found = {name: file[name] for name in file.files}
-    except Exception as error:  # a damaged archive fails in any way at all
-        reason = getattr(error, "strerror", None) or first_line(error)
-        raise UsageError(f"{path}: cannot be read as npz ({reason}); check the path") from error
+        found = load_archive(Path(path))
+    except ArchiveError as error:
+        raise UsageError(f"{path}: cannot be read as npz ({error}); check the path") from error
 
     def one(names: Sequence[str], rank: int) -> np.ndarray:
         name = next((n for n in names if n in found), None)

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+
+from ....posteriors.errors import UsageError
+from ....streams.storage import private
 
 try:
     import fcntl
@@ -40,9 +45,24 @@ def hold_timing(on_wait: Callable[[], None] = lambda: None) -> AbstractContextMa
 
 
 def lock_file() -> Path:
-    """Return the file of the lock, one a user: another user's file could not be opened."""
+    """Return the file of the lock, in a folder that this user alone can write to.
+
+    Raises: UsageError if there is none.
+    """
     user = os.getuid() if hasattr(os, "getuid") else 0
-    return Path(tempfile.gettempdir()) / f"uncertain-{user}.lock"
+    shared = Path(tempfile.gettempdir()) / f"uncertain-{user}"
+    # Another user may have taken that name first; a home may be shared between machines.
+    own = Path.home() / ".cache" / "uncertain" / f"timing-{platform.node()}"
+    for folder in (shared, own):
+        with contextlib.suppress(OSError):
+            private.make_folder(folder)
+            found = folder.lstat()
+            if stat.S_ISDIR(found.st_mode) and found.st_uid == user and not found.st_mode & 0o022:
+                return folder / "timing.lock"
+    raise UsageError(
+        f"{shared} and {own}: neither is a folder that only you can write to, where sweeps wait "
+        "for each other; delete or free one of them"
+    )
 
 
 @contextmanager

@@ -5,6 +5,7 @@ See also: experiment_toml.py for its text, ../engine/bench.py for running it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -148,20 +149,8 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         rows = list(self.cells)
         for g in [*([self.grid] if self.grid else []), *self.grids]:
             rows += [
-                Row(
-                    posterior,
-                    rule,
-                    particles,
-                    refine,
-                    proposer,
-                    world,
-                    model,
-                    steps,
-                    g.seeds,
-                    think,
-                    half_life,
-                    attend,
-                )
+                Row(posterior, rule, particles, refine, proposer, world, model, steps, g.seeds,
+                    think, half_life, attend)
                 for world in g.world or [None]
                 for model in g.model or [None]
                 for steps in g.steps or [None]
@@ -173,7 +162,7 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
                 for think in g.think or [0]
                 for half_life in g.half_life or [None]
                 for attend in g.attend or [None]
-            ]
+            ]  # fmt: skip
         found: dict[Cell, None] = {}
         for row in rows:
             spec = parse_spec(row.posterior)
@@ -211,10 +200,33 @@ class Experiment(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         return list(found)
 
 
+MOST_CELLS = 20_000
+"""Cells of one experiment; each takes seconds at least."""
+MOST = 2**31 - 1
+"""Of anything that is counted, and of a seed."""
+TOO_LARGE = f": too large: must be at most {MOST}"
 LEAST = {
     "steps": 1, "seeds": 1, "seed": 0, "candidates": 1, "live": 0, "samples": 0, "spce": 1,
     "joint": 1, "reference": 2, "workers": 0, "settle": 0,
 }  # fmt: skip
+COUNTS = ("particles", "refine", "steps", "seeds", "think")
+"""Of a cell."""
+
+
+def check_size(experiment: Experiment, where: str) -> None:
+    """Check that an experiment has not too many cells to be listed.
+
+    experiment: to check.
+    where: file or command, for errors.
+    Raises: UsageError if it has more than `MOST_CELLS`.
+    """
+    grids = [*([experiment.grid] if experiment.grid else []), *experiment.grids]
+    lists = [[v for v in msgspec.structs.astuple(g) if isinstance(v, list)] for g in grids]
+    count = len(experiment.cells) + sum(math.prod(max(len(v), 1) for v in some) for some in lists)
+    if count > MOST_CELLS:
+        raise UsageError(
+            f"{where}: its grids make {count} cells, at most {MOST_CELLS} are taken: shorten lists"
+        )
 
 
 def check_experiment(experiment: Experiment, where: str) -> Experiment:
@@ -229,14 +241,22 @@ def check_experiment(experiment: Experiment, where: str) -> Experiment:
     for name, least in LEAST.items():
         value = getattr(experiment, name)
         for one in value if isinstance(value, list) else [value]:
-            if one is not None and one < least:
-                raise UsageError(f"{where}: {name} = {value}: must be at least {least}")
+            if one is not None and not least <= one <= MOST:
+                told = f" = {value}: must be at least {least}" if one < least else TOO_LARGE
+                raise UsageError(f"{where}: {name}{told}")
+    check_size(experiment, where)
+    every = experiment.resolved()
+    for cell in every:
+        for name in COUNTS:
+            count = getattr(cell, name)
+            if count is not None and abs(count) > MOST:
+                raise UsageError(f"{where}: {name}{TOO_LARGE}")
     if not experiment.gain and not experiment.taus and not _paying(experiment):
         raise UsageError(
             f"{where}: samples = 0 leaves no bound on the gain, and nothing else is judged: also "
             "set spce or joint"
         )
-    for cell in experiment.resolved() if experiment.taus else []:
+    for cell in every if experiment.taus else []:
         check_draws(cell.posterior, "joint prediction")
     for name in ("deadline", "rate"):
         value = getattr(experiment, name)
@@ -252,7 +272,7 @@ def check_experiment(experiment: Experiment, where: str) -> Experiment:
         }
         if names := [name for name, value in wanted.items() if value]:
             raise UsageError(f"{where}: {names[0]} is not there under a deadline: leave one out")
-        thinking = any(cell.think for cell in experiment.resolved())
+        thinking = any(cell.think for cell in every)
         if thinking and experiment.rate is None:
             raise UsageError(
                 f"{where}: think has no time under a deadline where one event follows the other at "

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from ....posteriors.errors import UsageError
-from ....posteriors.specs import nearest
+from ....posteriors.specs import first_line, nearest
 from ....streams.formats.field_errors import MISSING, UNKNOWN, FieldError, find_field_error
 from ....streams.formats.json_errors import join_path
 from .experiment import Experiment, check_experiment
@@ -58,13 +58,21 @@ def decode_experiment(text: str, where: str) -> Experiment:
     """
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{where}: not TOML: {error}") from error
+    except RecursionError as error:
+        raise UsageError(f"{where}: brackets are nested too deeply; write it flat") from error
+    except ValueError as error:  # a number of thousands of digits is one that TOML's own lacks
+        raise UsageError(f"{where}: not TOML: {first_line(error)}") from error
     try:
         made = msgspec.convert(data, Experiment)
     except Exception as error:  # that it refuses is all that is read from it
         raise UsageError(f"{where}{_explain(find_field_error(data, Experiment), text)}") from error
-    return check_experiment(made, where)
+    try:
+        return check_experiment(made, where)
+    except UsageError as error:
+        if str(error).startswith(where):
+            raise
+        # A name that nobody knows, or a posterior that cannot be judged so.
+        raise UsageError(f"{where}: {error}") from error
 
 
 def _explain(wrong: FieldError | None, text: str) -> str:

@@ -82,9 +82,9 @@ class DurableServer:
         self._whole: int | None = None
         root = Path(folder)
         self._checkpoints = Checkpoints(root / recovery.CHECKPOINTS, fsync != wal.NEVER)
-        self._lock = recovery.lock_folder(root)
+        self._unlock = recovery.lock_folder(root)
         with ExitStack() as failed:
-            failed.callback(os.close, self._lock)
+            failed.callback(self._unlock)
             self._begin(root, resume)
             failed.pop_all()
 
@@ -177,7 +177,7 @@ class DurableServer:
     def close(self) -> None:
         """Take a last checkpoint and close the folder, at the end of the input."""
         with ExitStack() as last:
-            last.callback(os.close, self._lock)
+            last.callback(self._unlock)
             last.callback(self._log.close)
             self.checkpoint()
 
@@ -185,7 +185,7 @@ class DurableServer:
         """Close the folder after an error, leaving the last checkpoint and the log as they are."""
         with suppress(UsageError):
             self._log.close()
-        os.close(self._lock)
+        self._unlock()
 
     @property
     def unsent(self) -> list[bytes]:

@@ -9,6 +9,7 @@ import fcntl
 import os
 import struct
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -151,27 +152,36 @@ def _plain(value: Any) -> Any:
     return _values.decode(encode_line(value))
 
 
-def lock_folder(root: Path) -> int:
+def lock_folder(root: Path) -> Callable[[], None]:
     """Lock a folder for this process, and create it if needed.
 
     root: path of the folder.
 
-    Returns: descriptor that holds the lock.
+    Returns: function that gives the lock back.
     Raises: UsageError if the folder cannot be written or another run holds the lock.
     """
-    try:
-        private.make_folder(root)
-        held = os.open(root / LOCK, os.O_RDWR | os.O_CREAT, private.FILE)
-    except OSError as error:
-        raise UsageError(
-            f"{root}: cannot be written ({error.strerror}); name another --checkpoint"
-        ) from error
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(held)
-        raise UsageError(f"{root}: another run writes to it; name another --checkpoint") from error
-    return held
+    with ExitStack() as held:
+        try:
+            private.make_folder(root)
+            file = os.open(root / LOCK, os.O_RDWR | os.O_CREAT, private.FILE)
+            held.callback(os.close, file)
+            folder = os.open(root, os.O_RDONLY)
+            held.callback(os.close, folder)
+        except OSError as error:
+            raise UsageError(
+                f"{root}: cannot be written ({error.strerror}); name another --checkpoint"
+            ) from error
+        # The folder itself too: whoever deletes the file has not ended the run that holds it.
+        for descriptor in (file, folder):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if descriptor == folder and not isinstance(error, BlockingIOError):
+                    continue  # file systems of a network lock only what is open for writing
+                raise UsageError(
+                    f"{root}: another run writes to it; name another --checkpoint"
+                ) from error
+        return held.pop_all().close
 
 
 def newest_checkpoint(

@@ -8,14 +8,14 @@ See also: ../ndjson.py for the meaning and the rules of the fields.
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from ....posteriors.archives import ArchiveError, load_archive
 from ....posteriors.errors import UsageError
-from ....posteriors.specs import first_line, nearest
+from ....posteriors.specs import nearest
 from ..columns_needed import ELEMENTS, NUMBER, TEXT, VECTOR, ColumnTypes, column_error
 from ..files import Source
 from ..log import Log, NoOptions, infer_log, map_valid
@@ -26,6 +26,8 @@ from . import cells
 LISTS = ("actions", "cost")
 WHOLE = ("id", "action")
 ABSENT = -1
+BLOCK = 4096
+"""Rows turned into Python's values at a time."""
 
 
 def read_npz(source: Source, config: NoOptions, on_error: ErrorHandler = raise_error) -> Log:
@@ -37,37 +39,38 @@ def read_npz(source: Source, config: NoOptions, on_error: ErrorHandler = raise_e
     Raises: UsageError if it is no such archive.
     """
     arrays = _load(source)
-    fields = {name: _plain(name, array, source.name) for name, array in arrays.items()}
-    count = {name: len(values) for name, values in fields.items()}
+    count = {name: len(array) for name, array in arrays.items()}
     for name, length in count.items():
         if length != count["id"]:
             raise UsageError(f"{source.name}: {name}: {length} rows, id has {count['id']}")
 
-    def record(row: int) -> Record:
-        where = Where(source.name, row + 1)
-        made = {name: values[row] for name, values in fields.items() if values[row] is not None}
+    def record(numbered: tuple[int, dict[str, Any]]) -> Record:
+        row, made = numbered
+        where = Where(source.name, row)
         for name in LISTS:
-            if name in made:
+            if isinstance(made.get(name), str):
                 made[name] = cells.parse_list(where, name, made[name])
         return record_from_fields(made, where)
 
-    return infer_log(map_valid(range(count["id"]), record, on_error), on_error)
+    return infer_log(map_valid(enumerate(_rows(arrays), 1), record, on_error), on_error)
+
+
+def _rows(arrays: dict[str, np.ndarray]) -> Iterator[dict[str, Any]]:
+    """The fields that each row has; Python's own values take four times the room of an array."""
+    whole = {name: _is_whole(name, array) for name, array in arrays.items()}
+    for start in range(0, len(arrays["id"]), BLOCK):
+        part = {n: _plain(n, a[start : start + BLOCK], whole[n]) for n, a in arrays.items()}
+        for row in range(len(part["id"])):
+            yield {n: values[row] for n, values in part.items() if values[row] is not None}
 
 
 def _load(source: Source) -> dict[str, np.ndarray]:
     """The arrays by name, or UsageError."""
     try:
-        with (
-            warnings.catch_warnings(action="ignore"),
-            source.open_seekable() as file,
-            np.load(file, allow_pickle=False) as archive,
-        ):
-            arrays = dict(archive)
-    except UsageError:
-        raise
-    except Exception as error:  # a damaged archive fails in any way at all
-        reason = first_line(error)
-        raise UsageError(f"{source.name}: no npz archive ({reason}); check the file") from error
+        with source.open_seekable() as file:
+            arrays = load_archive(file)
+    except ArchiveError as error:
+        raise UsageError(f"{source.name}: no npz archive ({error}); check the file") from error
     for name, array in arrays.items():
         if name not in FIELDS:
             raise UsageError(f'{source.name}: no field called "{name}"{nearest(name, FIELDS)}')
@@ -82,7 +85,13 @@ def _load(source: Source) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _plain(name: str, array: np.ndarray, file: str) -> list[Any]:
+def _is_whole(name: str, array: np.ndarray) -> bool:
+    """Whether numbers that are not of a whole type are whole, all of them."""
+    counted = name in WHOLE and array.ndim == 1 and array.dtype.kind in "bf"
+    return counted and bool(np.all(array == np.floor(array)))
+
+
+def _plain(name: str, array: np.ndarray, is_whole: bool) -> list[Any]:
     """An array as Python's own values, None where they are absent."""
     kind = array.dtype.kind
     if array.ndim == 2:
@@ -91,7 +100,7 @@ def _plain(name: str, array: np.ndarray, file: str) -> list[Any]:
         return [text or None for text in array.tolist()]
     if name in WHOLE and kind in "iu":
         return [None if value == ABSENT and name != "id" else value for value in array.tolist()]
-    if name in WHOLE and np.all(array == np.floor(array)):
+    if is_whole:
         return [int(value) for value in array.tolist()]
     return [None if value != value else value for value in array.astype(float).tolist()]
 

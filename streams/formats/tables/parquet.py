@@ -8,9 +8,10 @@ See also: ../ndjson.py for the meaning and the rules of the fields.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from ....posteriors.archives import FREE, RATIO, find_twice
 from ....posteriors.errors import UsageError
 from ....posteriors.specs import first_line, nearest
 from ....posteriors.units import SECONDS_BY_UNIT
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 BATCH = 4096
 """Rows decoded at a time."""
+VALUES = 1 << 22
+"""Numbers or texts of a column decoded at a time, and in a list."""
 GROUP = LOOKAHEAD
 """Rows written at a time."""
 BUFFER = 1 << 20
@@ -52,6 +55,8 @@ def read_parquet(source: Source, config: NoOptions, on_error: ErrorHandler = rai
     """
     rows = _batches(source)
     names = next(rows)
+    if (twice := find_twice(names)) is not None:
+        raise UsageError(f'{source.name}: two columns called "{twice}"; leave one of them out')
     for name in names:
         if name not in FIELDS:
             known = nearest(str(name), FIELDS)
@@ -73,10 +78,19 @@ def _batches(source: Source) -> Iterator[Any]:
     pa = import_pyarrow(source.name, "use CSV")
     try:
         with source.open_seekable() as file:
-            parquet = pa.parquet.ParquetFile(file, buffer_size=BUFFER, pre_buffer=False)
+            # A text may stand for many rows.
+            schema = pa.parquet.read_metadata(file).schema
+            columns = [schema.column(i) for i in range(len(schema))]
+            texts = [one.path for one in columns if one.physical_type == "BYTE_ARRAY"]
+            file.seek(0)
+            parquet = pa.parquet.ParquetFile(
+                file, buffer_size=BUFFER, pre_buffer=False, read_dictionary=texts
+            )
             yield parquet.schema_arrow.names
-            for batch in parquet.iter_batches(BATCH, use_threads=False):
-                yield from zip(*(_listed(pa, column) for column in batch.columns), strict=True)
+            for number in range(parquet.num_row_groups):
+                batch = _rows_at_a_time(parquet, number, source.name)
+                for part in parquet.iter_batches(batch, [number], use_threads=False):
+                    yield from zip(*(_listed(pa, column) for column in part.columns), strict=True)
     except UsageError:
         raise
     except Exception as error:  # a damaged file fails in any way at all
@@ -84,12 +98,49 @@ def _batches(source: Source) -> Iterator[Any]:
         raise UsageError(f"{source.name}: cannot be read ({reason}); check the file") from error
 
 
+def _rows_at_a_time(parquet: Any, number: int, name: str) -> int:
+    """Rows of a group to decode at a time: few bytes can stand for a great many numbers."""
+    # Arrow ends the process where it describes a damaged group that it has not read from.
+    if next(parquet.iter_batches(1, [number], use_threads=False), None) is None:
+        return BATCH
+    group, most = parquet.metadata.row_group(number), 1
+    for index in range(group.num_columns):
+        chunk = group.column(index)
+        size, held = chunk.total_uncompressed_size, chunk.total_compressed_size
+        if size > FREE and size > RATIO * held:
+            raise UsageError(
+                f"{name}: {chunk.path_in_schema}: {held} bytes unpack to {size}, which is more "
+                f"than {RATIO} times as many; if that is meant, write it without compression"
+            )
+        most = max(most, chunk.num_values // max(group.num_rows, 1))
+    return max(min(BATCH, VALUES // most), 1)
+
+
 def _listed(pa: Any, column: pa.Array) -> list[Any]:
     """The values of a column; dates and times are seconds since 1970."""
-    if not pa.types.is_timestamp(column.type):
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        # A text that many rows share is one text here, too.
+        values = column.dictionary.to_pylist()
+        return [None if index is None else values[index] for index in column.indices.to_pylist()]
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return _lists(pa, column)
+    if not pa.types.is_timestamp(kind):
         return column.to_pylist()
     ticks = column.cast(pa.int64()).to_pylist()
-    return [None if tick is None else tick * SECONDS_BY_UNIT[column.type.unit] for tick in ticks]
+    return [None if tick is None else tick * SECONDS_BY_UNIT[kind.unit] for tick in ticks]
+
+
+def _lists(pa: Any, column: Any) -> list[Any]:
+    """The values of a column of lists."""
+    ends = column.offsets.to_pylist()
+    longest = max((end - start for start, end in pairwise(ends)), default=0)
+    if longest > VALUES:
+        raise ValueError(f"a list of {longest} values, at most {VALUES} are read")
+    flat = _listed(pa, column.values.slice(ends[0], ends[-1] - ends[0]))
+    rows = [flat[start - ends[0] : end - ends[0]] for start, end in pairwise(ends)]
+    return [row if known else None
+            for row, known in zip(rows, column.is_valid().to_pylist(), strict=True)]  # fmt: skip
 
 
 def write_parquet(records: Iterator[Record], file: BinaryIO) -> None:

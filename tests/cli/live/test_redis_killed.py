@@ -69,10 +69,10 @@ def play(here: RedisHere, stream: str, folder: Path, steps: Steps) -> Server:
             serve(server, source, RejectedLines(), OnError.SKIP, kept)
             durable.close()
         except Killed:
-            for descriptor in (durable._log._file, durable._lock):
-                # It may have been about to end.
-                with suppress(OSError):
-                    os.close(descriptor)
+            # It may have been about to end.
+            with suppress(OSError):
+                os.close(durable._log._file)
+            durable._unlock()
             raise
         finally:
             kept.close()

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from console import call, lines
+from console import Result, call, lines
 from killing import LINEAR, Runs, asked_for, belief, compare, plain, turns
 from uncertain.streams.storage.checkpoint import Checkpoints
 
@@ -146,17 +146,27 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch) -> None:
     assert belief(tmp_path)[1]["counts"]["learnt"] == 20
 
 
+@pytest.mark.parametrize("remounted", [False, True])
 @pytest.mark.parametrize("every", [3, 1_000])
-def test_a_folder_that_is_moved_ends_the_run(tmp_path: Path, monkeypatch, every: int) -> None:
+def test_a_folder_that_is_moved_ends_the_run(
+    tmp_path: Path, monkeypatch, every: int, remounted: bool
+) -> None:
     given = turns(20)
     folder, elsewhere = tmp_path / "kept", tmp_path / "elsewhere"
     ask = (*LINEAR, "--checkpoint", folder, "--every", every, "--quiet")
     real, left = os.write, [30]
+    meanwhile: list[Result] = []
 
     def moving(file: int, data: bytes) -> int:
         left[0] -= 1
         if left[0] == 0:
             folder.rename(elsewhere)
+            # Nobody else goes on there before this run has ended, nor does it go on in a new one.
+            with monkeypatch.context() as usual:
+                usual.setattr(os, "write", real)
+                meanwhile.append(call(*LINEAR, "--checkpoint", elsewhere, "--resume"))
+            if remounted:
+                folder.mkdir()
         return real(file, data)
 
     with monkeypatch.context() as patched:
@@ -164,8 +174,12 @@ def test_a_folder_that_is_moved_ends_the_run(tmp_path: Path, monkeypatch, every:
         first = call(*ask, stdin=given)
     assert first.status == 2
     assert f"{folder / 'log'}: was removed, moved or replaced during the run" in first.errors[-1]
+    assert [other.status for other in meanwhile] == [2]
+    assert f"{elsewhere}: another run writes to it" in meanwhile[0].err
     # Nothing is made anew in its place.
-    assert not folder.exists()
+    assert not folder.exists() or not any(folder.iterdir())
+    if remounted:
+        folder.rmdir()
     done = len(first.rows)
     assert 3 < done < 30
     elsewhere.rename(folder)

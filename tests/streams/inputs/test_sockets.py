@@ -233,19 +233,20 @@ def test_a_line_that_waits_for_its_turn_is_not_late(monkeypatch):
         assert echo.sockets.halves == 0
 
 
-def test_half_lines_cannot_shut_others_out():
-    with Echo(most=3) as echo:
-        whole = [echo.connect() for _ in range(3)]
+@pytest.mark.parametrize("most", [3, 256])
+def test_half_lines_cannot_shut_others_out(most):
+    with Echo(most=most) as echo:
+        whole = [echo.connect() for _ in range(most)]
         for client in whole:
             client.sendall(LINE % 1)
             lines_of(client, 1)
         # Negative control: those who send whole lines keep their places.
         time.sleep(1.2)
-        assert "3 clients are here already" in rest_of(echo.connect())[0]["error"]
+        assert f"{most} clients are here already" in rest_of(echo.connect())[0]["error"]
         for client in whole:
             client.sendall(b'{"id"')
         time.sleep(0.1)
-        assert "3 clients are here already" in rest_of(echo.connect())[0]["error"]
+        assert f"{most} clients are here already" in rest_of(echo.connect())[0]["error"]
         time.sleep(1.2)
         for _ in range(3):
             assert lines_of_one(echo) == [1]

@@ -181,7 +181,12 @@ def test_another_run_s_folder_is_refused(tmp_path: Path) -> None:
     held = begun({"model": "a", "version": "1"})
     with pytest.raises(UsageError, match="another run writes to it"):
         begun({"model": "a", "version": "1"})
+    # Nor where the lock's file was deleted meanwhile; negative control: once it ends, another may.
+    (tmp_path / "lock").unlink()
+    with pytest.raises(UsageError, match="another run writes to it"):
+        begun({"model": "a", "version": "1"})
     held.close()
+    begun({"model": "a", "version": "1"}).close()
 
 
 def test_damaged_checkpoints_are_passed_over(tmp_path: Path, undisturbed) -> None:

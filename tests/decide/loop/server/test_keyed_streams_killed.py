@@ -40,7 +40,7 @@ def kill(kept: DurableServer, rng: random.Random) -> None:
         if int(path[-16:]) > max(many.checkpoints, default=0) and rng.random() < 0.5:
             (many.store.folder / path).unlink()
     os.close(kept._log._file)
-    os.close(kept._lock)
+    kept._unlock()
 
 
 def played(folder: Path, seed: int) -> tuple[list[dict[str, Any]], DurableServer]:

@@ -1,4 +1,4 @@
-"""`uncertain run tcp:... --checkpoint`, killed: a client that comes back loses nothing.
+"""`uncertain run` at a socket, TCP or unix, killed: a client that comes back loses nothing.
 
 See also: tests/streams/inputs/test_sockets.py for clients of all sorts, test_resume.py and
 test_redis_killed.py for other inputs.
@@ -21,6 +21,27 @@ PATIENCE = 60.0
 """Seconds for a server to come back, and for a reply."""
 
 
+both = pytest.mark.parametrize("kind", ["tcp", "unix"])
+
+
+def connected(address: str) -> socket.socket:
+    """A connection to `tcp:HOST:PORT` or `unix:PATH`; OSError where nobody listens."""
+    kind, _, where = address.partition(":")
+    if kind == "unix":
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.settimeout(PATIENCE)
+            connection.connect(where)
+        except OSError:
+            connection.close()
+            raise
+        return connection
+    host, _, port = where.rpartition(":")
+    connection = socket.create_connection((host, int(port)), PATIENCE)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
 class Feeder(threading.Thread):
     """Sends lines, and hears a reply to each, in order, whoever is killed meanwhile.
 
@@ -28,9 +49,9 @@ class Feeder(threading.Thread):
     `forgets`, behind the last that it sent. heard: replies. ended: whether it has nothing to do.
     """
 
-    def __init__(self, port: int, given: list[bytes], forgets: bool = False) -> None:
+    def __init__(self, address: str, given: list[bytes], forgets: bool = False) -> None:
         super().__init__(daemon=True)
-        self.port, self.given, self.forgets = port, given, forgets
+        self.address, self.given, self.forgets = address, given, forgets
         self.heard: list[bytes] = []
         self.connections, self.sent_again, self.sent = 0, 0, 0
         self.wrong: BaseException | None = None
@@ -50,8 +71,7 @@ class Feeder(threading.Thread):
         end = time.monotonic() + PATIENCE
         while True:
             try:
-                connection = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                connection = connected(self.address)
                 self.connections += 1
                 return connection
             except OSError:
@@ -85,11 +105,11 @@ class Feeder(threading.Thread):
         return answered
 
 
-class TcpRuns(Runs):
-    """The same at a port of this machine, with somebody who feeds it; it is told when to end."""
+class SocketRuns(Runs):
+    """The same at a socket of this machine, with somebody who feeds it; it is told when to end."""
 
     def __init__(self, folder: Path, feeder: Feeder, *options: object) -> None:
-        super().__init__(folder, f"tcp:127.0.0.1:{feeder.port}", *options)
+        super().__init__(folder, feeder.address, *options)
         self.feeder = feeder
         # Compiled once for all tests here.
         self.environment["XDG_CACHE_HOME"] = str(folder.parent / "cache")
@@ -121,19 +141,21 @@ class TcpRuns(Runs):
         return said.decode()
 
 
-def free_port() -> int:
-    """One that nobody listens at."""
+def free_address(kind: str, folder: Path) -> str:
+    """One that nobody listens at; `kind` is tcp or unix."""
+    if kind == "unix":
+        return f"unix:{folder}/socket"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        return f"tcp:127.0.0.1:{probe.getsockname()[1]}"
 
 
-def disturbed(folder: Path, kills: int, events: int) -> tuple[int, Feeder, str]:
+def disturbed(folder: Path, kind: str, kills: int, events: int) -> tuple[int, Feeder, str]:
     """Kill it as often, and compare with a run of a file that nobody killed; how often that was,
     who fed it, and what the last one said."""
     given = turns(events)
-    feeder = Feeder(free_port(), given.encode().splitlines(True))
-    runs = TcpRuns(folder, feeder, "--every", "1s")
+    feeder = Feeder(free_address(kind, folder), given.encode().splitlines(True))
+    runs = SocketRuns(folder, feeder, "--every", "1s")
     feeder.start()
     done = runs.killed_often(kills, len(feeder.given), 4)
     said = runs.finish()
@@ -142,20 +164,22 @@ def disturbed(folder: Path, kills: int, events: int) -> tuple[int, Feeder, str]:
     return done, feeder, said
 
 
-def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
-    done, feeder, said = disturbed(tmp_path, 1, 200)
+@both
+def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(tmp_path: Path, kind: str) -> None:
+    done, feeder, said = disturbed(tmp_path, kind, 1, 200)
     assert done == 1
     assert feeder.connections > 1
     assert feeder.sent_again > 0
     assert "lines replayed from the log" in said
 
 
+@both
 @pytest.mark.nightly
-def test_a_client_that_sends_nothing_again_misses_replies(tmp_path: Path) -> None:
+def test_a_client_that_sends_nothing_again_misses_replies(tmp_path: Path, kind: str) -> None:
     """Negative control: what was on its way to a killed process is gone."""
     given = turns(150).encode().splitlines(True)
-    feeder = Feeder(free_port(), given, forgets=True)
-    runs = TcpRuns(tmp_path, feeder, "--every", "1s")
+    feeder = Feeder(free_address(kind, tmp_path), given, forgets=True)
+    runs = SocketRuns(tmp_path, feeder, "--every", "1s")
     feeder.start()
     assert runs.kill_at(20)
     runs.finish()
@@ -163,10 +187,11 @@ def test_a_client_that_sends_nothing_again_misses_replies(tmp_path: Path) -> Non
     assert 20 <= len(ids) < len(given)
 
 
+@both
 @pytest.mark.soak
-def test_two_hundred_kills_over_a_hundred_thousand_events(tmp_path: Path) -> None:
+def test_two_hundred_kills_over_a_hundred_thousand_events(tmp_path: Path, kind: str) -> None:
     kills, events = asked_for()
-    done, feeder, said = disturbed(tmp_path, kills, events)
-    print(f"\n{done} kills over {events} events, {feeder.sent_again} lines sent again: none lost, "
-          f"none twice, belief the same; {said}")  # fmt: skip
+    done, feeder, said = disturbed(tmp_path, kind, kills, events)
+    print(f"\n{kind}: {done} kills over {events} events, {feeder.sent_again} lines sent again: "
+          f"none lost, none twice, belief the same; {said}")  # fmt: skip
     assert done > 0.9 * kills
