@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from console import call
 from support import SHIFT, Z
+from uncertain.decide.judge.records.mark_frontier import mark_frontier
 from uncertain.decide.judge.records.read_record import record_of
-from uncertain.decide.judge.records.record import mark_frontier
 from uncertain.decide.loop.core.agent import build_agent
 from uncertain.decide.loop.core.rollout import build_rollout, seed_key
 from uncertain.posteriors.base import Info, Posterior
