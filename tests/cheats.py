@@ -186,7 +186,10 @@ def learns_if_judged(model):
 
 def learns_in_a_worker(model):
     """Learns only in a process that another one started, as where gain is judged by several."""
-    return honest(model) if multiprocessing.parent_process() else returns_prior(model)
+    whole = honest(model)
+    if multiprocessing.parent_process():
+        return whole
+    return whole._replace(absorb=lambda key, state, events: state)
 
 
 def every_second(model):

@@ -4,7 +4,8 @@ All run in one bench beside an honest one, through the command line as anybody's
 Differences are judged at LIMIT standard errors: a false alarm in 1e-5 of runs, all comparisons
 together.
 
-See also: tests/cheats.py for the cheats, test_calibration.py for cheats that only ranks find.
+See also: tests/cheats.py for the cheats, test_calibration.py for cheats that only ranks find,
+test_gaming_executions.py for those that are judged by one thing and timed by another.
 """
 
 from pathlib import Path

@@ -4,7 +4,9 @@ See also: tests/statistical/test_gaming.py for a backend that remembers.
 """
 
 import os
+import sys
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +30,30 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own_process, "_here", None)
 
 
-def process(*given: Any) -> dict[str, Any]:
-    """Measure nothing but the process that was to measure."""
-    return {"lower": [os.getpid()] * given[2]}
+MEASURE = """
+import os
 
+def process(cell, first, count, wanted):
+    return {"lower": [os.getpid()] * count}
 
-def die(*given: Any) -> None:
+def die(*given):
     os._exit(1)
+"""
 
 
-def processes(cells: list[Cell], workers: int) -> dict[Cell, set[int]]:
+@pytest.fixture
+def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Functions that another process can import: one says which it is, one ends it."""
+    (tmp_path / "own_measure.py").write_text(MEASURE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "own_measure", raising=False)
+    return import_module("own_measure")
+
+
+def processes(cells: list[Cell], workers: int, measure: Any) -> dict[Cell, set[int]]:
     """The processes that each cell was measured in."""
     with WorkerPool(workers) as pool:
-        found = dict(judge_cells(cells, Wanted(), pool, lambda *_: None, process))
+        found = dict(judge_cells(cells, Wanted(), pool, lambda *_: None, measure.process))
     return {cell: {int(x) for x in runs["lower"]} for cell, runs in found.items()}  # pyright: ignore
 
 
@@ -58,8 +71,8 @@ def test_own_code_is_told_from_built_in() -> None:
 
 @pytest.mark.live
 @pytest.mark.parametrize("workers", [1, 2])
-def test_no_process_meets_two_cells_of_own_code(workers: int) -> None:
-    found = processes([MINE, BUILT_IN, OTHER, replace(OTHER, steps=4)], workers)
+def test_no_process_meets_two_cells_of_own_code(workers: int, measure: Any) -> None:
+    found = processes([MINE, BUILT_IN, OTHER, replace(OTHER, steps=4)], workers, measure)
     own = [found[cell] for cell in found if owner_of(cell)]
     assert len(own) == 3
     assert not own[0] & own[1]
@@ -69,7 +82,7 @@ def test_no_process_meets_two_cells_of_own_code(workers: int) -> None:
         assert all(not one & found[BUILT_IN] for one in own)
     # Negative control: built-in cells share one as before.
     alike = [BUILT_IN, *(replace(BUILT_IN, steps=steps) for steps in (4, 5, 6, 7))]
-    assert len(set.union(*processes(alike, workers).values())) <= workers
+    assert len(set.union(*processes(alike, workers, measure).values())) <= workers
 
 
 @pytest.mark.live
@@ -81,12 +94,12 @@ def test_runs_of_one_cell_share_a_process() -> None:
 
 
 @pytest.mark.live
-def test_a_process_that_dies_takes_its_cell_only() -> None:
+def test_a_process_that_dies_takes_its_cell_only(measure: Any) -> None:
     assert run_apart(MINE, os.getpid) == os.getpid()
     with pytest.raises(ProcessLost, match="its process died"):
-        run_apart(OTHER, die)
+        run_apart(OTHER, measure.die)
     with WorkerPool(1) as pool:
-        found = dict(judge_cells([OTHER], Wanted(), pool, lambda *_: None, die))
+        found = dict(judge_cells([OTHER], Wanted(), pool, lambda *_: None, measure.die))
     assert found == {OTHER: Failure(OTHER, "its process died, perhaps for want of memory")}
 
 
