@@ -34,7 +34,7 @@ _here: Cell | None = None
 def owner_of(cell: Cell) -> Cell | None:
     """Return the cell if it holds a user's own code that could remember, else None.
 
-    A model that is also the world is what is true: nobody is judged by it.
+    A model that is also the world is true by definition: it is not judged.
 
     cell: any cell.
     """
