@@ -64,7 +64,7 @@ class Trace(NamedTuple):
     best_pay: Any
     mean_pay: Any
     pit: Any
-    kept: tuple[Any, ...] = ()
+    kept: Any = ()
 
 
 def seed_key(seed: int | Array, stream: int | Array) -> Array:

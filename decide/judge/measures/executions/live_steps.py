@@ -164,7 +164,7 @@ def _apart(one: list[np.ndarray], two: list[np.ndarray], before: Any = None) -> 
         size, gap = _size(b[known]), _size((a - b)[known])
         change = max(_size((x - old)[known & np.isfinite(old)]) for x in (a, b))
         worst = max(worst, gap / max(change, FLOOR * size, np.finfo(np.float32).tiny))
-    return worst
+    return float(worst)
 
 
 def _size(x: np.ndarray) -> float:

@@ -11,8 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from uncertain.cli.report.data import group_sections
+from uncertain.cli.report.page import render_page
 from uncertain.cli.tables.bench_table import bench_table, list_bench_remarks, render_bench_markdown
 from uncertain.cli.tables.columns import page_columns
+from uncertain.cli.tables.results import Result
 from uncertain.decide.judge.measures.executions.judged_steps import (
     CHECKED,
     ROOM,
@@ -238,6 +241,16 @@ def test_tables_have_the_column_where_a_record_is_apart() -> None:
     assert [c.field for c in page_columns([cheat]) if c.field == "apart.step"]
     fields = {column.field for column in page_columns([same])}
     assert not fields & {"apart.step", "unmoved"}
+
+
+def test_pages_name_what_is_struck() -> None:
+    pytest.importorskip("vl_convert")
+    honest, cheat = row("smc", 2e-3, 3.0), row("mine", 1e-3, 3.0, apart=APART)
+    for rows, named in (([honest, cheat], True), ([honest], False)):
+        sections = group_sections([Result(one) for one in rows])
+        page = render_page("page", [(section, []) for section in sections], [], [])
+        assert ("mine S=8 k=1 eig is struck from the frontier" in page) == named
+        assert ("apart at" in page) == named
 
 
 def test_records_of_before_can_be_read() -> None:
