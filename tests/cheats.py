@@ -3,12 +3,14 @@
 Each keeps the contract; test_gaming.py says which column finds it out.
 """
 
+import multiprocessing
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from uncertain.decide.loop.core.rollout import AGENT, TRUTH, seed_key
 from uncertain.decide.rules.base import Choice
-from uncertain.posteriors.base import Gaussian
+from uncertain.posteriors.base import Gaussian, Posterior
 from uncertain.posteriors.methods.laplace import Laplace, build
 from uncertain.posteriors.parts.block_gaussian import factor_of
 from uncertain.posteriors.parts.draws import uniform_draws
@@ -158,3 +160,96 @@ def collapsed(model):
         return jnp.tile(model.design().sample(key, (1,)), (count, 1))
 
     return propose
+
+
+def learns_if_judged(model):
+    """Learns only if the key that starts it is one of many at once, as where gain is judged."""
+    honest = build(model, Laplace())
+
+    def init(key):
+        judged = type(key).__name__ == "BatchTracer"
+        return honest.init(key), jnp.asarray(judged)
+
+    def absorb(key, state, events):
+        inner, judged = state
+        learnt = honest.absorb(key, inner, events)
+        return jax.tree.map(lambda a, b: jnp.where(judged, a, b), learnt, inner), judged
+
+    def refine(key, state):
+        inner, info = honest.refine(key, state[0])
+        return (inner, state[1]), info
+
+    return Posterior(
+        init, absorb, refine, lambda key, state, now: honest.belief(key, state[0], now)
+    )
+
+
+def learns_in_a_worker(model):
+    """Learns only in a process that another one started, as where gain is judged by several."""
+    whole = honest(model)
+    if multiprocessing.parent_process():
+        return whole
+    return whole._replace(absorb=lambda key, state, events: state)
+
+
+def every_second(model):
+    """Learns every second event, in half of the time."""
+    honest = build(model, Laplace())
+
+    def absorb(key, state, events):
+        inner, number = state
+        learnt = honest.absorb(key, inner, events)
+        return jax.tree.map(lambda a, b: jnp.where(number % 2, a, b), learnt, inner), number + 1
+
+    def refine(key, state):
+        inner, info = honest.refine(key, state[0])
+        return (inner, state[1]), info
+
+    return Posterior(
+        lambda key: (honest.init(key), jnp.zeros((), jnp.int32)),
+        absorb,
+        refine,
+        lambda key, state, now: honest.belief(key, state[0], now),
+    )
+
+
+MEMORY = {}
+"""What was believed last, by the key that a run began with: for as long as the process lives."""
+
+
+def remembers(model, cell: int = 1):
+    """Begins each run with what a cell before it has learnt in that run, in the same process.
+
+    cell: tells one cell of this backend from another.
+    """
+    honest = build(model, Laplace())
+    shapes = jax.eval_shape(honest.init, jax.random.key(0))
+    shapes = (shapes.mean, shapes.covariance)
+
+    def note(key, mean, covariance):
+        MEMORY[cell, np.asarray(key).tobytes()] = np.asarray(mean), np.asarray(covariance)
+
+    def recall(key, mean, covariance):
+        known = MEMORY.get((cell - 1, np.asarray(key).tobytes()), (mean, covariance))
+        return tuple(np.asarray(x) for x in known)
+
+    def init(key):
+        data = jax.random.key_data(key)
+        inner = honest.init(key)
+        mean, covariance = jax.pure_callback(
+            recall, shapes, data, inner.mean, inner.covariance, vmap_method="sequential"
+        )
+        return inner._replace(mean=mean, covariance=covariance), data
+
+    def absorb(key, state, events):
+        inner = honest.absorb(key, state[0], events)
+        jax.debug.callback(note, state[1], inner.mean, inner.covariance)
+        return inner, state[1]
+
+    def refine(key, state):
+        inner, info = honest.refine(key, state[0])
+        return (inner, state[1]), info
+
+    return Posterior(
+        init, absorb, refine, lambda key, state, now: honest.belief(key, state[0], now)
+    )

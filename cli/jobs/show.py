@@ -12,7 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ...decide.judge.records.record import Record, mark_frontier
+from ...decide.judge.records.mark_frontier import mark_frontier
+from ...decide.judge.records.record import Record
 from ...posteriors.errors import UsageError
 from ...posteriors.specs import first_line
 from ...streams.formats.files import STANDARD, open_output

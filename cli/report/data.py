@@ -9,7 +9,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ...decide.judge.records.record import Mean, Record, mark_frontier, worth
+from ...decide.judge.records.mark_frontier import mark_frontier, worth
+from ...decide.judge.records.record import Mean, Record
 from ..tables.format_values import RANDOM
 from ..tables.results import Result
 from .cell import Cell

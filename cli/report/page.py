@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 from ...decide.judge.records.record import Record
+from ..tables.bench_table import list_struck
 from ..tables.columns import page_columns
 from .data import Section
 from .parts import Chart
@@ -121,6 +122,7 @@ def _table(rows: list[Record]) -> Iterator[str]:
         '<p class="note">Click a header to sort. ★ (bold): nothing else gains more above random, '
         "or regrets less where no gain was measured, at a lower decide + learn p99.</p>"
     )
+    yield from (f'<p class="note">{escape(text)}</p>' for text in list_struck(rows))
 
 
 def _again(recipes: list[Recipe]) -> Iterator[str]:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from rich.table import Table
 
+from ...decide.judge.records.mark_frontier import why_struck
 from .columns import ROOMY, terminal_columns
-from .format_values import Records
+from .format_values import Records, format_refine
 
 
 def bench_table(records: Records, width: int) -> Table:
@@ -55,6 +56,7 @@ def list_bench_remarks(records: Records) -> list[str]:
     if any(r.frontier for r in records):
         better = "gains more above random" if any(r.gain for r in records) else "regrets less"
         found.append(f"★ nothing else {better} at a lower decide + learn p99.")
+    found += list_struck(records)
     wide = [r for r in records if r.gain and r.gain.upper.mean - r.gain.lower.mean > 0.5]
     if wide:
         found.append("warning: the bounds of some rows are over half a nat apart: raise --samples.")
@@ -65,6 +67,19 @@ def list_bench_remarks(records: Records) -> list[str]:
     if again:
         found.append(f"warning: {again} recompilations during timed runs.")
     return found
+
+
+def list_struck(records: Records) -> list[str]:
+    """Return a sentence for each record that has no place on the frontier, whatever it gains.
+
+    records: of the cells of a bench.
+    """
+    return [
+        f"warning: {row.posterior} S={row.particles or '–'} k={format_refine(row)} {row.rule} is "
+        f"struck from the frontier: {reason}."
+        for row in records
+        if (reason := why_struck(row)) is not None
+    ]
 
 
 def _bracket(records: Records) -> str:

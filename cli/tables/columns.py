@@ -226,8 +226,23 @@ def _measures(records: Records, roomy: bool) -> Iterator[Column]:
         "calibration.bias", "promised\n− got", format_optimism, _optimism,
         terminal=roomy and some("calibration"),
     )  # fmt: skip
+    yield Column(
+        "apart.step", "apart\nat", _parting, terminal=any(_parting(row) for row in records)
+    )
+    unmoved = any(row.unmoved for row in records if not is_baseline(row))
+    yield Column("unmoved", "un-\nmoved, %", _unmoved, terminal=False, page=unmoved)
     yield Column("work", "work", lambda r: f"{r.work:,.4g}", terminal=False)
     yield Column("failures", "failures", lambda r: str(r.failures), terminal=False)
+
+
+def _parting(row: Record) -> str:
+    """Return the event at which live runs part from judged ones, nothing where they do not."""
+    step = field_of(row, "apart.step")
+    return "" if step is None else str(step)
+
+
+def _unmoved(row: Record) -> str:
+    return "–" if row.unmoved is None else f"{100 * row.unmoved:.2g}"
 
 
 def _optimism(row: Record) -> Key:

@@ -4,7 +4,8 @@ All run in one bench beside an honest one, through the command line as anybody's
 Differences are judged at LIMIT standard errors: a false alarm in 1e-5 of runs, all comparisons
 together.
 
-See also: tests/cheats.py for the cheats, test_calibration.py for cheats that only ranks find.
+See also: tests/cheats.py for the cheats, test_calibration.py for cheats that only ranks find,
+test_gaming_executions.py for those that are judged by one thing and timed by another.
 """
 
 from pathlib import Path
@@ -16,8 +17,8 @@ import numpy as np
 import pytest
 from console import call
 from support import SHIFT, Z
+from uncertain.decide.judge.records.mark_frontier import mark_frontier
 from uncertain.decide.judge.records.read_record import record_of
-from uncertain.decide.judge.records.record import mark_frontier
 from uncertain.decide.loop.core.agent import build_agent
 from uncertain.decide.loop.core.rollout import build_rollout, seed_key
 from uncertain.posteriors.base import Info, Posterior

@@ -16,13 +16,17 @@ from ...loop.core.compiled import build_live
 from ...loop.core.cores import count_cores
 from ..measures.build_record import build_record
 from ..measures.deadline_runs import run_under_deadline
+from ..measures.executions.judged_steps import take_steps
+from ..measures.executions.live_steps import judge_distances, take_again
 from ..measures.experiment import Cell, Experiment
 from ..measures.latency import LiveRuns, live_runs
 from ..measures.quality import Wanted, agent_and_world, quality
-from ..records.record import BASELINE, Record, mark_frontier
+from ..records.mark_frontier import mark_frontier
+from ..records.record import BASELINE, Record
 from ..reference.online import reference_kind
 from .failures import Failure
 from .local_pool import QUALITY_SHARE, Measure, Runs, describe_cell, judge_cells, sort_dearest_first
+from .own_process import run_apart
 from .scheduler import Progress
 from .worker_process import WorkerPool
 
@@ -228,9 +232,9 @@ def time_cell(
     Returns: the record, the quality, and the live runs, None if not wanted.
     """
     if experiment.deadline is not None:
-        lived = run_under_deadline(
-            cell, experiment.deadline, experiment.rate, wanted_by(experiment)
-        )
+        limits = experiment.deadline, experiment.rate, wanted_by(experiment)
+        # These live runs are the judged ones.
+        lived = run_apart(cell, run_under_deadline, cell, *limits)
         row = build_record(cell, lived.runs, baseline, lived.timing, experiment.spce, (), workers)
         row.deadline, row.rate = experiment.deadline, experiment.rate
         row.missed, row.fallback = lived.missed, lived.fallback
@@ -238,9 +242,12 @@ def time_cell(
         return row, lived.runs, None
     assert runs is not None
     agent, world = agent_and_world(cell)
-    live = None
+    live, steps = None, take_steps(runs)
     if experiment.live:
         live = live_runs(agent, world, cell.steps, cell.seed, experiment.live)
     timing = live.timing if live else None
     row = build_record(cell, runs, baseline, timing, experiment.spce, experiment.taus, workers)
+    if live and steps:
+        found = take_again(agent, world, cell.seed, steps)
+        row.apart, row.unmoved = judge_distances(steps, found), float(found.unmoved.mean())
     return row, runs, live

@@ -20,6 +20,7 @@ import numpy as np
 from ..measures.experiment import Cell, shape_of
 from ..measures.quality import Wanted, quality
 from .failures import LOST, Failure, explain_failure
+from .own_process import ProcessLost, owner_of, run_apart
 from .program_memory import hold_programs
 from .scheduler import Lost, Progress, Scheduler
 from .worker_process import WorkerPool
@@ -150,6 +151,8 @@ class LocalExecutor:
         """
         number = self._free_worker()
         assert number is not None
+        if self._pool.hand_over(number, owner_of(task.cell)):
+            self._shapes[number] = None
         job = self._measure, task.cell, task.first, task.runs, self._wanted
         self._running[self._pool.submit(number, *job)] = number, task
         # A worker compiles whenever a piece has not the shape of the one before.
@@ -226,7 +229,11 @@ def judge_cells(
             if not skip(cell):
                 text = f"compiling and running {describe_cell(cell)}, {done + 1} of {len(cells)}"
                 progress(text, QUALITY_SHARE * done / len(cells))
-                yield cell, measure(cell, 0, cell.seeds, wanted)
+                try:
+                    reply = run_apart(cell, measure, cell, 0, cell.seeds, wanted)
+                except ProcessLost as error:
+                    reply = Failure(cell, str(error))
+                yield cell, reply
         return
     pieces = cut_into_pieces(cells, pool.count)
     total, parts = len(pieces), Counter(piece.cell for piece in pieces)

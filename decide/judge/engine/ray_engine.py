@@ -21,6 +21,7 @@ from ....posteriors.specs import describe_error
 from ...loop.core.cores import count_cores
 from ..measures.experiment import Cell
 from .failures import Failure
+from .own_process import owner_of
 from .ray_dispatch import Submit, dispatch_cells
 from .ray_worker import Task, compute_cell
 from .result_index import Finished, ResultIndex
@@ -123,11 +124,19 @@ class RayEngine:
             # JAX takes three quarters of a GPU for itself unless told otherwise.
             variables["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.9 * min(self.gpus, 1.0):.3f}"
         # Lost workers are counted here, and a cell's own failure comes back as a value.
-        remote = ray.remote(compute_cell).options(
-            num_cpus=1, num_gpus=self.gpus, max_retries=0, runtime_env={"env_vars": variables}
-        )
+        options: dict[str, Any] = {
+            "num_cpus": 1, "num_gpus": self.gpus, "max_retries": 0,
+            "runtime_env": {"env_vars": variables},
+        }  # fmt: skip
+        remote = ray.remote(**options)(compute_cell)
+        # A user's own code leaves with its process, so that no other cell meets it.
+        alone = ray.remote(max_calls=1, **options)(compute_cell)
         shared = ray.put(task)
-        return lambda *given: remote.remote(shared, *given)
+
+        def submit(cell: Cell, *given: Any) -> Any:
+            return (alone if owner_of(cell) else remote).remote(shared, cell, *given)
+
+        return submit
 
 
 def check_reachable(address: str) -> None:

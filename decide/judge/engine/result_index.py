@@ -19,6 +19,7 @@ import numpy as np
 from ....posteriors.specs import parse_spec
 from ....streams.storage import results as storing
 from ....streams.storage.results import Store
+from ..measures.executions.judged_steps import PREFIX
 from ..measures.experiment import Cell, Experiment
 from ..records.machine import computing_versions
 from ..records.read_record import to_dict
@@ -158,4 +159,5 @@ class ResultIndex:
         cell: the baseline.
         runs: measures by name.
         """
-        self.store.commit(BASELINES, self.identity(cell, True), {"runs": cell.seeds}, runs)
+        kept = {name: part for name, part in runs.items() if not name.startswith(PREFIX)}
+        self.store.commit(BASELINES, self.identity(cell, True), {"runs": cell.seeds}, kept)

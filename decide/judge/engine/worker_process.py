@@ -22,6 +22,10 @@ ONE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "OPENBLAS_NUM_T
 """Environment of a worker: with more threads, workers would compete for the same cores."""
 
 
+SHARED = "shared"
+"""Owner of a worker that does work which anyone may share a process with."""
+
+
 def _leave_with_parent(parent: int) -> None:
     """End this worker when the process that started it is gone, however it ended."""
     while os.getppid() == parent:
@@ -106,6 +110,7 @@ class WorkerPool:
     def __init__(self, count: int) -> None:
         self.count = count
         self._workers: list[tuple[ExitStack, ProcessPoolExecutor]] = []
+        self._owners: list[Any] = [None] * count
 
     def __enter__(self) -> WorkerPool:
         self._workers = [_start() for _ in range(self.count)] if self.count > 1 else []
@@ -122,6 +127,20 @@ class WorkerPool:
         """
         self._workers[number][0].close()
         self._workers[number] = _start()
+
+    def hand_over(self, number: int, owner: Any) -> bool:
+        """Replace a worker that has worked, unless it worked for the same owner.
+
+        number: of the worker, from 0.
+        owner: whose work it gets next; None for work that anyone may share a process with.
+        Returns: whether it was replaced.
+        """
+        before, now = self._owners[number], SHARED if owner is None else owner
+        self._owners[number] = now
+        if before in (None, now):
+            return False
+        self.restart(number)
+        return True
 
     def submit(self, number: int, *work: Any) -> Future:
         """Give work to a worker, or to a fresh one if it died while it was idle.

@@ -23,7 +23,8 @@ from ....posteriors.specs import parse_spec
 from ....posteriors.units import NANOSECOND
 from ...loop.core.compiled import build_live, pause_gc, timed_decide, timed_learn
 from ...loop.core.step import Agent, blank_request
-from ..records.record import Record, worth
+from ..records.mark_frontier import why_struck, worth
+from ..records.record import Record
 
 TRIED = 5
 """Configurations timed here, at most, but for the cheapest."""
@@ -113,7 +114,7 @@ def _option_of(row: Record, asked: WantedSpecs) -> Option | None:
     """
     if row.rule != asked.rule or row.think:
         return None
-    if row.deadline is not None or row.total is None:
+    if row.deadline is not None or row.total is None or why_struck(row) is not None:
         return None
     if (row.config.get("proposer") or None) != asked.proposer:
         return None

@@ -22,6 +22,7 @@ from ...loop.core.step import Agent
 from ..reference.online import PARTICLES, compute_reference, reference_kind, run_in_batches
 from .alarm_rates import measure_alarms
 from .baseline_cache import recall_baseline
+from .executions.judged_steps import choose_steps, keep_steps, states_to_keep
 from .experiment import Cell, shape_of
 from .fidelity import fidelity
 from .gain import contrastive_bounds, exact_gain, gain_bounds, own_log_likelihood
@@ -128,11 +129,13 @@ def judge_runs(
     """
     # Scores of a trained policy predict no gain.
     promises = options_class(cell.posterior).rule is None
+    chosen = choose_steps(agent, cell.steps)
     states, trace = roll_out(
         agent, world, cell.steps, cell.seed, count, first, settle=wanted.settle,
-        probed=wanted.gain and promises,
+        probed=wanted.gain and promises, kept=states_to_keep(chosen),
     )  # fmt: skip
     runs = measure_runs(agent, world, cell, states, trace, first, wanted)
+    runs |= keep_steps(trace, chosen, first)
     return runs if promises else {name: runs[name] for name in runs if name not in PROMISES}
 
 

@@ -8,7 +8,6 @@ See also: ../measures/build_record.py for the arithmetic, read_record.py for sto
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct, field
@@ -149,6 +148,20 @@ class RungShare(Struct):
     share: Annotated[Share, Meta(description="Share of decisions.")]
 
 
+class Apart(Struct):
+    """Steps of judged runs, taken again from the same state by the live calls that are timed."""
+
+    step: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(
+            description="Events learnt before the first step that parts by more than rounding "
+            "explains; null if live and judged runs are the same."
+        ),
+    ]
+    share: Annotated[Share, Meta(description="Share of the steps that part.")]
+    compared: Annotated[int, Meta(ge=1, description="Steps compared.")]
+
+
 class Record(Struct, kw_only=True):
     """One cell: a way of tracking uncertainty in a world.
 
@@ -238,11 +251,22 @@ class Record(Struct, kw_only=True):
         Alarm | None,
         Meta(description="Bets against the model; null without predictions or under a deadline."),
     ] = None
+    apart: Annotated[
+        Apart | None,
+        Meta(description="Whether live and judged runs are the same; null where not compared."),
+    ] = None
+    unmoved: Annotated[
+        Share | None,
+        Meta(
+            description="Share of the events compared that left the belief as it was, bit by bit."
+        ),
+    ] = None
     frontier: Annotated[
         bool,
         Meta(
             description="No other record gains more above random (or regrets less, if no gain was "
-            "measured) at a lower p99 of decide + learn."
+            "measured) at a lower p99 of decide + learn. A record whose live runs are apart from "
+            "its judged ones, or whose belief is left unmoved by a quarter of the events, is none."
         ),
     ] = False
     failures: Annotated[int, Meta(ge=0, description="Updates that were not healthy.")] = 0
@@ -262,38 +286,3 @@ def is_baseline(row: Record) -> bool:
     row: the record.
     """
     return row.rule == BASELINE
-
-
-def mark_frontier(records: list[Record]) -> None:
-    """Set `frontier` of the records that no other record of the same world and length dominates.
-
-    The time compared is decide + learn at p99; the value is that of `worth`.
-
-    records: changed in place.
-    """
-    points = []
-    for index, row in enumerate(records):
-        value = worth(row)
-        if value is not None and row.total:
-            kind = row.world, row.steps, bool(row.gain)
-            points.append((index, kind, row.total.p99, value))
-    for index, kind, time, value in points:
-        records[index].frontier = not any(
-            k == kind and t <= time and v >= value and (t < time or v > value)
-            for _, k, t, v in points
-        )
-
-
-def worth(row: Record) -> float | None:
-    """Return the value by which records are compared, where more is better.
-
-    row: a record.
-    Returns: gain above random in nats, or minus the regret if no gain was measured; None if
-        neither was, or it is not a number.
-    """
-    if row.gain:
-        above = row.gain.above_random
-        value = above.mean if above else NaN
-    else:
-        value = -row.regret.mean if row.regret else NaN
-    return None if math.isnan(value) else value

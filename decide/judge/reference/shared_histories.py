@@ -69,6 +69,7 @@ def _block(
     if entry is None:
         trace, gains = make_block(world, steps, candidates, seed, block, particles)
         arrays = {**trace._asdict(), "gains": gains}
+        del arrays["kept"]  # nothing is
         layout = {name: (list(x.shape), x.dtype.name) for name, x in arrays.items()}
         store.commit(HISTORIES, known, {"arrays": layout}, arrays)
         return trace, gains
@@ -76,7 +77,9 @@ def _block(
     for name, (shape, dtype) in entry.record["arrays"].items():
         # Zarr has no chunks of size 0, so these were left out.
         arrays.setdefault(name, np.zeros(shape, dtype))
-    return Trace(**{name: arrays[name] for name in Trace._fields}), arrays["gains"]
+    return Trace(**{name: arrays[name] for name in arrays.keys() & set(Trace._fields)}), arrays[
+        "gains"
+    ]
 
 
 def _identity(

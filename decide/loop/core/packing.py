@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 LARGE = 65_536
 
@@ -80,3 +81,50 @@ def build_packing(example: Any) -> Packing:
         return jax.tree.unflatten(structure, values)
 
     return Packing(pack, unpack)
+
+
+def unpack_on_host(example: Any, arrays: tuple[np.ndarray, ...]) -> list[np.ndarray]:
+    """Unpack the leaves of packed trees without JAX.
+
+    example: a tree of arrays or shape structures.
+    arrays: packed trees like it, with any leading axes.
+
+    Returns: the leaves in their order, each with the leading axes.
+    """
+    leaves = jax.tree.leaves(example)
+    carriers = [np.dtype(f"uint{8 * np.dtype(x.dtype).itemsize}") for x in leaves]
+    is_small = [math.prod(x.shape) <= LARGE for x in leaves]
+    groups = sorted({c for c, small in zip(carriers, is_small, strict=True) if small}, key=str)
+    flat = dict(zip(groups, arrays, strict=False))
+    large, offsets, values = iter(arrays[len(groups) :]), dict.fromkeys(groups, 0), []
+    for leaf, carrier, small in zip(leaves, carriers, is_small, strict=True):
+        if not small:
+            values.append(np.asarray(next(large)))
+            continue
+        start = offsets[carrier]
+        offsets[carrier] = start + math.prod(leaf.shape)
+        bits = np.ascontiguousarray(flat[carrier][..., start : offsets[carrier]])
+        shape = (*bits.shape[:-1], *leaf.shape)
+        values.append(bits.view(np.dtype(leaf.dtype)).reshape(shape))
+    return values
+
+
+def build_shelf(example: Any, kept: tuple[int, ...]) -> tuple[Any, Callable[[Any, Any, Any], Any]]:
+    """Build room for trees of a loop that are to be kept; inside a trace.
+
+    example: a tree of arrays.
+    kept: numbers of the turns whose trees are kept; the trees of all others share a last place.
+
+    Returns: the room, `[len(kept) + 1, ...]` of each leaf, or `()` with nothing to keep; the
+        function `keep(room, tree, number of the turn) -> room`.
+    """
+    if not kept:
+        return (), lambda room, tree, turn: room
+
+    def keep(room: Any, tree: Any, turn: jax.Array) -> Any:
+        wanted = jnp.asarray(kept, jnp.int32) == turn
+        place = jnp.where(jnp.any(wanted), jnp.argmax(wanted), len(kept))
+        return jax.tree.map(lambda all, x: all.at[place].set(x), room, tree)
+
+    places = len(kept) + 1
+    return jax.tree.map(lambda x: jnp.zeros((places, *x.shape), x.dtype), example), keep

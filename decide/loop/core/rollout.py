@@ -19,6 +19,7 @@ import numpy as np
 from ....posteriors.base import Array, Event, Summary
 from ....streams.worlds.base import World
 from ...rules.information import belief_gain
+from .packing import build_packing, build_shelf
 from .predictive import predictive_score
 from .program_cache import cached_program
 from .step import JUDGE, Agent, Decision, Request, Step, blank_request, build_step, step_key
@@ -44,6 +45,7 @@ class Trace(NamedTuple):
     paid, best_pay, mean_pay: `[T]` expected pay of the chosen, the best and a uniformly drawn
         candidate; 0 where the world does not define it.
     pit: `[T]` PIT of each observation (pit.py); NaN where there was no prediction.
+    kept: packed states of the agent that were asked for, and one that is nothing: `[K + 1, ...]`.
     """
 
     action: Any
@@ -62,6 +64,7 @@ class Trace(NamedTuple):
     best_pay: Any
     mean_pay: Any
     pit: Any
+    kept: Any = ()
 
 
 def seed_key(seed: int | Array, stream: int | Array) -> Array:
@@ -84,6 +87,7 @@ class _Rollout:
     steps: int
     settle: int
     probed: bool
+    kept: tuple[int, ...]
 
     def run(self, key: Array) -> tuple[Any, Trace]:
         """(posterior state, Trace) of the run of that key."""
@@ -91,11 +95,19 @@ class _Rollout:
         truth = self.world.init(jax.random.fold_in(key, TRUTH))
         keys = tuple(jax.random.fold_in(key, purpose) for purpose in (CONTEXT, ANSWER, PROBE))
 
+        room, keep = build_shelf(state, self.kept)
+
         def step(carry: tuple[Any, Any], index: Array) -> tuple[tuple[Any, Any], Trace]:
-            return self._one_step(keys, carry, index)
+            inner, kept = carry
+            kept = keep(kept, inner[0], index)
+            inner, row = self._one_step(keys, inner, index)
+            return (inner, kept), row
 
         indices = jnp.arange(self.steps, dtype=jnp.int32)
-        (state, _), trace = jax.lax.scan(step, (state, truth), indices)
+        ((state, _), kept), trace = jax.lax.scan(step, ((state, truth), room), indices)
+        if self.kept:
+            kept = keep(kept, state, jnp.full((), self.steps, jnp.int32))
+            trace = trace._replace(kept=jax.vmap(build_packing(state).pack)(kept))
         if not self.settle:
             return state.posterior, trace
 
@@ -127,7 +139,6 @@ class _Rollout:
         context = world.context(jax.random.fold_in(context_key, index), truth)
         request = self._blank._replace(now=now, context=context)
         decision = step.decide(state, request)
-
         if world.opening:
             decision = self._opening(decision, index)
         pays = jnp.zeros(decision.features.shape[0])
@@ -197,7 +208,12 @@ class _Rollout:
 
 @lru_cache(maxsize=64)
 def build_rollout(
-    agent: Agent, world: World, steps: int, settle: int = 0, probed: bool = True
+    agent: Agent,
+    world: World,
+    steps: int,
+    settle: int = 0,
+    probed: bool = True,
+    kept: tuple[int, ...] = (),
 ) -> Callable[[Array], tuple[Any, Trace]]:
     """Build the program of one run, not yet compiled.
 
@@ -206,10 +222,11 @@ def build_rollout(
     steps: T.
     settle: refine steps after the last event; their health counts for the last event.
     probed: whether expected gains are computed, which may cost more than all the rest.
+    kept: numbers of events, 0 to T, after which the agent's state is kept.
 
     Returns: `run(key) -> (posterior state, Trace)`.
     """
-    rollout = _Rollout(agent, world, steps, settle, probed)
+    rollout = _Rollout(agent, world, steps, settle, probed, kept)
     # Outside any trace: they are cached, and so are the arrays that they hold.
     _ = rollout._step, rollout._blank
     return rollout.run
@@ -225,6 +242,7 @@ def roll_out(
     width: int = 8,
     settle: int = 0,
     probed: bool = True,
+    kept: tuple[int, ...] = (),
 ) -> tuple[Any, Trace]:
     """Run `seeds` independent runs, `width` at a time.
 
@@ -240,12 +258,12 @@ def roll_out(
     width: runs per batch.
     settle: refine steps after the last event.
     probed: whether expected gains are computed.
+    kept: as in `build_rollout`.
 
     Returns: (posterior states, Trace), with a leading axis of runs.
     """
     width = min(width, seeds)
-    many = compiled_rollout(agent, world, steps, settle, probed)
-
+    many = compiled_rollout(agent, world, steps, settle, probed, kept)
     parts = []
     for start in range(first, first + seeds, width):
         # The last batch is filled up, so that one program serves all.
@@ -256,7 +274,7 @@ def roll_out(
 
 @lru_cache(maxsize=64)
 def compiled_rollout(
-    agent: Agent, world: World, steps: int, settle: int = 0, probed: bool = True
+    agent: Agent, world: World, steps: int, settle: int, probed: bool, kept: tuple[int, ...]
 ) -> Callable[[Any, Any], tuple[Any, Trace]]:
     """Compile the rollout of a batch of runs, once per set of arguments.
 
@@ -265,15 +283,16 @@ def compiled_rollout(
     steps: T.
     settle: refine steps after the last event.
     probed: whether expected gains are computed.
+    kept: as in `build_rollout`.
 
     Returns: `call(seed, numbers of the runs) -> (posterior states, Trace)`.
     """
     name = None
     if agent.name and world.name:
-        name = f"rollout {agent.name} in {world.name} {steps} {settle} {probed}"
+        name = f"rollout {agent.name} in {world.name} {steps} {settle} {probed} {kept}"
 
     # Built outside any trace: it is cached with the arrays that it holds.
-    once = build_rollout(agent, world, steps, settle, probed)
+    once = build_rollout(agent, world, steps, settle, probed, kept)
 
     def many(seed: Array, runs: Array) -> tuple[Any, Trace]:
         return jax.vmap(lambda run: once(seed_key(seed, run)))(runs)

@@ -28,6 +28,7 @@ from uncertain.decide.judge.engine import bench as benching
 from uncertain.decide.judge.engine import worker_process
 from uncertain.decide.judge.measures.build_record import mean_se, quantiles, ratio
 from uncertain.decide.judge.measures.experiment import Experiment, Row
+from uncertain.decide.judge.records.mark_frontier import mark_frontier
 from uncertain.decide.judge.records.read_record import record_of, to_dict
 from uncertain.decide.judge.records.record import (
     Gain,
@@ -35,7 +36,6 @@ from uncertain.decide.judge.records.record import (
     Quantiles,
     Record,
     Regret,
-    mark_frontier,
 )
 from uncertain.decide.judge.records.record_schema import record_schema
 from uncertain.posteriors.errors import UsageError

@@ -71,6 +71,9 @@ class Idle:
     def __init__(self) -> None:
         self.given: list[tuple[int, Cell]] = []
 
+    def hand_over(self, number: int, owner: Any) -> bool:
+        return False
+
     def submit(self, number: int, measure: Any, cell: Cell, *rest: Any) -> Future:
         self.given.append((number, cell))
         future: Future = Future()

@@ -1,0 +1,1 @@
+"""Whether the calls that are timed are the ones that are judged."""
