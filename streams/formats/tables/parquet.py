@@ -120,9 +120,10 @@ def _listed(pa: Any, column: pa.Array) -> list[Any]:
     """The values of a column; dates and times are seconds since 1970."""
     kind = column.type
     if pa.types.is_dictionary(kind):
-        # A text that many rows share is one text here, too.
-        values = column.dictionary.to_pylist()
-        return [None if index is None else values[index] for index in column.indices.to_pylist()]
+        # A text that many rows share is one text here, too; others of the file are left alone.
+        used = column.indices.unique()
+        values = dict(zip(used.to_pylist(), column.dictionary.take(used).to_pylist(), strict=True))
+        return [values[index] for index in column.indices.to_pylist()]
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return _lists(pa, column)
     if not pa.types.is_timestamp(kind):

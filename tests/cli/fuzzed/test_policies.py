@@ -67,13 +67,14 @@ def mutated(chance: random.Random, plain: bytes) -> tuple[str, bytes]:
 
 
 def files(folder: Path, count: int) -> Iterator[tuple[str, Path]]:
-    """So many policies, one after another in the same place."""
-    chance, path = random.Random(4), folder / "mutated.npz"
-    plain = POLICY.read_bytes()
-    for _ in range(count):
+    """So many policies, one after another; a process remembers a posterior by its file's name."""
+    chance, plain = random.Random(4), POLICY.read_bytes()
+    for number in range(count):
         done, body = mutated(chance, plain)
+        path = folder / f"mutated{number}.npz"
         path.write_bytes(body)
         yield done, path
+        path.unlink()
 
 
 def read(path: Path) -> None:
