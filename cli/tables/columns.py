@@ -151,7 +151,7 @@ def _settings(records: Records) -> Iterator[Column]:
 
 
 def _proposer(row: Record) -> str:
-    return row.config.get("proposer") or "own"
+    return str(row.config.get("proposer") or "own")
 
 
 def _own_draws(row: Record) -> str:

@@ -32,7 +32,11 @@ def record_of(row: Mapping[str, Any], where: str = "record") -> Record:
         raise UsageError(f"{where}: schema {schema}; this version reads schema {SCHEMA}")
     # Every field that may be null is null by default.
     given = {name: value for name, value in row.items() if value is not None}
-    return row_of(given, Record, where)
+    made = row_of(given, Record, where)
+    for name, value in made.config.items():
+        if isinstance(value, list | dict):
+            raise UsageError(f"{where}: config.{name}: expected a number or a text")
+    return made
 
 
 def row_of(row: Mapping[str, Any], kind: type[Row], where: str) -> Row:

@@ -213,6 +213,17 @@ def test_some_are(tmp_path: Path, kind: str) -> None:
     assert survey(KINDS[kind](tmp_path, 70), read, COMMANDS[kind]).faults == []
 
 
+@pytest.mark.parametrize("value", [1e-320, [1], {}, 10**30, "a\nb", True])
+def test_any_value_of_a_configuration_is_shown_or_refused(tmp_path: Path, value: Any) -> None:
+    row = json.loads((KEPT / TABLES[0]).read_bytes().splitlines()[0])
+    path = tmp_path / "rows.ndjson"
+    for name in row["config"]:
+        other = {**row, "config": {**row["config"], name: value}}
+        path.write_text(json.dumps(row) + "\n" + json.dumps(other) + "\n")
+        for job in JOBS:
+            assert survey(iter([(name, path)]), job).faults == []
+
+
 def test_a_reader_with_a_fault_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: what a store says is believed without its digests."""
 
