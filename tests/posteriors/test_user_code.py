@@ -159,8 +159,8 @@ def test_unknown_files_and_names() -> None:
         build_model("locatoin")
     with pytest.raises(UsageError, match='did you mean "laplace"'):
         build_posterior("laplase", build_model("location"))
-    with pytest.raises(UsageError, match='has no option "steps"; did you mean "step_size"'):
-        build_posterior("smc:steps=1", build_model("location"))
+    with pytest.raises(UsageError, match='has no option "step_sise"; did you mean "step_size"'):
+        build_posterior("smc:step_sise=1", build_model("location"))
 
 
 BROKEN_MODELS = {

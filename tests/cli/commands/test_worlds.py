@@ -11,7 +11,7 @@ from uncertain.posteriors.registry import MODELS, POSTERIORS
 from uncertain.streams.formats.registry import FORMATS
 from uncertain.streams.worlds.registry import WORLDS
 
-NEEDY = {"labelled"}
+NEEDY = {"bif", "labelled"}
 """Worlds that are nothing without a file."""
 
 

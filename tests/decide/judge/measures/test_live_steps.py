@@ -86,7 +86,9 @@ def test_keeping_states_changes_no_history(judged: tuple[Agent, Any, JudgedSteps
     _, plain = roll_out(agent, world, CELL.steps, CELL.seed, CELL.seeds)
     assert plain.kept == ()
     for name in ("action", "observation", "features", "context"):
-        assert np.array_equal(getattr(steps, name), getattr(plain, name)[:CHECKED]), name
+        # Two programs, which need not round alike wherever they are compiled.
+        one, two = getattr(steps, name), getattr(plain, name)[:CHECKED]
+        np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-3, err_msg=name)
 
 
 def test_pieces_of_a_cell_keep_the_same_steps() -> None:
