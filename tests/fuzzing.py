@@ -72,16 +72,16 @@ def survey(
     files: what was done, and where the file is.
     read: the reader; raises UsageError to refuse, Mistake where it is wrong about the file.
     command: arguments that read the same, run for each `every`th file.
-    slowest: seconds that a file may take.
+    slowest: seconds of the processor that a file may take, whatever else the machine does.
     """
     found = Survey()
-    before = signal.signal(signal.SIGALRM, _too_long)
+    before = signal.signal(signal.SIGPROF, _too_long)
     try:
         for number, (what, path) in enumerate(files):
             resident = _watch()
-            began = time.perf_counter()
+            began = time.process_time()
             outcome = _outcome(read, path, slowest)
-            found.slowest = max(found.slowest, time.perf_counter() - began)
+            found.slowest = max(found.slowest, time.process_time() - began)
             grown = _memory("VmHWM") - resident
             found.largest = max(found.largest, grown)
             if grown > LARGEST:
@@ -96,7 +96,7 @@ def survey(
             if len(found.faults) == ENOUGH:
                 break
     finally:
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGPROF, before)
     return found
 
 
@@ -108,11 +108,11 @@ def _outcome(read: Callable[[Path], None], path: Path, slowest: float) -> str:
     """`read`, `refused`, or the fault."""
     try:
         # Again each second: an error in the midst of collecting garbage is passed over.
-        signal.setitimer(signal.ITIMER_REAL, slowest, 1.0)
+        signal.setitimer(signal.ITIMER_PROF, slowest, 1.0)
         try:
             read(path)
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
     except UsageError as error:
         told = str(error)
         if "\n" in told or str(path) not in told:
