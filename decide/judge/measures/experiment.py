@@ -235,8 +235,7 @@ def check_experiment(experiment: Experiment, where: str) -> Experiment:
     experiment: to check.
     where: file or command, for errors.
     Returns: the experiment.
-    Raises: UsageError if a number is out of range, options contradict each other, or there is no
-        cell.
+    Raises: UsageError if a number is out of range, options are at odds, or there is no cell.
     """
     for name, least in LEAST.items():
         value = getattr(experiment, name)
@@ -249,7 +248,9 @@ def check_experiment(experiment: Experiment, where: str) -> Experiment:
     for cell in every:
         for name in COUNTS:
             count = getattr(cell, name)
-            if count is not None and abs(count) > MOST:
+            if not isinstance(count, int | None):
+                raise UsageError(f"{where}: {name}={count!r}: must be a whole number")
+            if abs(count or 0) > MOST:
                 raise UsageError(f"{where}: {name}{TOO_LARGE}")
     if not experiment.gain and not experiment.taus and not _paying(experiment):
         raise UsageError(

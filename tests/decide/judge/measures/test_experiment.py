@@ -27,6 +27,10 @@ WRONG = {
     ),
     "wrong type": ('steps = "many"\n' + CELL, ("x.toml:1", "int")),
     "wrong type in a cell": (CELL + 'refine = "x"\n', ("x.toml:3", "int")),
+    "words for a number in a spec": (
+        '[[cells]]\nposterior = "smc:particles=many"\n',
+        ("x.toml", "particles='many'", "whole number"),
+    ),
     "not TOML": ("steps = = 3\n", ("x.toml", "not TOML", "line 1")),
     "no steps": ("steps = 0\n" + CELL, ("x.toml", "steps = 0", "at least 1")),
     "no seeds": ("seeds = 0\n" + CELL, ("x.toml", "seeds = 0", "at least 1")),
